@@ -1,0 +1,1 @@
+"""What the network hears, and what its scores mean."""

@@ -1,0 +1,125 @@
+"""What a model promises to whoever feeds it: read beside the model before any worker starts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, get_args
+
+from model.calls import CountingRule
+from model.windows import SAMPLE_RATE_HZ, WINDOW_S, WINDOW_SAMPLES, Padding
+
+SCHEMA_VERSION = 1
+CONTRACT_FILE = "contract.json"
+MODEL_FILE = "model.keras"
+
+__all__ = [
+    "CONTRACT_FILE",
+    "MODEL_FILE",
+    "SAMPLE_RATE_HZ",
+    "SCHEMA_VERSION",
+    "WINDOW_S",
+    "WINDOW_SAMPLES",
+    "ContractError",
+    "ServingContract",
+]
+
+
+class ContractError(ValueError):
+    """A contract that cannot be read, or that asks for audio the pipeline does not deliver."""
+
+
+@dataclass(frozen=True)
+class ServingContract:
+    """Saved as ``contract.json`` beside every exported model.
+
+    Attributes:
+        name: what the model is called, for example ``compact``.
+        version: tells two models of that name apart; copied into every row of output.
+        label: what a score is the score of.
+        hop_s: distance between windows, in seconds, for which the rule was chosen.
+        rule: how scores become calls.
+        front_end: the network's front end in words, for people.
+        training_data_sha256: hash over everything the model was trained on.
+        model_sha256: hash of the file ``model.keras``.
+        sample_rate_hz, window_samples: the audio of a window.
+        padding: where zeros go in a window that holds less audio than its length.
+        metrics: figures measured when the model was made.
+        libraries: versions of the libraries that made it.
+        schema_version: version of this file's layout.
+    """
+
+    name: str
+    version: str
+    label: str
+    hop_s: float
+    rule: CountingRule
+    front_end: str
+    training_data_sha256: str
+    model_sha256: str
+    sample_rate_hz: int = SAMPLE_RATE_HZ
+    window_samples: int = WINDOW_SAMPLES
+    padding: Padding = "end"
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        if self.sample_rate_hz != SAMPLE_RATE_HZ:
+            raise ContractError(
+                f"the model wants {self.sample_rate_hz} Hz audio, this pipeline delivers "
+                f"{SAMPLE_RATE_HZ} Hz"
+            )
+        if self.window_samples != WINDOW_SAMPLES:
+            raise ContractError(
+                f"the model wants windows of {self.window_samples} samples, this pipeline "
+                f"delivers {WINDOW_SAMPLES}"
+            )
+        if self.padding not in get_args(Padding):
+            raise ContractError(f"padding {self.padding!r}: it is one of {get_args(Padding)}")
+        if not 0 < self.hop_s <= WINDOW_S:
+            raise ContractError(f"hop_s {self.hop_s}: it must lie between 0 and {WINDOW_S} s")
+        if self.schema_version != SCHEMA_VERSION:
+            raise ContractError(
+                f"contract schema {self.schema_version}, this pipeline reads {SCHEMA_VERSION}: "
+                "export the model again or use the pipeline it was made with"
+            )
+
+    def to_json(self) -> str:
+        """The contract as the text of ``contract.json``."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> ServingContract:
+        """Reads what ``to_json`` wrote.
+
+        Raises:
+            ContractError: no JSON, a field missing, unknown or of the wrong kind, or a model that
+                this pipeline cannot feed.
+        """
+        try:
+            raw = json.loads(text)
+        except ValueError as error:
+            raise ContractError(f"it is not JSON: {error}") from error
+        values = _checked(cls, raw, "contract")
+        values["rule"] = _checked(CountingRule, raw["rule"], "counting rule")
+        try:
+            values["rule"] = CountingRule(**values["rule"])
+            return cls(**values)
+        except ContractError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise ContractError(str(error)) from error
+
+
+def _checked(cls: type, raw: Any, what: str) -> dict[str, Any]:
+    """``raw`` as keyword arguments of ``cls``, refused when keys are missing or unknown."""
+    if not isinstance(raw, dict):
+        raise ContractError(f"the {what} is not a JSON object")
+    known = {f.name for f in fields(cls)}
+    if missing := known - raw.keys():
+        raise ContractError(f"the {what} lacks {', '.join(sorted(missing))}")
+    if unknown := raw.keys() - known:
+        raise ContractError(f"the {what} has unknown fields {', '.join(sorted(unknown))}")
+    return dict(raw)
