@@ -6,7 +6,7 @@ setup(
     name="capuchinbird-counter",
     version="0.1.0",
     description="Counts Capuchinbird calls in large archives of forest recordings",
-    python_requires=">=3.10,<3.13",
+    python_requires=">=3.11,<3.13",
     packages=["model", "pipeline"],
     package_data={"model": ["released/*"]},
     install_requires=[

@@ -1,0 +1,44 @@
+"""TensorFlow's chatter at its start, kept from the terminal.
+
+It comes from C++ static initialisers, which read no logging level.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_NOISE = re.compile(
+    rb"absl::InitializeLog\(\)|oneDNN custom operations|Could not find cuda drivers"
+    rb"|cpu_feature_guard|To enable the following instructions|TensorRT|cuda_executor"
+)
+
+
+@contextmanager
+def without_start_up_noise() -> Iterator[None]:
+    """Drops known messages of a first ``import tensorflow`` from standard error.
+
+    Everything else that is written meanwhile appears when the body has ended.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "tensorflow" in sys.modules:
+        yield
+        return
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            held.seek(0)
+            for line in held:
+                if not _NOISE.search(line):
+                    os.write(2, line)

@@ -1,0 +1,1 @@
+"""Moving recordings past the network."""

@@ -1,0 +1,64 @@
+"""Beam's own options, checked: Beam itself passes over a misspelt one."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Sequence
+
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+from pipeline import options
+
+LOCAL_RUNNERS = (None, "DirectRunner", "FnApiRunner")
+
+
+class _KnownFlags(argparse.ArgumentParser):
+    """Beam declares a few options twice; the first declaration is as good as the second."""
+
+    def add_argument(self, *names: str, **settings: object) -> argparse.Action:
+        try:
+            return super().add_argument(*names, **settings)  # type: ignore[arg-type]
+        except argparse.ArgumentError:
+            return argparse.Action([], "")
+
+    def add_value_provider_argument(self, *names: str, **settings: object) -> None:
+        self.add_argument(*names, **settings)
+
+    def error(self, message: str) -> None:
+        raise options.UsageError(message)
+
+
+def beam_options(arguments: Sequence[str]) -> PipelineOptions:
+    """Beam's options from what is left of the command line.
+
+    On this machine all cores work as threads of one process, which share one model.
+
+    Raises:
+        UsageError: an option that neither this pipeline nor Beam knows.
+    """
+    known = _KnownFlags(allow_abbrev=False, add_help=False)
+    for group in PipelineOptions.__subclasses__():
+        if "_add_argparse_args" in group.__dict__:
+            group._add_argparse_args(known)
+    _, unknown = known.parse_known_args(list(arguments))
+    if unknown:
+        raise options.UsageError(_unknown(unknown[0], known))
+    defaults = ["--direct_running_mode=multi_threading", "--direct_num_workers=0"]
+    result = PipelineOptions([*defaults, *arguments])
+    if result.view_as(StandardOptions).runner in LOCAL_RUNNERS:
+        result.view_as(StandardOptions).runner = "FnApiRunner"
+    return result
+
+
+def _unknown(argument: str, known: argparse.ArgumentParser) -> str:
+    flag = argument.split("=")[0]
+    flags = [
+        name
+        for parser in (options.parser(), known)
+        for action in parser._actions
+        for name in action.option_strings
+    ]
+    close = difflib.get_close_matches(flag, flags, n=1)
+    hint = f"; did you mean {close[0]}?" if close else "; see --help"
+    return f"unknown argument {flag}{hint}"

@@ -1,0 +1,202 @@
+"""From all that is known of a recording to its row and its calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import apache_beam as beam
+import numpy as np
+import numpy.typing as npt
+from apache_beam.metrics import Metrics
+
+from model.calls import Call, CountingRule, count_positive_windows, find_calls
+from model.contract import ServingContract
+from model.windows import (
+    WINDOW_S,
+    samples_from_seconds,
+    seconds_from_samples,
+)
+from pipeline.options import Config
+from pipeline.records import (
+    SCHEMA_VERSION,
+    DetectedCall,
+    Evidence,
+    Failure,
+    Outcome,
+    RecordingCount,
+    RecordingHeader,
+    SegmentScores,
+)
+
+TOLERATED_LOSS_S = 0.1
+"""Shorter than this, a difference between header and decoded length is a matter of encoders."""
+
+
+@dataclass(frozen=True)
+class Counting:
+    """How this run counts: the model's rule with what the caller changed."""
+
+    method: str
+    rule: CountingRule
+    hop_samples: int
+    label: str
+    model_version: str
+    run_id: str
+
+    @classmethod
+    def of(cls, config: Config, contract: ServingContract, run_id: str) -> Counting:
+        """What the caller chose, and the contract where they chose nothing."""
+        rule = contract.rule
+        if config.threshold is not None:
+            sustain = min(rule.sustain_threshold, config.threshold)
+            rule = replace(rule, threshold=config.threshold, sustain_threshold=sustain)
+        default_hop_s = WINDOW_S if config.counting == "windows" else contract.hop_s
+        return cls(
+            method=config.counting,
+            rule=rule,
+            hop_samples=max(1, samples_from_seconds(config.hop_s or default_hop_s)),
+            label=contract.label,
+            model_version=f"{contract.name}-{contract.version}",
+            run_id=run_id,
+        )
+
+
+def count_recording(
+    recording: str, evidence: Iterable[Evidence], counting: Counting
+) -> tuple[RecordingCount, tuple[DetectedCall, ...]]:
+    """The row of a recording, and its calls.
+
+    The evidence comes in any order. A recording of which a segment failed has no count: a count
+    over a part of it would look like one over all of it.
+    """
+    header: RecordingHeader | None = None
+    segments: list[SegmentScores] = []
+    failures: list[Failure] = []
+    for item in evidence:
+        if isinstance(item, RecordingHeader):
+            header = item
+        elif isinstance(item, Failure):
+            failures.append(item)
+        else:
+            segments.append(item)
+
+    row = RecordingCount(
+        recording=recording,
+        outcome=Outcome.FAILED.value,
+        call_count=None,
+        positive_windows=None,
+        windows=None,
+        max_score=None,
+        duration_s=header.duration_s if header else None,
+        heard_s=None,
+        sample_rate_hz=header.sample_rate_hz if header else None,
+        channels=header.channels if header else None,
+        encoding=header.encoding if header else "",
+        error="",
+        counting=counting.method,
+        threshold=counting.rule.threshold,
+        hop_s=seconds_from_samples(counting.hop_samples),
+        model_version=counting.model_version,
+        run_id=counting.run_id,
+        schema_version=SCHEMA_VERSION,
+    )
+    if failures:
+        return replace(row, error=min(f"{f.step}: {f.error}" for f in failures)), ()
+    if header is None or len(segments) != header.n_segments:
+        found = f"{len(segments)} of {header.n_segments if header else 'unknown'} segments"
+        return replace(row, error=f"{recording}: only {found} were scored; run it again"), ()
+
+    starts = np.concatenate([s.starts for s in segments])
+    scores = np.concatenate([s.scores for s in segments])
+    heard_samples = sum(s.heard_samples for s in segments)
+    heard_s = min(seconds_from_samples(heard_samples), header.duration_s)
+    if not len(scores):
+        return replace(row, error=f"decode: {recording}: nothing in it could be decoded"), ()
+
+    calls = _calls(starts, scores, header.n_samples, counting)
+    lost_s = header.duration_s - heard_s
+    outcome = Outcome.OK if calls else Outcome.NO_CALLS
+    error = ""
+    if lost_s > TOLERATED_LOSS_S:
+        outcome = Outcome.TRUNCATED
+        error = (
+            f"decode: {recording}: {lost_s:.1f} s of {header.duration_s:.1f} s could not be "
+            "decoded; the counts are of the rest"
+        )
+    row = replace(
+        row,
+        outcome=outcome.value,
+        call_count=len(calls),
+        positive_windows=count_positive_windows(scores, counting.rule.threshold),
+        windows=len(scores),
+        max_score=float(scores.max()),
+        heard_s=heard_s,
+        error=error,
+    )
+    return row, tuple(
+        DetectedCall(
+            recording=recording,
+            start_s=call.start_s,
+            end_s=call.end_s,
+            score=call.score,
+            windows=call.n_windows,
+            label=counting.label,
+            model_version=counting.model_version,
+            run_id=counting.run_id,
+            schema_version=SCHEMA_VERSION,
+        )
+        for call in calls
+    )
+
+
+def _calls(
+    starts: npt.NDArray[np.int64],
+    scores: npt.NDArray[np.float32],
+    n_samples: int,
+    counting: Counting,
+) -> tuple[Call, ...]:
+    if counting.method == "calls":
+        return find_calls(starts, scores, counting.rule, n_samples)
+    duration_s = seconds_from_samples(n_samples)
+    positive = scores >= np.float32(counting.rule.threshold)
+    return tuple(
+        Call(start_s, min(start_s + WINDOW_S, duration_s), float(score), 1)
+        for start_s, score in sorted(
+            (seconds_from_samples(int(start)), score)
+            for start, score in zip(starts[positive], scores[positive], strict=True)
+        )
+    )
+
+
+CALLS = "calls"
+
+
+class CountCalls(beam.PTransform):
+    """(recording, evidence) → rows of recordings, and rows of calls tagged ``CALLS``."""
+
+    def __init__(self, counting: Counting) -> None:
+        super().__init__()
+        self._counting = counting
+
+    def expand(
+        self, evidence: beam.PCollection[tuple[str, Evidence]]
+    ) -> beam.pvalue.DoOutputsTuple:
+        """One row for each recording."""
+        return (
+            evidence
+            | "Group by recording" >> beam.GroupByKey()
+            | "Count" >> beam.ParDo(_Count(self._counting)).with_outputs(CALLS, main="recordings")
+        )
+
+
+class _Count(beam.DoFn):
+    def __init__(self, counting: Counting) -> None:
+        self._counting = counting
+
+    def process(self, grouped: tuple[str, Iterable[Evidence]]) -> Iterator[object]:
+        row, calls = count_recording(*grouped, self._counting)
+        Metrics.counter("recordings", row.outcome).inc()
+        yield row
+        for call in calls:
+            yield beam.pvalue.TaggedOutput(CALLS, call)

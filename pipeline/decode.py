@@ -1,0 +1,144 @@
+"""From a recording's name to the audio of its windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import apache_beam as beam
+import numpy as np
+
+from model.audio import AudioError, AudioInfo, Recording
+from model.windows import WINDOW_SAMPLES, count_windows, seconds_from_samples
+from pipeline import files, progress
+from pipeline.records import Failure, RecordingHeader, SegmentAudio, SegmentPlan
+
+FAILURES = "failures"
+
+
+def read_header(recording: str, hop_samples: int, segment_samples: int) -> RecordingHeader:
+    """What the file's header says, and into how many segments it will be cut.
+
+    Raises:
+        AudioError: the file cannot be opened, or holds no audio.
+    """
+    with files.open_to_read(recording) as source, Recording(source, recording) as opened:
+        info: AudioInfo = opened.info
+    if info.frames == info.absent_frames:
+        raise AudioError(f"{recording}: holds no audio (the recorder may have lost power)")
+    n_windows = count_windows(info.n_samples, hop_samples)
+    return RecordingHeader(
+        sample_rate_hz=info.sample_rate_hz,
+        channels=info.channels,
+        encoding=info.encoding,
+        duration_s=info.duration_s,
+        n_samples=info.n_samples,
+        n_segments=-(-n_windows // _windows_in_segment(hop_samples, segment_samples)),
+    )
+
+
+def _windows_in_segment(hop_samples: int, segment_samples: int) -> int:
+    return max(1, segment_samples // hop_samples)
+
+
+def plan_segments(
+    recording: str, header: RecordingHeader, hop_samples: int, segment_samples: int
+) -> Iterator[SegmentPlan]:
+    """Shares out a recording's windows: each belongs to exactly one segment."""
+    n_windows = count_windows(header.n_samples, hop_samples)
+    step = _windows_in_segment(hop_samples, segment_samples)
+    for first in range(0, n_windows, step):
+        size = min(step, n_windows - first)
+        yield SegmentPlan(recording, first, size, header.n_samples, size / n_windows)
+
+
+def decode_segment(opened: Recording, plan: SegmentPlan, hop_samples: int) -> SegmentAudio:
+    """The audio that a segment's windows cover.
+
+    A window of which nothing could be decoded is left out: it was not heard.
+    """
+    starts = np.arange(plan.first_window, plan.first_window + plan.n_windows) * hop_samples
+    first_sample = int(starts[0])
+    end = min(int(starts[-1]) + WINDOW_SAMPLES, plan.n_samples)
+    segment = opened.read(first_sample, end - first_sample)
+
+    is_last = plan.first_window + plan.n_windows == count_windows(plan.n_samples, hop_samples)
+    own = (end if is_last else int(starts[-1]) + hop_samples) - first_sample
+    missing = sum(min(gap_end, own) - min(gap, own) for gap, gap_end in segment.missing)
+    heard = [
+        not any(
+            gap <= start - first_sample
+            and gap_end >= min(start - first_sample + WINDOW_SAMPLES, len(segment.samples))
+            for gap, gap_end in segment.missing
+        )
+        for start in starts
+    ]
+    return SegmentAudio(first_sample, starts[np.array(heard)], segment.samples, own - missing)
+
+
+class ProbeRecordings(beam.PTransform):
+    """Recordings → (recording, header), and (recording, failure) tagged ``FAILURES``."""
+
+    def __init__(self, hop_samples: int, segment_samples: int) -> None:
+        super().__init__()
+        self._sizes = hop_samples, segment_samples
+
+    def expand(self, recordings: beam.PCollection[str]) -> beam.pvalue.DoOutputsTuple:
+        """One header or one failure for each recording."""
+        return recordings | "Read header" >> beam.ParDo(_ReadHeader(*self._sizes)).with_outputs(
+            FAILURES, main="headers"
+        )
+
+
+class _ReadHeader(beam.DoFn):
+    def __init__(self, hop_samples: int, segment_samples: int) -> None:
+        self._sizes = hop_samples, segment_samples
+
+    def process(self, recording: str) -> Iterator[object]:
+        try:
+            header = read_header(recording, *self._sizes)
+        except Exception as error:
+            progress.finish(files=1)
+            yield beam.pvalue.TaggedOutput(FAILURES, (recording, failure("open", recording, error)))
+        else:
+            progress.expect(header.duration_s)
+            yield recording, header
+
+
+class DecodeSegments(beam.PTransform):
+    """Segment plans → (recording, audio), and (recording, failure) tagged ``FAILURES``."""
+
+    def __init__(self, hop_samples: int) -> None:
+        super().__init__()
+        self._hop_samples = hop_samples
+
+    def expand(self, plans: beam.PCollection[SegmentPlan]) -> beam.pvalue.DoOutputsTuple:
+        """Audio is not shuffled: what scores it must follow directly."""
+        return plans | "Decode" >> beam.ParDo(_DecodeSegment(self._hop_samples)).with_outputs(
+            FAILURES, main="audio"
+        )
+
+
+class _DecodeSegment(beam.DoFn):
+    def __init__(self, hop_samples: int) -> None:
+        self._hop_samples = hop_samples
+
+    def process(self, plan: SegmentPlan) -> Iterator[object]:
+        name = plan.recording
+        try:
+            with files.open_to_read(name) as source, Recording(source, name) as opened:
+                audio = decode_segment(opened, plan, self._hop_samples)
+        except Exception as error:
+            progress.finish(files=plan.share)
+            yield beam.pvalue.TaggedOutput(FAILURES, (name, failure("decode", name, error)))
+        else:
+            yield name, audio
+            # The score is known when the line above returns: what follows is fused to this step.
+            progress.finish(files=plan.share, audio_s=seconds_from_samples(audio.heard_samples))
+
+
+def failure(step: str, recording: str, error: Exception) -> Failure:
+    """An error as a row's reason, with the file's name and a remedy."""
+    if isinstance(error, AudioError):
+        return Failure(step, str(error))
+    reason = str(error).splitlines()[0] if str(error) else "no reason given"
+    return Failure(step, f"{recording}: {type(error).__name__}: {reason}")

@@ -1,0 +1,213 @@
+"""Everything around the job: checks before it, progress during it, the report after it."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import importlib.metadata
+import io
+import json
+import logging
+import platform
+import sys
+import time
+import uuid
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from model.contract import CONTRACT_FILE, MODEL_FILE, ContractError, ServingContract
+from pipeline import files, progress
+from pipeline.beam_options import LOCAL_RUNNERS, beam_options
+from pipeline.build import build_pipeline
+from pipeline.count import Counting
+from pipeline.match import read_manifest
+from pipeline.options import Config, UsageError
+from pipeline.records import SCHEMA_VERSION, Outcome
+from pipeline.score import ModelLoader, SegmentHandler
+from pipeline.watch import watch
+
+LIBRARIES = ("apache-beam", "tensorflow", "keras", "tensorflow-io", "soundfile", "soxr", "numpy")
+
+
+def launch(config: Config) -> int:
+    """Checks, runs and reports.
+
+    Returns:
+        An exit code, see ``options.EXIT_CODES``.
+
+    Raises:
+        UsageError: nothing was started; the message says what to change.
+    """
+    started = datetime.now(UTC)
+    run_id = f"{started:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
+    options = beam_options(config.beam_args)
+    contract = read_contract(config.model)
+    n_inputs = count_inputs(config)
+    prepare_output(config.output)
+    counting = Counting.of(config, contract, run_id)
+
+    clock = time.monotonic()
+    handler = SegmentHandler(ModelLoader(config.model), contract.padding)
+    try:
+        run(config, counting, handler, options, n_inputs)
+    except Exception as error:
+        logging.getLogger(__name__).debug("the job failed", exc_info=True)
+        print(f"pipeline: the job failed: {error}", file=sys.stderr)
+        return 1
+    wall_s = time.monotonic() - clock
+
+    totals = read_totals(files.join(config.output, "counts.csv"))
+    report = {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": run_id,
+        "started_at": started.isoformat(timespec="seconds"),
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "configuration": asdict(config),
+        "counting": asdict(counting),
+        "model": {
+            "version": counting.model_version,
+            "model_sha256": contract.model_sha256,
+            "training_data_sha256": contract.training_data_sha256,
+        },
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in LIBRARIES},
+        },
+        "totals": asdict(totals),
+        "throughput": {
+            "wall_s": round(wall_s, 3),
+            "times_real_time": round(totals.heard_s / wall_s, 1),
+        },
+    }
+    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    files.write_atomically(files.join(config.output, "run.json"), [text.encode()])
+    print(summary(totals, wall_s, config.output))
+    return 3 if totals.failed_fraction > config.max_failed_fraction else 0
+
+
+def run(
+    config: Config,
+    counting: Counting,
+    handler: SegmentHandler,
+    options: PipelineOptions,
+    n_inputs: int,
+) -> None:
+    """Runs the job to its end: here and only here."""
+    name = options.view_as(StandardOptions).runner
+    local = name in LOCAL_RUNNERS
+    # Beam's default local runner would first look for a binary to download.
+    pipeline = beam.Pipeline(runner=FnApiRunner() if local else name, options=options)
+    build_pipeline(pipeline, config, counting, handler)
+    logging.getLogger().addFilter(_is_news)
+    progress.reset()
+    with watch(n_inputs, enabled=local):
+        result = pipeline.run()
+        state = result.wait_until_finish()
+    if state is not None and state != "DONE":
+        raise RuntimeError(f"it ended as {state}")
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for a warning that Beam 2.77 gives on every machine without its model manager."""
+    return "Resource module is not available" not in record.getMessage()
+
+
+def read_contract(model: str) -> ServingContract:
+    """The contract of the model in a folder, refused unless this pipeline can feed the model."""
+    name = files.join(model, CONTRACT_FILE)
+    try:
+        text = files.read_bytes(name)
+    except OSError:
+        raise UsageError(
+            f"--model {model}: no {CONTRACT_FILE} there; give the folder that model.train wrote"
+        ) from None
+    try:
+        contract = ServingContract.from_json(text)
+    except ContractError as error:
+        raise UsageError(f"{name}: {error}") from None
+    try:
+        network = files.read_bytes(files.join(model, MODEL_FILE))
+    except OSError:
+        raise UsageError(f"--model {model}: no {MODEL_FILE} beside {CONTRACT_FILE}") from None
+    if hashlib.sha256(network).hexdigest() != contract.model_sha256:
+        raise UsageError(
+            f"--model {model}: {MODEL_FILE} is not the file that {CONTRACT_FILE} describes; "
+            "copy the folder again"
+        )
+    return contract
+
+
+def count_inputs(config: Config) -> int:
+    """How many recordings there are; none for any of the patterns or manifests is an error."""
+    found: set[str] = set()
+    for pattern in config.inputs:
+        names = files.expand(pattern)
+        if not names:
+            raise UsageError(
+                f"--input {pattern}: matches no file; check the spelling, and quote patterns"
+            )
+        found.update(map(files.identity, names))
+    for manifest in config.manifests:
+        try:
+            names = list(read_manifest(manifest))
+        except (OSError, ValueError) as error:
+            raise UsageError(f"--manifest {manifest}: {error}") from None
+        if not names:
+            raise UsageError(f"--manifest {manifest}: lists no recording")
+        found.update(map(files.identity, names))
+    return len(found)
+
+
+def prepare_output(output: str) -> None:
+    """Makes sure that tables can be written, and that no earlier run's report stays beside them."""
+    probe = files.join(output, ".writable")
+    try:
+        files.write_atomically(probe, [b""])
+        files.delete_if_there(probe)
+        files.delete_if_there(files.join(output, "run.json"))
+    except OSError as error:
+        raise UsageError(f"--output {output}: cannot write there ({error})") from None
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What came out of a run, added up from its table."""
+
+    inputs: int
+    outcomes: dict[str, int]
+    calls: int
+    duration_s: float
+    heard_s: float
+
+    @property
+    def failed_fraction(self) -> float:
+        """Share of the inputs that failed."""
+        return self.outcomes[Outcome.FAILED.value] / max(1, self.inputs)
+
+
+def read_totals(counts_csv: str) -> Totals:
+    """Adds up counts.csv."""
+    outcomes = {outcome.value: 0 for outcome in Outcome}
+    calls, duration_s, heard_s = 0, 0.0, 0.0
+    for row in csv.DictReader(io.StringIO(files.read_bytes(counts_csv).decode())):
+        outcomes[row["outcome"]] += 1
+        calls += int(row["call_count"] or 0)
+        duration_s += float(row["duration_s"] or 0)
+        heard_s += float(row["heard_s"] or 0)
+    return Totals(sum(outcomes.values()), outcomes, calls, round(duration_s, 3), round(heard_s, 3))
+
+
+def summary(totals: Totals, wall_s: float, output: str) -> str:
+    """A few lines for a person."""
+    parts = ", ".join(f"{n} {name}" for name, n in totals.outcomes.items() if n)
+    lines = [
+        f"{totals.inputs} recordings ({parts}), {totals.heard_s / 3600:.2f} h heard, "
+        f"{totals.calls} calls",
+        f"{wall_s:.1f} s, {totals.heard_s / wall_s:.0f} × real time",
+        f"tables: {files.join(output, 'counts.csv')}, calls.csv, failures.csv, run.json",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,179 @@
+"""The command line, checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from model.windows import WINDOW_S
+
+RELEASED_MODEL = str(Path(__file__).resolve().parent.parent / "model" / "released")
+
+EXIT_CODES = """\
+exit codes:
+  0  done; each input has a row, failed ones too
+  1  the job itself failed; run it again
+  2  bad arguments, no input, unreadable model or unwritable output; nothing was started
+  3  done, but more than --max_failed_fraction of the inputs failed
+"""
+
+
+class UsageError(Exception):
+    """Something the caller must change before the job can start: one line, exit code 2."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the caller asked for. ``None`` leaves the choice to the model's contract."""
+
+    inputs: tuple[str, ...]
+    manifests: tuple[str, ...]
+    model: str
+    output: str
+    hop_s: float | None
+    segment_s: float
+    threshold: float | None
+    counting: str
+    formats: tuple[str, ...]
+    max_failed_fraction: float
+    beam_args: tuple[str, ...]
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the whole usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see --help\n")
+
+
+def _number(low: float, high: float) -> type:
+    """A number type for argparse: above ``low``, at most ``high``."""
+
+    def parse(text: str) -> float:
+        value = float(text)
+        if not low < value <= high:
+            raise argparse.ArgumentTypeError(
+                f"{text} must lie above {low:g}"
+                + ("" if high == float("inf") else f", up to {high:g}")
+            )
+        return value
+
+    parse.__name__ = "number"
+    return parse  # type: ignore[return-value]
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} must lie between 0 and 1")
+    return value
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of ``python -m pipeline``."""
+    result = _Parser(
+        prog="python -m pipeline",
+        description="Count Capuchinbird calls in recordings: one row for every input.",
+        epilog=EXIT_CODES + "\nAny other option goes to Apache Beam, for example "
+        "--direct_num_workers=4 or --runner=DataflowRunner.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    what = result.add_argument_group("what to count")
+    what.add_argument(
+        "--input",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="PATTERN",
+        help="recordings: files, folders (searched through all levels) or patterns such as "
+        "'night/*.wav' and 'archive/**/*.flac'",
+    )
+    what.add_argument(
+        "--manifest",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a list of recordings: a text file with one a line, or a CSV with a column named "
+        "'recording' or 'uri'; relative names start at the manifest's folder",
+    )
+    what.add_argument(
+        "--model",
+        default=RELEASED_MODEL,
+        metavar="DIR",
+        help="folder with model.keras and contract.json (default: the released model)",
+    )
+    how = result.add_argument_group("how to count")
+    how.add_argument(
+        "--counting",
+        choices=("calls", "windows"),
+        default="calls",
+        help="calls: each bird's call once. windows: add up the windows above the threshold, as "
+        "the tutorial does, side by side unless --hop_s says otherwise (default: calls)",
+    )
+    how.add_argument(
+        "--hop_s",
+        type=_number(0, WINDOW_S),
+        metavar="SECONDS",
+        help="distance between the starts of neighbouring 3 s windows (default: the model's)",
+    )
+    how.add_argument(
+        "--threshold",
+        type=_number(0, 1),
+        metavar="SCORE",
+        help="score that makes a call, 0 to 1 (default: the model's)",
+    )
+    how.add_argument(
+        "--segment_s",
+        type=_number(0, 3600),
+        default=300.0,
+        metavar="SECONDS",
+        help="length of the pieces that long recordings are cut into, so that many cores share "
+        "one file; does not change any result (default: 300)",
+    )
+    out = result.add_argument_group("what comes out")
+    out.add_argument(
+        "--output",
+        required=True,
+        metavar="DIR",
+        help="folder for counts.csv, calls.csv, failures.csv and run.json",
+    )
+    out.add_argument(
+        "--format",
+        action="append",
+        default=[],
+        choices=("tutorial",),
+        help="a further table. tutorial: tutorial.csv with recording,capuchin_calls",
+    )
+    out.add_argument(
+        "--max_failed_fraction",
+        type=_fraction,
+        default=0.5,
+        metavar="SHARE",
+        help="exit with 3 when a larger share of the inputs failed (default: 0.5)",
+    )
+    return result
+
+
+def parse(argv: Sequence[str]) -> Config:
+    """The command line as a config. Exits with 2 and one clear line when it is wrong."""
+    command = parser()
+    known, beam_args = command.parse_known_args(argv)
+    if not known.input and not known.manifest:
+        command.error("name the recordings with --input or --manifest")
+    return Config(
+        inputs=tuple(known.input),
+        manifests=tuple(known.manifest),
+        model=known.model,
+        output=known.output,
+        hop_s=known.hop_s,
+        segment_s=known.segment_s,
+        threshold=known.threshold,
+        counting=known.counting,
+        formats=tuple(known.format),
+        max_failed_fraction=known.max_failed_fraction,
+        beam_args=tuple(beam_args),
+    )

@@ -1,0 +1,157 @@
+"""What flows through the job, and the rows that leave it.
+
+The rows (`RecordingCount`, `DetectedCall`) are the single description of the tables: headers,
+cells, schemas and docs derive from their fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+SCHEMA_VERSION = 1
+
+
+class Outcome(StrEnum):
+    """What became of an input. Each input has exactly one."""
+
+    OK = "ok"
+    """Heard in full; at least one call."""
+    NO_CALLS = "no_calls"
+    """Heard in full; no call."""
+    TRUNCATED = "truncated"
+    """Cut off or damaged in places: the counts are of what could be heard (`heard_s`)."""
+    FAILED = "failed"
+    """Not counted; `error` says why."""
+    SKIPPED = "skipped"
+    """Counted by an earlier run with the same model and settings."""
+
+
+@dataclass(frozen=True)
+class RecordingHeader:
+    """What is known of a recording before it is decoded, and how it was cut up."""
+
+    sample_rate_hz: int
+    channels: int
+    encoding: str
+    duration_s: float
+    n_samples: int
+    n_segments: int
+
+
+@dataclass(frozen=True)
+class SegmentPlan:
+    """Windows first_window … first_window + n_windows - 1 of a recording, a unit of work."""
+
+    recording: str
+    first_window: int
+    n_windows: int
+    n_samples: int
+    """Length of the whole recording at 16 kHz."""
+    share: float
+    """Of the recording, 0 to 1; for progress."""
+
+
+@dataclass(frozen=True)
+class SegmentAudio:
+    """The decoded audio of a segment. It stays between decoding and scoring, on one worker.
+
+    Attributes:
+        first_sample: where ``samples`` begin in the recording.
+        starts: first samples of the windows to score, in the recording, int64 ``[n]``.
+        samples: float32 mono audio at 16 kHz.
+        heard_samples: how many samples that no other segment counts could be decoded.
+    """
+
+    first_sample: int
+    starts: npt.NDArray[np.int64]
+    samples: npt.NDArray[np.float32]
+    heard_samples: int
+
+
+@dataclass(frozen=True)
+class SegmentScores:
+    """Scores float32 ``[n]`` of the windows that start at samples int64 ``[n]``."""
+
+    starts: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float32]
+    heard_samples: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a recording, or a part of it, could not be counted. ``step`` names where."""
+
+    step: str
+    error: str
+
+
+Evidence = RecordingHeader | SegmentScores | Failure
+"""All that is said of one recording on the way to its row."""
+
+
+def column(doc: str, digits: int | None = None) -> Any:
+    """A field of a row: what it means, and how many decimals its text shows."""
+    return field(metadata={"doc": doc, "digits": digits})
+
+
+@dataclass(frozen=True)
+class RecordingCount:
+    """A row of counts.csv: one for every input."""
+
+    recording: str = column("Path or URI of the recording.")
+    outcome: str = column("ok, no_calls, truncated, failed or skipped.")
+    call_count: int | None = column("Calls. Empty if the recording could not be counted.")
+    positive_windows: int | None = column("Windows whose score reaches the threshold.")
+    windows: int | None = column("Windows scored.")
+    max_score: float | None = column("Highest score of a window, 0 to 1.", 4)
+    duration_s: float | None = column("Length by the file's header, in seconds.", 3)
+    heard_s: float | None = column("Length that could be decoded, in seconds.", 3)
+    sample_rate_hz: int | None = column("Sample rate as recorded, in hertz.")
+    channels: int | None = column("Channels as recorded.")
+    encoding: str = column("Container and sample format.")
+    error: str = column("Why a recording failed or was cut short, and what to do.")
+    counting: str = column("Counting rule: calls or windows.")
+    threshold: float = column("Score that makes a call, 0 to 1.", 4)
+    hop_s: float = column("Distance between windows, in seconds.", 3)
+    model_version: str = column("Name and version of the model.")
+    run_id: str = column("The run that wrote this row.")
+    schema_version: int = column("Version of this table's layout.")
+
+
+@dataclass(frozen=True)
+class DetectedCall:
+    """A row of calls.csv: one for every call."""
+
+    recording: str = column("Path or URI of the recording.")
+    start_s: float = column("Start of the call, in seconds from the start of the recording.", 3)
+    end_s: float = column("End of the call, in seconds from the start of the recording.", 3)
+    score: float = column("Highest score of the call's windows, 0 to 1.", 4)
+    windows: int = column("Windows in the call's run.")
+    label: str = column("What was heard.")
+    model_version: str = column("Name and version of the model.")
+    run_id: str = column("The run that wrote this row.")
+    schema_version: int = column("Version of this table's layout.")
+
+
+Row = RecordingCount | DetectedCall
+
+
+def column_names(row_type: type[Row]) -> list[str]:
+    """The header of a table."""
+    return [f.name for f in fields(row_type)]
+
+
+def cells(row: Row) -> list[str]:
+    """A row as text, empty where a value is unknown."""
+    return [_cell(getattr(row, f.name), f.metadata["digits"]) for f in fields(row)]
+
+
+def _cell(value: Any, digits: int | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.{digits}f}" if digits is not None else str(value)
