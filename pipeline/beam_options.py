@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 from collections.abc import Sequence
+from typing import NoReturn
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
@@ -25,7 +26,7 @@ class _KnownFlags(argparse.ArgumentParser):
     def add_value_provider_argument(self, *names: str, **settings: object) -> None:
         self.add_argument(*names, **settings)
 
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         raise options.UsageError(message)
 
 

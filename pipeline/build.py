@@ -30,7 +30,7 @@ def build_pipeline(
     probed = recordings | "Probe" >> ProbeRecordings(hop, segment)
     plans = (
         probed.headers
-        | "Cut" >> beam.FlatMap(lambda known: plan_segments(*known, hop, segment))
+        | "Cut" >> beam.FlatMap(lambda known: plan_segments(known[0], known[1], hop, segment))
         | "Share out" >> beam.Reshuffle()
     )
     decoded = plans | "Decode" >> DecodeSegments(hop)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import apache_beam as beam
 import numpy as np
 
-from model.audio import AudioError, AudioInfo, Recording
+from model.audio import AudioError, AudioInfo, Recording, Segment
 from model.windows import WINDOW_SAMPLES, count_windows, seconds_from_samples
 from pipeline import files, progress
 from pipeline.records import Failure, RecordingHeader, SegmentAudio, SegmentPlan
@@ -64,15 +64,14 @@ def decode_segment(opened: Recording, plan: SegmentPlan, hop_samples: int) -> Se
     is_last = plan.first_window + plan.n_windows == count_windows(plan.n_samples, hop_samples)
     own = (end if is_last else int(starts[-1]) + hop_samples) - first_sample
     missing = sum(min(gap_end, own) - min(gap, own) for gap, gap_end in segment.missing)
-    heard = [
-        not any(
-            gap <= start - first_sample
-            and gap_end >= min(start - first_sample + WINDOW_SAMPLES, len(segment.samples))
-            for gap, gap_end in segment.missing
-        )
-        for start in starts
-    ]
+    heard = [not _swallowed(int(start) - first_sample, segment) for start in starts]
     return SegmentAudio(first_sample, starts[np.array(heard)], segment.samples, own - missing)
+
+
+def _swallowed(first: int, segment: Segment) -> bool:
+    """Whether nothing of the window at ``first`` could be decoded."""
+    end = min(first + WINDOW_SAMPLES, len(segment.samples))
+    return any(gap <= first and end <= gap_end for gap, gap_end in segment.missing)
 
 
 class ProbeRecordings(beam.PTransform):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import apache_beam as beam
 
+from model.audio import AUDIO_EXTENSIONS
 from pipeline import files
 
 MANIFEST_COLUMNS = ("recording", "uri")
@@ -42,7 +43,7 @@ def read_manifest(manifest: str) -> Iterator[str]:
 
 
 def _looks_like_audio(line: str) -> bool:
-    return os.path.splitext(line.strip())[1].lower() in files.AUDIO_EXTENSIONS
+    return os.path.splitext(line.strip())[1].lower() in AUDIO_EXTENSIONS
 
 
 class MatchRecordings(beam.PTransform):

@@ -6,6 +6,7 @@ import csv
 import io
 import posixpath
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import apache_beam as beam
 
@@ -42,7 +43,7 @@ class WriteCsv(beam.PTransform):
     """
 
     def __init__(
-        self, name: str, columns: Sequence[str], to_cells: Callable[[Row], list[str]]
+        self, name: str, columns: Sequence[str], to_cells: Callable[[Any], list[str]]
     ) -> None:
         super().__init__()
         self._name, self._columns, self._to_cells = name, columns, to_cells
@@ -57,7 +58,7 @@ class WriteCsv(beam.PTransform):
         )
 
 
-def _sortable_line(row: Row, to_cells: Callable[[Row], list[str]]) -> tuple[tuple[str, float], str]:
+def _sortable_line(row: Row, to_cells: Callable[[Any], list[str]]) -> tuple[tuple[str, float], str]:
     return (row.recording, getattr(row, "start_s", 0.0)), csv_line(to_cells(row))
 
 
