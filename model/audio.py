@@ -15,7 +15,6 @@ import io
 import math
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 from types import TracebackType
@@ -53,6 +52,7 @@ AUDIO_EXTENSIONS = frozenset(
 
 BLOCK_S = 10
 _MARGIN_S = 0.05  # longer than the impulse response of soxr's HQ filter at every usual rate
+_MP3_RESTART_S = 60
 _PIECE_FRAMES = 1152  # an MP3 frame; FLAC and WAV have no preference
 
 Samples = npt.NDArray[np.float32]
@@ -105,13 +105,25 @@ class Segment:
 
 
 class _Decoder(Protocol):
-    """One open file. ``read`` returns fewer frames than asked only at the end of the audio."""
+    """One open file.
+
+    Attributes:
+        restart_s: decoding may start afresh at multiples of this, in whole blocks. A codec whose
+            frames depend on the ones before gives slightly other samples from another start, so
+            where it starts must not depend on who asks.
+    """
 
     info: AudioInfo
+    restart_s: float
 
-    def seek(self, frame: int) -> None: ...
-    def read(self, n_frames: int) -> Samples: ...  # float32 [n, channels]
-    def close(self) -> None: ...
+    def start(self, frame: int) -> None:
+        """Goes to a frame, into a state that depends on that frame alone."""
+
+    def read(self, n_frames: int) -> Samples:
+        """The next frames, float32 ``[n, channels]``: fewer only at the end of the audio."""
+
+    def close(self) -> None:
+        """Closes what this decoder opened itself."""
 
 
 class Recording:
@@ -126,10 +138,12 @@ class Recording:
     """
 
     def __init__(self, source: str | os.PathLike[str] | IO[bytes], name: str = "") -> None:
-        self.name = name or str(getattr(source, "name", source))
+        is_path = isinstance(source, (str, os.PathLike))
+        self.name = name or str(source if is_path else getattr(source, "name", source))
         self._decoder = _open(source, self.name)
         self.info = self._decoder.info
-        self._position = 0
+        self._next_block = -1  # the block that the decoder can go on with
+        self._overlap = np.zeros((0, self.info.channels), dtype=np.float32)  # its first frames
 
     def __enter__(self) -> Recording:
         return self
@@ -152,8 +166,8 @@ class Recording:
         samples = np.zeros(n_samples, dtype=np.float32)
         missing: list[tuple[int, int]] = []
         block_samples = BLOCK_S * SAMPLE_RATE_HZ
-        first, last = start // block_samples, -(-(start + n_samples) // block_samples)
-        for index, (block, heard) in enumerate(self._blocks(first, last), first):
+        for index in range(start // block_samples, -(-(start + n_samples) // block_samples)):
+            block, heard = self._block(index)
             offset = index * block_samples - start
             begin, end = max(offset, 0), min(offset + block_samples, n_samples)
             samples[begin:end] = block[begin - offset : end - offset]
@@ -165,74 +179,77 @@ class Recording:
             missing.append((gap, end))
         return Segment(samples, tuple(missing))
 
-    def _blocks(self, first: int, last: int) -> Iterator[tuple[Samples, int]]:
-        """Blocks first … last-1 of the grid: 16 kHz audio and how many samples of it were heard.
+    def _block(self, index: int) -> tuple[Samples, int]:
+        """A block of the grid at 16 kHz, and how many samples of it were heard.
 
-        In each block decoding stops at the first error; the next block is tried afresh.
+        A function of the file and the index alone. Decoding stops at the first error in it; the
+        rest of the block is zero.
         """
-        rate = self.info.sample_rate_hz
-        step = rate // math.gcd(rate, SAMPLE_RATE_HZ)  # frames after which both clocks coincide
-        margin = step * math.ceil(_MARGIN_S * rate / step)
-        skip = margin * SAMPLE_RATE_HZ // rate
-        block_frames, block_samples = BLOCK_S * rate, BLOCK_S * SAMPLE_RATE_HZ
-        before, _ = self._mono(first * block_frames - margin, margin)
-        current, heard = self._mono(first * block_frames, block_frames)
-        for index in range(first, last):
-            wanted = block_frames if index + 1 < last else margin
-            following, heard_next = self._mono((index + 1) * block_frames, wanted)
-            stretch = np.concatenate((before, current, following[:margin]))
-            block = soxr.resample(stretch, rate, SAMPLE_RATE_HZ)[skip : skip + block_samples]
-            yield block, -(-heard * SAMPLE_RATE_HZ // rate)
-            before, current, heard = current[block_frames - margin :], following, heard_next
-
-    def _mono(self, first: int, n_frames: int) -> tuple[Samples, int]:
-        """Mean of the channels of frames first … first + n, zero where nothing can be decoded.
-
-        Also how many frames were decoded before the first error.
-        """
-        mono = np.zeros(n_frames, dtype=np.float32)
-        lead = min(max(0, -first), n_frames)
-        wanted = min(n_frames - lead, max(0, self.info.frames - max(first, 0)))
-        if wanted <= 0:
-            return mono, 0
-        try:
-            frames = self._read_at(max(first, 0), wanted)
-        except soundfile.LibsndfileError:
-            frames = self._read_until_error(max(first, 0), wanted)
+        frames = self._decode(index)
         if not np.isfinite(frames).all():
             raise AudioError(
                 f"{self.name}: holds samples that are not numbers (NaN or infinite); "
                 "write the file again from its source"
             )
-        total = frames[:, 0].copy()  # a sum by columns: numpy's mean over rows is 20 times slower
-        for channel in range(1, self.info.channels):
-            total += frames[:, channel]
-        mono[lead : lead + len(frames)] = total / np.float32(self.info.channels)
-        return mono, len(frames)
+        rate = self.info.sample_rate_hz
+        lead, block_frames, margin = self._stretch(index)
+        mono = np.zeros(lead + block_frames + margin, dtype=np.float32)
+        for channel in frames.T:  # numpy's mean over rows is 20 times slower
+            mono[: len(frames)] += channel
+        mono /= np.float32(self.info.channels)
+        skip = lead * SAMPLE_RATE_HZ // rate
+        block = soxr.resample(mono, rate, SAMPLE_RATE_HZ)[skip:][: BLOCK_S * SAMPLE_RATE_HZ]
+        heard_frames = min(max(0, len(frames) - lead), block_frames)
+        return block, -(-heard_frames * SAMPLE_RATE_HZ // rate)
 
-    def _read_at(self, frame: int, n_frames: int) -> Samples:
-        if frame != self._position:
-            self._position = -1  # unknown until the seek has worked
-            self._decoder.seek(frame)
-        self._position = -1
-        frames = self._decoder.read(n_frames)
-        self._position = frame + len(frames)
+    def _stretch(self, index: int) -> tuple[int, int, int]:
+        """Frames of a block as recorded: the margin before it, the block, the margin after it."""
+        rate = self.info.sample_rate_hz
+        step = rate // math.gcd(rate, SAMPLE_RATE_HZ)  # frames after which both clocks coincide
+        margin = step * math.ceil(_MARGIN_S * rate / step)
+        return margin if index else 0, BLOCK_S * rate, margin
+
+    def _decode(self, index: int) -> Samples:
+        """The frames of a block with its margins ``[n, channels]``, or those before an error.
+
+        Reached by the same reads whoever asks: mpg123's samples depend on how it was read before.
+        """
+        blocks = max(1, int(min(self._decoder.restart_s, 1e6) // BLOCK_S))
+        anchor = index - index % blocks
+        resumed = index == self._next_block and index != anchor
+        first = index if resumed else anchor
+        self._next_block = -1  # until all has gone well
+        frames = np.zeros((0, self.info.channels), dtype=np.float32)
+        for block in range(first, index + 1):
+            lead, block_frames, margin = self._stretch(block)
+            start = block * block_frames - lead
+            n_frames = min(lead + block_frames + margin, max(0, self.info.frames - start))
+            try:
+                if block == anchor:
+                    self._decoder.start(start)
+                    frames = self._decoder.read(n_frames)
+                else:
+                    rest = self._decoder.read(n_frames - len(self._overlap))
+                    frames = np.concatenate((self._overlap, rest))
+            except soundfile.LibsndfileError:
+                return self._decode_until_error(start, n_frames) if block == index else frames[:0]
+            self._overlap = frames[block_frames + lead - margin :]
+        self._next_block = index + 1
         return frames
 
-    def _read_until_error(self, frame: int, n_frames: int) -> Samples:
-        """What can be decoded before the error: libsndfile returns nothing of a failed read."""
+    def _decode_until_error(self, start: int, n_frames: int) -> Samples:
+        """What comes before an error: libsndfile returns nothing of a failed read."""
         pieces = [np.zeros((0, self.info.channels), dtype=np.float32)]
-        self._position = -1
         done = 0
         try:
+            self._decoder.start(start)
             while done < n_frames:
-                piece = self._read_at(frame + done, min(_PIECE_FRAMES, n_frames - done))
-                if not len(piece):
+                pieces.append(self._decoder.read(min(_PIECE_FRAMES, n_frames - done)))
+                if not len(pieces[-1]):
                     break
-                pieces.append(piece)
-                done += len(piece)
+                done += len(pieces[-1])
         except soundfile.LibsndfileError:
-            self._position = -1
+            pass
         return np.concatenate(pieces)
 
 
@@ -288,45 +305,59 @@ class _SndfileDecoder:
     """WAV, W64, RF64, FLAC, OGG, Opus, MP3, AIFF … by libsndfile."""
 
     def __init__(self, source: str | os.PathLike[str] | IO[bytes], name: str) -> None:
-        self._guard = None if isinstance(source, (str, os.PathLike)) else _Guard(source)
-        try:
-            self._file = soundfile.SoundFile(self._guard or source)
-        except soundfile.LibsndfileError:
-            self._raise_read_error()
-            raise
-        self._raise_read_error()
+        self._source = source if isinstance(source, (str, os.PathLike)) else _Guard(source)
+        self._open()
         file = self._file
-        present = file.frames
         absent = _absent_frames(file)
+        self._present = file.frames
         self.info = AudioInfo(
             sample_rate_hz=file.samplerate,
             channels=file.channels,
-            frames=present + absent,
+            frames=file.frames + absent,
             absent_frames=absent,
             encoding=f"{file.format} {file.subtype}",
         )
-        self._present = present
+        self._is_mp3 = file.subtype.startswith("MPEG")
+        self.restart_s = _MP3_RESTART_S if self._is_mp3 else 0.0
         self._past_end = False
+        self._has_failed = False  # libFLAC does not decode again after an error
 
-    def seek(self, frame: int) -> None:
+    def _open(self) -> None:
+        if isinstance(self._source, _Guard):
+            self._source.seek(0)
+        try:
+            self._file = soundfile.SoundFile(self._source)
+        finally:
+            self._raise_read_error()
+
+    def start(self, frame: int) -> None:
         # Seeking past the end is an error to libsndfile; to us the audio just ends there.
-        self._file.seek(min(frame, self._present))
         self._past_end = frame > self._present
-        self._raise_read_error()
+        lead = min(frame, self.info.sample_rate_hz) if self._is_mp3 else 0
+        if self._is_mp3 or self._has_failed:
+            self._file.close()
+            self._open()
+        self._file.seek(min(frame - lead, self._present))
+        self.read(lead)
 
     def read(self, n_frames: int) -> Samples:
         if self._past_end:
             return np.zeros((0, self.info.channels), dtype=np.float32)
-        frames: Samples = self._file.read(n_frames, dtype="float32", always_2d=True)
-        self._raise_read_error()
+        try:
+            frames: Samples = self._file.read(n_frames, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError:
+            self._has_failed = True
+            raise
+        finally:
+            self._raise_read_error()
         return frames
 
     def close(self) -> None:
         self._file.close()
 
     def _raise_read_error(self) -> None:
-        if self._guard is not None and self._guard.error is not None:
-            raise self._guard.error
+        if isinstance(self._source, _Guard) and self._source.error is not None:
+            raise self._source.error
 
 
 class _Guard:

@@ -16,16 +16,18 @@ class AvDecoder:
     """The first audio stream of a file.
 
     AAC decoders carry state (noise substitution among it) from frame to frame, so decoding from
-    the middle gives other samples than decoding from the start. Seeking forward therefore decodes
-    and drops, seeking back starts again: slow for long files, but the same samples always.
+    the middle gives other samples than decoding from the start. Decoding therefore always starts
+    at the start: slow for long files in many segments, but the same samples always.
 
     Raises:
         OSError, ValueError: no file, no audio stream, or an unknown format.
     """
 
+    restart_s = float("inf")
+
     def __init__(self, source: str | os.PathLike[str] | IO[bytes]) -> None:
         self._source = source
-        self._start()
+        self._open()
         stream = self._container.streams.audio[0]
         if stream.duration is None or stream.time_base is None:
             raise ValueError("its length is not stated")
@@ -37,7 +39,7 @@ class AvDecoder:
             encoding=f"{self._container.format.name.split(',')[0].upper()} {stream.name.upper()}",
         )
 
-    def _start(self) -> None:
+    def _open(self) -> None:
         if not isinstance(self._source, (str, os.PathLike)):
             self._source.seek(0)
         self._container = av.open(self._source)
@@ -45,7 +47,6 @@ class AvDecoder:
             raise ValueError("it holds no audio stream")
         self._frames = self._decode()
         self._left: Samples | None = None
-        self._position = 0
 
     def _decode(self) -> Iterator[Samples]:
         planar = av.AudioResampler(format="fltp")  # float, one row a channel; the rate is kept
@@ -53,13 +54,14 @@ class AvDecoder:
             for converted in planar.resample(frame):
                 yield np.ascontiguousarray(converted.to_ndarray().T, dtype=np.float32)
 
-    def seek(self, frame: int) -> None:
-        if frame < self._position:
-            self.close()
-            self._start()
-        while self._position < frame:
-            if not len(self.read(min(frame - self._position, 1 << 16))):
+    def start(self, frame: int) -> None:
+        self.close()
+        self._open()
+        while frame > 0:
+            passed = len(self.read(min(frame, 1 << 18)))
+            if not passed:
                 break
+            frame -= passed
 
     def read(self, n_frames: int) -> Samples:
         pieces: list[Samples] = []
@@ -71,7 +73,6 @@ class AvDecoder:
             pieces.append(piece[:wanted])
             self._left = piece[wanted:] if len(piece) > wanted else None
             wanted -= len(pieces[-1])
-        self._position += n_frames - wanted
         if not pieces:
             return np.zeros((0, self.info.channels), dtype=np.float32)
         return np.concatenate(pieces)

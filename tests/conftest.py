@@ -1,0 +1,61 @@
+"""What tests share: sounds, recordings and the project's real data."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def forest():
+    """The tutorial's own recordings."""
+    folder = SHARED / "forest"
+    if not folder.is_dir():
+        pytest.skip(f"the forest recordings are not at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def field():
+    """Files as recorders write them."""
+    folder = SHARED / "field"
+    if not folder.is_dir():
+        pytest.skip(f"the recorder files are not at {folder}")
+    return folder
+
+
+def noise_with_bursts(duration_s, rate, channels, burst_starts_s, seed=0):
+    """Quiet noise with bursts of 1 s that `PeakScorer` scores high, float64 [n, channels]."""
+    generator = np.random.default_rng(seed)
+    audio = generator.normal(0, 0.02, (round(duration_s * rate), channels))
+    for start_s in burst_starts_s:
+        span = slice(round(start_s * rate), round((start_s + 1) * rate))
+        tone = np.sin(2 * np.pi * 600 * np.arange(len(audio[span])) / rate)
+        audio[span] += 0.7 * tone[:, None]
+    return np.clip(audio, -1, 1)
+
+
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory):
+    """A folder of recordings as people have them, and their numbers of bursts."""
+    folder = tmp_path_factory.mktemp("recordings")
+    (folder / "night one").mkdir()
+    truth = {}
+    for name, rate, channels, duration_s, bursts in (
+        ("a.wav", 48_000, 2, 31.7, (3, 12, 20)),
+        ("b.flac", 44_100, 1, 65, (5, 30, 45, 60)),
+        ("c.mp3", 48_000, 2, 20.3, (8,)),
+        ("night one/SITE_20240611_053000.WAV", 22_050, 1, 12, (2.5,)),
+        ("quiet.wav", 16_000, 1, 10, ()),
+        ("short.wav", 8_000, 1, 0.4, ()),
+    ):
+        soundfile.write(folder / name, noise_with_bursts(duration_s, rate, channels, bursts), rate)
+        truth[str(folder / name)] = len(bursts)
+    (folder / "broken.flac").write_bytes(b"fLaC is what it says, no more")
+    (folder / "._a.wav").write_bytes(b"left by macOS")
+    (folder / "notes.txt").write_text("not a recording")
+    truth[str(folder / "broken.flac")] = None
+    return folder, truth

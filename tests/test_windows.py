@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.windows import WINDOW_SAMPLES, count_windows, cut_windows, window_starts
+
+lengths = st.integers(0, 40 * WINDOW_SAMPLES)
+hops = st.integers(1000, WINDOW_SAMPLES)
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "hop", "expected"),
+    [
+        (0, 48_000, 0),
+        (1, 48_000, 1),
+        (48_000, 48_000, 1),
+        (48_001, 48_000, 2),
+        (96_000, 48_000, 2),  # exactly two windows: no third one made of padding
+        (96_000, 16_000, 4),
+        (96_001, 16_000, 5),
+        (2_880_000, 48_000, 60),  # a recording of the tutorial
+    ],
+)
+def test_the_number_of_windows_at_the_edges(n_samples, hop, expected):
+    assert count_windows(n_samples, hop) == expected
+    assert len(window_starts(n_samples, hop)) == expected
+
+
+@given(lengths, hops)
+def test_every_sample_lies_in_a_window_and_no_window_is_idle(n_samples, hop):
+    starts = window_starts(n_samples, hop)
+    assert np.array_equal(starts, np.arange(len(starts)) * hop)
+    if n_samples == 0:
+        assert len(starts) == 0
+        return
+    assert starts[-1] < n_samples <= starts[-1] + WINDOW_SAMPLES
+    if len(starts) > 1:  # without the last window something would not be heard
+        assert starts[-2] + WINDOW_SAMPLES < n_samples
+
+
+@given(st.integers(1, 4 * WINDOW_SAMPLES), hops, st.sampled_from(["end", "front"]))
+def test_windows_hold_the_audio_at_their_place(n_samples, hop, padding):
+    samples = np.arange(1, n_samples + 1, dtype=np.float32)
+    starts = window_starts(n_samples, hop)
+    windows = cut_windows(samples, starts, padding)
+    assert windows.shape == (len(starts), WINDOW_SAMPLES)
+    assert windows.dtype == np.float32
+    for window, start in zip(windows, starts, strict=True):
+        audio = samples[start : start + WINDOW_SAMPLES]
+        heard = window[: len(audio)] if padding == "end" else window[WINDOW_SAMPLES - len(audio) :]
+        assert np.array_equal(heard, audio)
+        assert np.count_nonzero(window) == len(audio)
+
+
+@pytest.mark.parametrize("hop", [0, -1, WINDOW_SAMPLES + 1])
+def test_a_hop_that_would_leave_audio_unheard_is_refused(hop):
+    with pytest.raises(ValueError, match="hop"):
+        count_windows(1, hop)
+
+
+def test_a_negative_length_is_refused():
+    with pytest.raises(ValueError, match="-1 samples"):
+        count_windows(-1, 1)
