@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners.runner import create_runner
 
 from pipeline import options
 
@@ -47,8 +48,14 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
         raise options.UsageError(_unknown(unknown[0], known))
     defaults = ["--direct_running_mode=multi_threading", "--direct_num_workers=0"]
     result = PipelineOptions([*defaults, *arguments])
-    if result.view_as(StandardOptions).runner in LOCAL_RUNNERS:
-        result.view_as(StandardOptions).runner = "FnApiRunner"
+    standard = result.view_as(StandardOptions)
+    if standard.runner in LOCAL_RUNNERS:
+        standard.runner = "FnApiRunner"
+        return result
+    try:
+        create_runner(standard.runner)
+    except (ValueError, ImportError, AttributeError) as error:
+        raise options.UsageError(f"--runner {standard.runner}: {error}") from None
     return result
 
 

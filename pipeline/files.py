@@ -40,10 +40,12 @@ def expand(pattern: str) -> list[str]:
     """
     if is_local(pattern):
         if os.path.isdir(pattern):
-            return sorted(_audio_in_folder(pattern))
-        if os.path.exists(pattern):
-            return [pattern]
-        return sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
+            found = _audio_in_folder(pattern)
+        elif os.path.exists(pattern):
+            found = iter([pattern])
+        else:
+            found = filter(os.path.isfile, glob.iglob(pattern, recursive=True))
+        return sorted(map(os.path.normpath, found))
     matched = _remote_names(pattern)
     if not matched and not glob.has_magic(pattern):
         matched = [n for n in _remote_names(pattern.rstrip("/") + "/**") if _is_recording(n)]

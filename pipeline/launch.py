@@ -55,8 +55,8 @@ def launch(config: Config) -> int:
     try:
         run(config, counting, handler, options, n_inputs)
     except Exception as error:
-        logging.getLogger(__name__).debug("the job failed", exc_info=True)
-        print(f"pipeline: the job failed: {error}", file=sys.stderr)
+        *trace, reason = str(error).strip().splitlines() or [type(error).__name__]
+        print(*trace, f"pipeline: the job failed: {reason}", sep="\n", file=sys.stderr)
         return 1
     wall_s = time.monotonic() - clock
 

@@ -39,7 +39,9 @@ def read_manifest(manifest: str) -> Iterator[str]:
         names = [row[column] for row in csv.DictReader(io.StringIO(text)) if row[column]]
     folder = os.path.dirname(manifest) if files.is_local(manifest) else posixpath.dirname(manifest)
     for name in names:
-        yield name if not files.is_local(name) else files.join(folder, name)
+        if files.is_local(name):
+            name = files.join(folder, name)
+        yield os.path.normpath(name) if files.is_local(name) else name
 
 
 def _looks_like_audio(line: str) -> bool:

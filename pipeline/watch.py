@@ -14,6 +14,7 @@ from pipeline.progress import Progress
 
 TERMINAL_INTERVAL_S = 1.0
 LOG_INTERVAL_S = 60.0
+LONGEST_S = 1000 * 86_400.0  # an estimate beyond that tells nobody anything
 
 
 def progress_line(now: Progress, n_inputs: int, elapsed_s: float) -> str:
@@ -24,7 +25,8 @@ def progress_line(now: Progress, n_inputs: int, elapsed_s: float) -> str:
     )
     if now.audio_s and elapsed_s:
         rate = now.audio_s / elapsed_s
-        left = timedelta(seconds=round(max(0.0, now.expected_audio_s - now.audio_s) / rate))
+        left_s = max(0.0, now.expected_audio_s - now.audio_s) / rate
+        left = timedelta(seconds=round(min(left_s, LONGEST_S)))
         line += f", {rate:.0f} × real time, {left} left"
     return line
 

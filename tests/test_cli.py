@@ -1,0 +1,111 @@
+"""What a person sees who gets the command line wrong: one line, and nothing has started."""
+
+import json
+import re
+
+import pytest
+
+from pipeline import files
+from pipeline.__main__ import main
+from tests.fakes import contract, write_model
+
+
+@pytest.fixture
+def call(recordings, tmp_path, capsys):
+    """Runs the command and returns its exit code and its lines on standard error."""
+    folder, _ = recordings
+    model = write_model(tmp_path / "model")
+
+    def call(**changes):
+        flags = {"input": str(folder), "model": str(model), "output": str(tmp_path / "out")}
+        arguments = [f"--{k}={v}" for k, v in {**flags, **changes}.items() if v is not None]
+        try:
+            code = main(arguments)
+        except SystemExit as stop:
+            code = stop.code
+        assert not list((tmp_path / "out").glob("*.csv"))
+        return code, capsys.readouterr().err.splitlines()
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"input": "/nowhere/*.wav"}, "matches no file"),
+        ({"input": None}, "name the recordings"),
+        ({"output": None}, "required: --output"),
+        ({"output": "/dev/null/x"}, "cannot write there"),
+        ({"manifest": "/nowhere/list.csv"}, "--manifest /nowhere/list.csv"),
+        ({"model": "/nowhere"}, "no contract.json"),
+        ({"hop_s": "5"}, "5 must lie above 0, up to 3"),
+        ({"hop_s": "often"}, "often"),
+        ({"threshold": "7"}, "7 must lie above 0, up to 1"),
+        ({"segment_s": "0"}, "0 must lie above 0"),
+        ({"counting": "stars"}, "invalid choice"),
+        ({"format": "papyrus"}, "invalid choice"),
+        ({"max_failed_fraction": "2"}, "between 0 and 1"),
+        ({"thresold": "0.5"}, "did you mean --threshold?"),
+        ({"runner": "NoSuchRunner"}, "NoSuchRunner"),
+    ],
+)
+def test_bad_arguments_get_one_line(call, changes, message):
+    code, lines = call(**changes)
+    assert code == 2
+    [line] = lines
+    assert message in line
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sample_rate_hz": 48_000}, "wants 48000 Hz"),
+        ({"window_samples": 16_000}, "windows of 16000"),
+        ({"model_sha256": "0" * 64}, "not the file that contract.json describes"),
+    ],
+)
+def test_a_model_that_does_not_fit_is_refused_before_the_run(call, tmp_path, change, message):
+    raw = {**json.loads(contract().to_json()), **change}
+    code, [line] = call(model=write_model(tmp_path / "other", json.dumps(raw)))
+    assert code == 2
+    assert message in line
+
+
+def test_a_model_folder_without_a_network_is_refused(call, tmp_path):
+    folder = write_model(tmp_path / "other")
+    (folder / "model.keras").unlink()
+    code, [line] = call(model=folder)
+    assert code == 2
+    assert "no model.keras" in line
+
+
+def test_help_explains_units_and_exit_codes(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert "exit codes" in text
+    for flag in ("--hop_s SECONDS", "--segment_s SECONDS", "--threshold SCORE"):
+        assert flag in text
+
+
+def test_a_failing_job_is_exit_code_1(recordings, tmp_path, monkeypatch, capsys):
+    folder, _ = recordings
+
+    def disk_full(*_):
+        raise OSError("No space left on device")
+
+    model = write_model(tmp_path / "model")
+    real = files.write_atomically
+    monkeypatch.setattr(
+        files,
+        "write_atomically",
+        lambda name, chunks: real(name, chunks) if name.endswith(".writable") else disk_full(),
+    )
+    from pipeline import launch
+    from tests.fakes import CountedLoader
+
+    monkeypatch.setattr(launch, "ModelLoader", lambda directory: CountedLoader())
+    code = main(["--input", f"{folder}/short.wav", f"--model={model}", f"--output={tmp_path}/o"])
+    assert code == 1
+    assert re.search("the job failed: .*No space left", capsys.readouterr().err)

@@ -1,0 +1,43 @@
+import json
+
+import pytest
+
+from model.contract import ContractError, ServingContract
+from tests.fakes import contract
+
+
+def test_a_contract_survives_its_file():
+    made = contract(metrics={"recall": 0.5}, libraries={"keras": "3"}, padding="front")
+    assert ServingContract.from_json(made.to_json()) == made
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sample_rate_hz": 44_100}, "wants 44100 Hz"),
+        ({"window_samples": 32_000}, "windows of 32000 samples"),
+        ({"padding": "middle"}, "padding"),
+        ({"hop_s": 4.0}, "hop_s"),
+        ({"schema_version": 99}, "schema 99"),
+        ({"surprise": 1}, "unknown fields surprise"),
+        ({"rule": {"threshold": 0.5}}, "counting rule lacks"),
+        ({"rule": "loud ones"}, "not a JSON object"),
+        ({"hop_s": "one second"}, "not supported"),
+    ],
+)
+def test_a_model_that_does_not_fit_is_refused(change, message):
+    raw = {**json.loads(contract().to_json()), **change}
+    with pytest.raises(ContractError, match=message):
+        ServingContract.from_json(json.dumps(raw))
+
+
+def test_a_missing_field_is_named():
+    raw = json.loads(contract().to_json())
+    del raw["label"]
+    with pytest.raises(ContractError, match="lacks label"):
+        ServingContract.from_json(json.dumps(raw))
+
+
+def test_something_else_is_refused():
+    with pytest.raises(ContractError, match="not JSON"):
+        ServingContract.from_json("call me a contract")

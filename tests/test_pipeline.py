@@ -1,0 +1,176 @@
+"""The whole job against a plain loop over the same functions."""
+
+import csv
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+import soundfile
+
+from model.audio import AudioError, Recording, read_all
+from model.calls import find_calls
+from model.windows import cut_windows, window_starts
+from pipeline import launch, options
+from pipeline.beam_options import beam_options
+from pipeline.count import Counting
+from tests.conftest import noise_with_bursts
+from tests.fakes import CountedLoader, PeakScorer, contract, peak_handler, write_model
+
+MODEL = contract()
+
+
+def run(tmp_path, *arguments, handler=None):
+    """The tables of a run with the stand-in network, rows as dictionaries."""
+    output = tmp_path / "output"
+    config = options.parse([*arguments, "--output", str(output)])
+    counting = Counting.of(config, MODEL, "run")
+    launch.run(config, counting, handler or peak_handler(), beam_options(config.beam_args), 1)
+    return read(output / "counts.csv"), read(output / "calls.csv")
+
+
+def read(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def plain_loop(names, hop=16_000):
+    """Counts and calls without Beam, segments or files between the steps."""
+    scorer, counts, calls = PeakScorer(), {}, []
+    for name in sorted(names):
+        try:
+            samples = read_all(name)
+        except AudioError:
+            counts[name] = None
+            continue
+        starts = window_starts(len(samples), hop)
+        found = find_calls(
+            starts, scorer.score(cut_windows(samples, starts)), MODEL.rule, len(samples)
+        )
+        counts[name] = len(found)
+        calls += [
+            (name, f"{c.start_s:.3f}", f"{c.end_s:.3f}", f"{c.score:.4f}", str(c.n_windows))
+            for c in found
+        ]
+    return counts, calls
+
+
+def test_the_job_equals_a_plain_loop(recordings, tmp_path):
+    folder, truth = recordings
+    rows, calls = run(tmp_path, "--input", str(folder))
+    expected_counts, expected_calls = plain_loop(truth)
+    assert expected_counts == truth
+    assert {r["recording"]: r["call_count"] for r in rows} == {
+        name: "" if count is None else str(count) for name, count in expected_counts.items()
+    }
+    assert [
+        (c["recording"], c["start_s"], c["end_s"], c["score"], c["windows"]) for c in calls
+    ] == expected_calls
+    assert Counter(r["outcome"] for r in rows) == {"ok": 4, "no_calls": 2, "failed": 1}
+
+
+@pytest.fixture(scope="module")
+def many_formats(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("formats")
+    for extension in ("wav", "flac", "mp3"):
+        for rate in (22_050, 44_100, 48_000):
+            audio = noise_with_bursts(83, rate, 2, [3, 21.3, 58.8, 79])
+            soundfile.write(folder / f"{rate}.{extension}", audio, rate)
+    return folder
+
+
+def test_segments_change_nothing(many_formats, tmp_path):
+    tables = [
+        run(tmp_path / name, "--input", str(many_formats), "--hop_s", "0.7", "--segment_s", name)
+        for name in ("3600", "60", "7")
+    ]
+    assert tables[0] == tables[1] == tables[2]
+    assert [row["call_count"] for row in tables[0][0]] == ["4"] * 9
+
+
+def test_windows_and_scores_are_the_same_for_all_segments(many_formats):
+    from pipeline.decode import decode_segment, plan_segments, read_header
+    from pipeline.score import score_segment
+
+    for path in sorted(many_formats.iterdir()):
+        found = []
+        for segment_samples in (10**9, 960_000, 112_000):
+            header = read_header(str(path), 11_200, segment_samples)
+            starts, scores, heard = [], [], 0
+            for plan in plan_segments(str(path), header, 11_200, segment_samples):
+                with Recording(path) as recording:
+                    audio = decode_segment(recording, plan, 11_200)
+                part = score_segment(audio, PeakScorer(), "end")
+                starts.extend(part.starts)
+                scores.extend(part.scores)
+                heard += part.heard_samples
+            found.append((starts, scores, heard))
+        assert found[0] == found[1] == found[2]
+        assert found[0][2] == header.n_samples
+
+
+def test_the_model_is_loaded_once_in_a_process(recordings, tmp_path):
+    folder, _ = recordings
+    CountedLoader.loads = 0
+    run(tmp_path, "--input", str(folder), "--segment_s", "5", "--direct_num_workers=2")
+    assert CountedLoader.loads == 1
+
+
+def test_recorder_files_each_get_a_row(field, tmp_path):
+    rows, _ = run(tmp_path, "--input", str(field))
+    outcomes = {r["recording"].rsplit("/", 1)[1]: r["outcome"] for r in rows}
+    assert sorted(outcomes) == sorted(p.name for p in field.iterdir())
+    assert outcomes.pop("empty_2c.wav") == "failed"
+    assert set(outcomes.values()) <= {"ok", "no_calls"}
+
+
+def test_a_truncated_recording_is_counted_as_far_as_it_goes(tmp_path):
+    path = tmp_path / "night.wav"
+    soundfile.write(path, noise_with_bursts(60, 16_000, 1, [5, 50]), 16_000)
+    path.write_bytes(path.read_bytes()[: 16_000 * 2 * 30])
+    [row], calls = run(tmp_path, "--input", str(path))
+    assert (row["outcome"], row["call_count"], row["duration_s"]) == ("truncated", "1", "60.000")
+    assert float(row["heard_s"]) == pytest.approx(30, abs=0.01)
+    assert "30.0 s of 60.0 s" in row["error"]
+    assert len(calls) == 1
+
+
+def test_counting_windows_steps_by_whole_windows(recordings, tmp_path):
+    folder, _ = recordings
+    [row], calls = run(tmp_path, "--input", f"{folder}/a.wav", "--counting", "windows")
+    samples = read_all(f"{folder}/a.wav")
+    scores = PeakScorer().score(cut_windows(samples, window_starts(len(samples), 48_000)))
+    assert row["hop_s"] == "3.000"
+    assert int(row["windows"]) == len(scores) == 11
+    assert int(row["call_count"]) == np.count_nonzero(scores >= 0.5) == len(calls)
+
+
+def test_launch_reports_and_leaves_nothing_stale(recordings, tmp_path, monkeypatch, capsys):
+    folder, truth = recordings
+    output = tmp_path / "output"
+    output.mkdir()
+    (output / "run.json").write_text("from an earlier run")
+    monkeypatch.setattr(launch, "ModelLoader", lambda directory: CountedLoader())
+    config = options.parse(
+        f"--input={folder} --model={write_model(tmp_path / 'm')} --output={output} "
+        "--format=tutorial --max_failed_fraction=0.1".split()
+    )
+    assert launch.launch(config) == 3  # one of seven failed
+    report = json.loads((output / "run.json").read_text())
+    assert report["totals"]["inputs"] == len(truth)
+    assert report["totals"]["calls"] == sum(n for n in truth.values() if n)
+    assert report["totals"]["outcomes"]["failed"] == 1
+    assert report["model"]["version"] == "peak-1"
+    assert "7 recordings (4 ok, 2 no_calls, 1 failed)" in capsys.readouterr().out
+    assert {r["recording"]: r["capuchin_calls"] for r in read(output / "tutorial.csv")} == {
+        name.rsplit("/", 1)[1]: "" if n is None else str(n) for name, n in truth.items()
+    }
+    [failure] = read(output / "failures.csv")
+    assert "broken.flac" in failure["error"]
+    assert sorted(p.name for p in output.iterdir()) == [
+        "calls.csv",
+        "counts.csv",
+        "failures.csv",
+        "run.json",
+        "tutorial.csv",
+    ]

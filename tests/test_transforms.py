@@ -1,0 +1,232 @@
+"""Each transform alone, strictly."""
+
+import apache_beam as beam
+import numpy as np
+import pytest
+import soundfile
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.testing.test_pipeline import TestPipeline
+from apache_beam.testing.util import assert_that, equal_to
+
+from model.audio import Recording
+from model.windows import cut_windows, window_starts
+from pipeline.count import CALLS, CountCalls, Counting, count_recording
+from pipeline.decode import FAILURES, DecodeSegments, ProbeRecordings, plan_segments, read_header
+from pipeline.match import MatchRecordings
+from pipeline.records import (
+    Failure,
+    RecordingCount,
+    RecordingHeader,
+    SegmentAudio,
+    SegmentPlan,
+    SegmentScores,
+    cells,
+    column_names,
+)
+from pipeline.score import ScoreSegments, SegmentHandler, score_segment
+from pipeline.write import WriteCsv
+from tests.fakes import RULE, PeakScorer, load_broken, peak_handler
+
+COUNTING = Counting("calls", RULE, 16_000, "bird", "peak-1", "run")
+
+
+def pipeline():
+    return TestPipeline(runner=FnApiRunner())
+
+
+def test_match_names_each_recording_once(recordings, tmp_path):
+    folder, truth = recordings
+    manifest = tmp_path / "list.txt"
+    manifest.write_text(f"{folder}/a.wav\n{folder}/gone.wav\n")
+    with pipeline() as root:
+        found = root | MatchRecordings((str(folder), f"{folder}/./*.wav"), (str(manifest),))
+        assert_that(found, equal_to([*truth, f"{folder}/gone.wav"]))
+
+
+def test_probe_gives_a_header_or_a_reason(recordings):
+    folder, _ = recordings
+    names = [f"{folder}/a.wav", f"{folder}/broken.flac"]
+    with pipeline() as root:
+        probed = root | beam.Create(names) | ProbeRecordings(16_000, 160_000)
+        header = RecordingHeader(48_000, 2, "WAV PCM_16", 31.7, 507_200, 3)
+        assert_that(probed.headers, equal_to([(names[0], header)]), "headers")
+        assert_that(
+            probed[FAILURES] | beam.MapTuple(lambda name, f: (name, f.step, name in f.error)),
+            equal_to([(names[1], "open", True)]),
+            "failures",
+        )
+
+
+@pytest.mark.parametrize("segment_samples", [1, 16_000, 112_000, 10**9])
+@pytest.mark.parametrize("hop", [8_000, 16_000, 48_000, 31_111])
+def test_segments_share_out_each_window_once(recordings, segment_samples, hop):
+    folder, _ = recordings
+    name = f"{folder}/a.wav"
+    header = read_header(name, hop, segment_samples)
+    plans = list(plan_segments(name, header, hop, segment_samples))
+    assert len(plans) == header.n_segments
+    windows = [p.first_window + k for p in plans for k in range(p.n_windows)]
+    assert windows == list(range(len(window_starts(header.n_samples, hop))))
+    assert sum(p.share for p in plans) == pytest.approx(1)
+
+
+def test_decode_gives_audio_or_a_reason(recordings):
+    folder, _ = recordings
+    good = SegmentPlan(f"{folder}/a.wav", 5, 3, 507_200, 0.1)
+    gone = SegmentPlan(f"{folder}/gone.wav", 0, 1, 48_000, 1.0)
+    with Recording(good.recording) as recording:
+        expected = recording.read(5 * 16_000, 80_000).samples
+
+    def same(found):
+        [(name, audio)] = found
+        assert name == good.recording
+        assert audio.first_sample == 80_000
+        assert list(audio.starts) == [80_000, 96_000, 112_000]
+        assert np.array_equal(audio.samples, expected)
+        assert audio.heard_samples == 48_000  # the rest belongs to the next segment
+
+    with pipeline() as root:
+        decoded = root | beam.Create([good, gone]) | DecodeSegments(16_000)
+        assert_that(decoded.audio, same, "audio")
+        assert_that(
+            decoded[FAILURES] | beam.MapTuple(lambda name, f: (name, f.step)),
+            equal_to([(gone.recording, "decode")]),
+            "failures",
+        )
+
+
+def segment_audio(n_samples=100_000, first=32_000):
+    samples = np.random.default_rng(1).normal(0, 0.1, n_samples).astype(np.float32)
+    starts = window_starts(n_samples, 16_000) + first
+    return SegmentAudio(first, starts, samples, n_samples)
+
+
+def test_score_keeps_the_key_and_drops_the_audio():
+    audio = segment_audio()
+    expected = PeakScorer().score(cut_windows(audio.samples, audio.starts - 32_000))
+
+    def same(found):
+        [(name, scores)] = found
+        assert name == "a.wav"
+        assert np.array_equal(scores.starts, audio.starts)
+        assert np.array_equal(scores.scores, expected)
+        assert not hasattr(scores, "samples")
+
+    with pipeline() as root:
+        assert_that(root | beam.Create([("a.wav", audio)]) | ScoreSegments(peak_handler()), same)
+
+
+def test_a_segment_that_cannot_be_scored_is_a_failure_of_its_recording_alone():
+    handler = SegmentHandler(load_broken, "end")
+    failure = Failure("score", "RuntimeError: the network is out of order")
+    with pipeline() as root:
+        found = root | beam.Create([("a.wav", segment_audio())]) | ScoreSegments(handler)
+        assert_that(found, equal_to([("a.wav", failure)]))
+
+
+def test_a_long_segment_is_scored_a_few_windows_at_a_time():
+    audio = segment_audio(n_samples=3_000_000, first=0)
+
+    class Watched(PeakScorer):
+        most = 0
+
+        def score(self, windows):
+            Watched.most = max(Watched.most, len(windows))
+            return super().score(windows)
+
+    scores = score_segment(audio, Watched(), "end")
+    assert len(scores.scores) == len(audio.starts) > 100
+    assert Watched.most <= 64
+
+
+HEADER = RecordingHeader(48_000, 2, "WAV PCM_16", 12.0, 192_000, 2)
+
+
+def scores_of(values, first=0, heard=96_000):
+    starts = (np.arange(len(values)) + first) * 16_000
+    return SegmentScores(starts, np.array(values, np.float32), heard)
+
+
+def test_count_does_not_depend_on_the_order_of_the_evidence():
+    parts = [HEADER, scores_of([0, 0.9, 0.4, 0, 0]), scores_of([0, 0, 0.6, 0, 0], first=5)]
+    rows = {count_recording("a.wav", order, COUNTING) for order in (parts, parts[::-1])}
+    [(row, calls)] = rows
+    assert (row.outcome, row.call_count, row.positive_windows, row.windows) == ("ok", 2, 2, 10)
+    assert row.max_score == pytest.approx(0.9)
+    assert row.heard_s == row.duration_s == 12
+    assert [(c.start_s, c.end_s, c.windows) for c in calls] == [(1, 5, 2), (7, 10, 1)]
+
+
+@pytest.mark.parametrize(
+    ("evidence", "outcome", "error"),
+    [
+        ([HEADER, scores_of([0]), scores_of([0], 1)], "no_calls", ""),
+        ([HEADER, scores_of([0.9]), scores_of([0], 1, 0)], "truncated", "6.0 s of 12.0 s"),
+        ([HEADER, scores_of([0.9])], "failed", "only 1 of 2 segments"),
+        ([HEADER, scores_of([0.9]), Failure("decode", "a.wav: worn out")], "failed", "decode: a"),
+        ([Failure("open", "a.wav: is empty")], "failed", "open: a.wav: is empty"),
+        ([HEADER, scores_of([], 0, 0), scores_of([], 0, 0)], "failed", "nothing in it"),
+        ([scores_of([0.9])], "failed", "unknown segments"),
+    ],
+)
+def test_every_input_has_exactly_one_outcome(evidence, outcome, error):
+    row, calls = count_recording("a.wav", evidence, COUNTING)
+    assert row.outcome == outcome
+    assert error in row.error
+    assert bool(row.error) == bool(error)
+    if outcome == "failed":
+        assert calls == ()
+        assert row.call_count is row.windows is row.heard_s is None
+    else:
+        assert row.call_count == len(calls)
+
+
+def test_counting_windows_adds_up_what_the_tutorial_adds_up():
+    counting = Counting("windows", RULE, 16_000, "bird", "peak-1", "run")
+    row, calls = count_recording(
+        "a.wav", [HEADER, scores_of([0, 0.9, 0.5, 0.49]), scores_of([0.7], 9)], counting
+    )
+    assert row.call_count == row.positive_windows == 3 == len(calls)
+    assert [c.start_s for c in calls] == [1, 2, 9]
+    assert calls[-1].end_s == 12
+
+
+def test_count_groups_by_recording():
+    evidence = [
+        ("a.wav", HEADER),
+        ("b.wav", Failure("open", "b.wav: is empty")),
+        ("a.wav", scores_of([0.9])),
+        ("a.wav", scores_of([0.9], 9)),
+    ]
+    rows = [count_recording("a.wav", [e for k, e in evidence if k == "a.wav"], COUNTING)]
+    rows.append(count_recording("b.wav", [evidence[1][1]], COUNTING))
+    with pipeline() as root:
+        counted = root | beam.Create(evidence) | CountCalls(COUNTING)
+        assert_that(counted.recordings, equal_to([row for row, _ in rows]), "recordings")
+        assert_that(counted[CALLS], equal_to([c for _, calls in rows for c in calls]), "calls")
+
+
+def test_a_table_is_sorted_and_has_a_header_even_when_empty(tmp_path):
+    rows = [count_recording(name, [Failure("open", "x")], COUNTING)[0] for name in ("b", "a", "c")]
+    columns = column_names(RecordingCount)
+    with pipeline() as root:
+        root | "Three" >> beam.Create(rows) | WriteCsv(str(tmp_path / "three.csv"), columns, cells)
+        (
+            root
+            | "None" >> beam.Create([])
+            | "Empty" >> WriteCsv(str(tmp_path / "none.csv"), columns, cells)
+        )
+    header, *lines = (tmp_path / "three.csv").read_text().splitlines()
+    assert header == ",".join(columns)
+    assert [line[0] for line in lines] == ["a", "b", "c"]
+    assert (tmp_path / "none.csv").read_text().splitlines() == [header]
+
+
+def test_decoding_a_header_only_file_is_a_failure(tmp_path):
+    soundfile.write(tmp_path / "empty.wav", np.zeros((0, 2)), 44_100)
+    with pipeline() as root:
+        probed = root | beam.Create([str(tmp_path / "empty.wav")]) | ProbeRecordings(16_000, 1)
+        assert_that(
+            probed[FAILURES] | beam.MapTuple(lambda _, f: "holds no audio" in f.error),
+            equal_to([True]),
+        )
