@@ -11,7 +11,6 @@ import json
 import shutil
 import sys
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +66,12 @@ def main() -> None:
             write_looped(path, minutes)
             usage, calls = count(path, options.model)
             path.unlink()
-            figures[minutes] = {"calls": calls} | asdict(usage)
+            figures[minutes] = {
+                "calls": calls,
+                "peak_rss_bytes": usage.peak_rss_bytes,
+                "wall_s": usage.wall_s,
+                "cpu_s": usage.cpu_s,
+            }
             print(
                 f"{minutes} min: peak {usage.peak_rss_bytes / 1e6:.0f} MB, {usage.wall_s:.1f} s, "
                 f"{calls} calls",
