@@ -154,11 +154,17 @@ def synthesise(directory: Path) -> list[str]:
     return paths
 
 
+def find(patterns: Sequence[str]) -> list[str]:
+    """The files that match, as absolute paths: the ways run in the project's root."""
+    names = {os.path.abspath(name) for pattern in patterns for name in glob.glob(pattern)}
+    if not names:
+        raise SystemExit(f"benchmarks/run.sh: no file matches {' '.join(patterns)}")
+    return sorted(names)
+
+
 def measure(options: argparse.Namespace, directory: Path) -> dict[str, Speed]:
     """Runs every way over the recordings, in turns."""
-    recordings = sorted(
-        {os.path.abspath(name) for pattern in options.input for name in glob.glob(pattern)}
-    ) or synthesise(directory)
+    recordings = find(options.input) if options.input else synthesise(directory)
     short = str(directory / "short.mp3")
     soundfile.write(short, synthesise_recording(SHORT_S, (), 48_000, 2, seed=0), 48_000)
 

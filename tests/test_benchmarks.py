@@ -44,6 +44,6 @@ def test_a_child_is_seen_from_outside() -> None:
     usage = run_child([sys.executable, "-c", script])
     assert usage.last_line == "last"
     assert usage.peak_rss_bytes > 200_000_000
-    assert 0 < usage.cpu_s
+    assert usage.cpu_s > 0
     with pytest.raises(RuntimeError, match="ended with 3"):
         run_child([sys.executable, "-c", "raise SystemExit(3)"])
