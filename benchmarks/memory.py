@@ -1,0 +1,87 @@
+"""Does the memory of a run grow with the length of a recording?
+
+Counts a 10-minute and a 6-hour WAV (48 kHz stereo, 16 bits: 4.1 GB) in processes of their own and
+prints the peak memory of each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from benchmarks.child import ROOT, Usage, run_child
+from model.synth import synthesise_recording
+
+SAMPLE_RATE_HZ = 48_000
+CHANNELS = 2
+LOOP_S = 60
+SHORT_MINUTES = 10
+SPARE_BYTES = 1_000_000_000
+
+
+def write_looped(path: Path, minutes: int) -> None:
+    """One minute of forest with two calls, over and over."""
+    loop = synthesise_recording(LOOP_S, (8.0, 33.0), SAMPLE_RATE_HZ, CHANNELS, seed=3)
+    minute = np.round(loop * 32767).astype(np.int16)
+    with soundfile.SoundFile(path, "w", SAMPLE_RATE_HZ, CHANNELS, "PCM_16") as file:
+        for _ in range(minutes):
+            file.write(minute)
+
+
+def count(path: Path, model: str) -> tuple[Usage, int]:
+    """What the pipeline took for one file, and how many calls it found."""
+    with tempfile.TemporaryDirectory() as output:
+        job = [sys.executable, "-m", "pipeline", "--model", model, "--output", output]
+        usage = run_child([*job, "--input", str(path)])
+        report = json.loads(Path(output, "run.json").read_text(encoding="utf-8"))
+    return usage, report["totals"]["calls"]
+
+
+def main() -> None:
+    """Measures, prints, writes the figures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default=str(ROOT / "model" / "released"), metavar="DIR")
+    parser.add_argument("--minutes", type=int, default=360, help="the long recording's length")
+    parser.add_argument("--folder", help="where to put the recordings while it runs")
+    parser.add_argument("--json", metavar="FILE", help="write the figures there too")
+    options = parser.parse_args()
+
+    figures = {}
+    with tempfile.TemporaryDirectory(dir=options.folder) as directory:
+        needed = options.minutes * 60 * SAMPLE_RATE_HZ * CHANNELS * 2 + SPARE_BYTES
+        free = shutil.disk_usage(directory).free
+        if free < needed:
+            parser.error(f"{directory}: {needed / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free")
+        for minutes in (SHORT_MINUTES, options.minutes):
+            path = Path(directory, f"{minutes}_minutes.wav")
+            write_looped(path, minutes)
+            usage, calls = count(path, options.model)
+            path.unlink()
+            figures[minutes] = {
+                "calls": calls,
+                "peak_rss_bytes": usage.peak_rss_bytes,
+                "wall_s": usage.wall_s,
+                "cpu_s": usage.cpu_s,
+            }
+            print(
+                f"{minutes} min: peak {usage.peak_rss_bytes / 1e6:.0f} MB, {usage.wall_s:.1f} s, "
+                f"{calls} calls",
+                flush=True,
+            )
+    ratio = figures[options.minutes]["peak_rss_bytes"] / figures[SHORT_MINUTES]["peak_rss_bytes"]
+    print(f"peak memory, {options.minutes} against {SHORT_MINUTES} min: {ratio:.2f} ×")
+    if options.json:
+        Path(options.json).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

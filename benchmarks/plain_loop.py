@@ -1,0 +1,37 @@
+"""The same work as the pipeline's, by the same functions, in a plain loop: what does Beam cost?
+
+Run by ``benchmarks/run.py``; prints what was heard and counted as one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from model.audio import read_all
+from model.calls import find_calls
+from model.export import load_exported
+from model.windows import cut_windows, samples_from_seconds, seconds_from_samples, window_starts
+
+
+def main() -> None:
+    """Counts every file once."""
+    parser = argparse.ArgumentParser(description="count calls in a plain loop")
+    parser.add_argument("recordings", nargs="+")
+    parser.add_argument("--model", required=True, help="folder of an exported model")
+    options = parser.parse_args()
+
+    model = load_exported(options.model)
+    contract = model.contract
+    heard = calls = 0
+    for path in options.recordings:
+        samples = read_all(path)
+        starts = window_starts(len(samples), samples_from_seconds(contract.hop_s))
+        scores = model.score(cut_windows(samples, starts, contract.padding))
+        calls += len(find_calls(starts, scores, contract.rule, len(samples)))
+        heard += len(samples)
+    print(json.dumps({"audio_s": seconds_from_samples(heard), "calls": calls}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+import sys
+
+import pytest
+
+from benchmarks.child import Usage, run_child
+from benchmarks.run import BEAM, DECODE, PLAIN, TUTORIAL, Run, Speed, speed, table
+
+
+def took(wall_s: float, cpu_s: float, audio_s: float, calls: int = 3) -> Run:
+    return Run(Usage(wall_s, cpu_s, peak_rss_bytes=500_000_000, last_line=""), audio_s, calls)
+
+
+def test_start_up_is_not_counted_as_speed() -> None:
+    short = [took(5.0, 6.0, 10.0, calls=0)]
+    whole = [took(15.0, 26.0, 3610.0), took(17.0, 28.0, 3610.0), took(25.0, 30.0, 3610.0)]
+    result = speed(short * 3, whole, n_recordings=20)
+    assert result.startup_s == 5.0
+    assert result.times_real_time == 3600 / 12
+    assert result.cpu_s_per_hour == 22.0
+    assert result.whole_s == 17.0
+    assert result.spread == 10 / 12
+    assert result.peak_rss_mb == 500
+
+
+def test_runs_that_count_differently_are_no_benchmark() -> None:
+    with pytest.raises(RuntimeError, match=r"\[3, 4\] calls"):
+        speed([took(1, 1, 0)] * 2, [took(2, 2, 60), took(2, 2, 60, calls=4)], n_recordings=1)
+
+
+def test_the_table_holds_the_ratios() -> None:
+    def way(wall_s: float) -> Speed:
+        return speed([took(1, 1, 0)], [took(1 + wall_s, 1 + wall_s, 3600)], n_recordings=20)
+
+    speeds = {TUTORIAL: way(60), DECODE: way(2), PLAIN: way(4), BEAM: way(5)}
+    text = table(speeds)
+    assert "| Beam job | 20 | 1.0 | 720 | 12.00 | 5.0 | 0% | 12.00 | 0.40 | 500 |" in text
+    assert "Beam job against plain loop: 1.25 × the time, 1.25 × the CPU time" in text
+    del speeds[TUTORIAL]
+    assert "| Beam job | 20 | 1.0 | 720 | 12.00 | 5.0 | 0% |  | 0.40 | 500 |" in table(speeds)
+
+
+def test_a_child_is_seen_from_outside() -> None:
+    script = "x = bytearray(200_000_000); print('first'); print('last')"
+    usage = run_child([sys.executable, "-c", script])
+    assert usage.last_line == "last"
+    assert usage.peak_rss_bytes > 200_000_000
+    assert usage.cpu_s > 0
+    with pytest.raises(RuntimeError, match="ended with 3"):
+        run_child([sys.executable, "-c", "raise SystemExit(3)"])
