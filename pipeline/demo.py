@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -162,3 +163,54 @@ def _write_damaged(directory: Path) -> DemoRecording:
     intact = path.read_bytes()
     path.write_bytes(b"fLaC" + b"\xff" * 1020 + intact[1024:])
     return DemoRecording(name, None, (), "damaged, cannot be opened")
+
+
+def comparison(made: list[DemoRecording], counts: dict[str, dict[str, str]]) -> tuple[str, bool]:
+    """Counts beside the truth as a table for the terminal, and whether all of them agree.
+
+    Args:
+        made: the recordings and what they hold.
+        counts: rows of counts.csv by base name.
+    """
+    width = max(len(recording.name) for recording in made)
+    lines = [f"{'recording':{width}}  {'truth':>5}  {'counted':>7}  outcome   what it is"]
+    agree = True
+    for recording in made:
+        row = counts[recording.name]
+        truth = "" if recording.call_count is None else str(recording.call_count)
+        agree = agree and row["call_count"] == truth
+        lines.append(
+            f"{recording.name:{width}}  {truth or '-':>5}  {row['call_count'] or '-':>7}  "
+            f"{row['outcome']:8}  {recording.note}"
+        )
+    return "\n".join(lines), agree
+
+
+def main() -> int:
+    """Makes the demo's recordings, counts them with the released model, compares.
+
+    Returns:
+        0 when every count equals the truth and the damaged file is reported, else 1.
+    """
+    from pipeline import options
+    from pipeline.launch import launch  # imports Beam
+
+    recordings, output = Path("demo", "recordings"), Path("demo", "results")
+    print(f"Making recordings in {recordings} ...", flush=True)
+    made = make_demo(recordings)
+    arguments = ["--input", str(recordings), "--output", str(output)]
+    print(f"python -m pipeline {' '.join(arguments)}", flush=True)
+    code = launch(options.parse(arguments))
+    if code:
+        return code
+    with open(output / "counts.csv", newline="", encoding="utf-8") as file:
+        counts = {Path(row["recording"]).name: row for row in csv.DictReader(file)}
+    table, agree = comparison(made, counts)
+    failures = [row["error"] for row in counts.values() if row["outcome"] == "failed"]
+    print(f"\n{table}\n\nnot counted: {'; '.join(failures)}")
+    print(f"Every count equals the truth: {'yes' if agree else 'NO'}")
+    return 0 if agree else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
