@@ -17,7 +17,10 @@ tutorial_python=$root/.benchmark-env/bin/python
 stamp=.benchmark-env/installed.sha256
 if ! sha256sum --status --check "$stamp" 2>/dev/null; then
     echo "Installing the tutorial's environment into .benchmark-env, the first time only ..." >&2
-    python3.11 -m venv .benchmark-env
+    python3.11 -m venv .benchmark-env || {
+        echo "$0: that environment needs Python 3.11; without it, run python -m benchmarks.run" >&2
+        exit 2
+    }
     "$tutorial_python" -m pip install --quiet --disable-pip-version-check --no-deps \
         --require-hashes -r "$list"
     sha256sum "$list" >"$stamp"
