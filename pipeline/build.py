@@ -26,7 +26,10 @@ def build_pipeline(
     """
     hop, segment = counting.hop_samples, samples_from_seconds(config.segment_s)
 
-    recordings = root | "Match" >> MatchRecordings(config.inputs, config.manifests)
+    recordings = root | "Match" >> MatchRecordings(
+        config.inputs, config.manifests, config.deployments, config.time_zone
+    )
+    keyed = recordings | "By name" >> beam.WithKeys(lambda known: known.recording)
     probed = recordings | "Probe" >> ProbeRecordings(hop, segment)
     plans = (
         probed.headers
@@ -36,7 +39,7 @@ def build_pipeline(
     decoded = plans | "Decode" >> DecodeSegments(hop)
     scores = decoded.audio | "Score" >> ScoreSegments(handler)
     counted = (
-        (probed.headers, probed[FAILURES], decoded[FAILURES], scores)
+        (keyed, probed.headers, probed[FAILURES], decoded[FAILURES], scores)
         | "All that is known" >> beam.Flatten()
         | "Count" >> CountCalls(counting)
     )

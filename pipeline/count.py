@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import apache_beam as beam
 import numpy as np
@@ -18,11 +18,14 @@ from model.windows import (
     seconds_from_samples,
 )
 from pipeline.options import Config
+from pipeline.places import later, when_and_where
+from pipeline.recorder import note_from_name
 from pipeline.records import (
     SCHEMA_VERSION,
     DetectedCall,
     Evidence,
     Failure,
+    Listed,
     Outcome,
     RecordingCount,
     RecordingHeader,
@@ -71,16 +74,21 @@ def count_recording(
     over a part of it would look like one over all of it.
     """
     header: RecordingHeader | None = None
+    listed = Listed(recording)
     segments: list[SegmentScores] = []
     failures: list[Failure] = []
     for item in evidence:
         if isinstance(item, RecordingHeader):
             header = item
+        elif isinstance(item, Listed):
+            listed = item
         elif isinstance(item, Failure):
             failures.append(item)
         else:
             segments.append(item)
 
+    note = header.note if header else note_from_name(recording)
+    known = when_and_where(listed.place, note)
     row = RecordingCount(
         recording=recording,
         outcome=Outcome.FAILED.value,
@@ -93,6 +101,7 @@ def count_recording(
         sample_rate_hz=header.sample_rate_hz if header else None,
         channels=header.channels if header else None,
         encoding=header.encoding if header else "",
+        **asdict(known),
         error="",
         counting=counting.method,
         threshold=counting.rule.threshold,
@@ -141,6 +150,8 @@ def count_recording(
             end_s=call.end_s,
             score=call.score,
             windows=call.n_windows,
+            site=known.site,
+            called_at=later(known.recorded_at, call.start_s),
             label=counting.label,
             model_version=counting.model_version,
             run_id=counting.run_id,

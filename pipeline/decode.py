@@ -10,7 +10,8 @@ import numpy as np
 from model.audio import AudioError, AudioInfo, Recording, Segment
 from model.windows import WINDOW_SAMPLES, count_windows, seconds_from_samples
 from pipeline import files, progress
-from pipeline.records import Failure, RecordingHeader, SegmentAudio, SegmentPlan
+from pipeline.recorder import read_note
+from pipeline.records import Failure, Listed, RecordingHeader, SegmentAudio, SegmentPlan
 
 FAILURES = "failures"
 
@@ -23,6 +24,7 @@ def read_header(recording: str, hop_samples: int, segment_samples: int) -> Recor
     """
     with files.open_to_read(recording) as source, Recording(source, recording) as opened:
         info: AudioInfo = opened.info
+        note = read_note(source, recording)
     if info.frames == info.absent_frames:
         raise AudioError(f"{recording}: holds no audio (the recorder may have lost power)")
     n_windows = count_windows(info.n_samples, hop_samples)
@@ -33,6 +35,7 @@ def read_header(recording: str, hop_samples: int, segment_samples: int) -> Recor
         duration_s=info.duration_s,
         n_samples=info.n_samples,
         n_segments=-(-n_windows // _windows_in_segment(hop_samples, segment_samples)),
+        note=note,
     )
 
 
@@ -81,7 +84,7 @@ class ProbeRecordings(beam.PTransform):
         super().__init__()
         self._sizes = hop_samples, segment_samples
 
-    def expand(self, recordings: beam.PCollection[str]) -> beam.pvalue.DoOutputsTuple:
+    def expand(self, recordings: beam.PCollection[Listed]) -> beam.pvalue.DoOutputsTuple:
         """One header or one failure for each recording."""
         return recordings | "Read header" >> beam.ParDo(_ReadHeader(*self._sizes)).with_outputs(
             FAILURES, main="headers"
@@ -92,7 +95,8 @@ class _ReadHeader(beam.DoFn):
     def __init__(self, hop_samples: int, segment_samples: int) -> None:
         self._sizes = hop_samples, segment_samples
 
-    def process(self, recording: str) -> Iterator[object]:
+    def process(self, known: Listed) -> Iterator[object]:
+        recording = known.recording
         try:
             header = read_header(recording, *self._sizes)
         except Exception as error:

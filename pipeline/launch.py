@@ -20,7 +20,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from model.contract import CONTRACT_FILE, MODEL_FILE, ContractError, ServingContract
-from pipeline import files, progress
+from pipeline import files, places, progress
 from pipeline.beam_options import LOCAL_RUNNERS, beam_options
 from pipeline.build import build_pipeline
 from pipeline.count import Counting
@@ -144,6 +144,7 @@ def read_contract(model: str) -> ServingContract:
 def count_inputs(config: Config) -> int:
     """How many recordings there are; none for any of the patterns or manifests is an error."""
     found: set[str] = set()
+    check_tables(config)
     for pattern in config.inputs:
         names = files.expand(pattern)
         if not names:
@@ -160,6 +161,17 @@ def count_inputs(config: Config) -> int:
             raise UsageError(f"--manifest {manifest}: lists no recording")
         found.update(map(files.identity, names))
     return len(found)
+
+
+def check_tables(config: Config) -> None:
+    """Refuses a deployment table or time zone that workers would stumble over."""
+    try:
+        if config.time_zone:
+            places.parse_zone(config.time_zone)
+        if config.deployments:
+            places.read_deployments(config.deployments)
+    except (OSError, ValueError) as error:
+        raise UsageError(str(error)) from None
 
 
 def prepare_output(output: str) -> None:

@@ -38,6 +38,8 @@ class Config:
     threshold: float | None
     counting: str
     formats: tuple[str, ...]
+    deployments: str | None
+    time_zone: str
     max_failed_fraction: float
     beam_args: tuple[str, ...]
 
@@ -99,6 +101,19 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="a list of recordings: a text file with one a line, or a CSV with a column named "
         "'recording' or 'uri'; relative names start at the manifest's folder",
+    )
+    what.add_argument(
+        "--deployments",
+        metavar="FILE",
+        help="a CSV with the column folder and any of site, latitude, longitude, recorded_at and "
+        "time_zone, for all recordings below each folder; a manifest may have the same columns",
+    )
+    what.add_argument(
+        "--time_zone",
+        default="",
+        metavar="ZONE",
+        help="zone of recorders' clocks where neither file nor table states it, for example "
+        "America/Cayenne or -03:00 (default: their times stay local, without a zone)",
     )
     what.add_argument(
         "--model",
@@ -174,6 +189,8 @@ def parse(argv: Sequence[str]) -> Config:
         threshold=known.threshold,
         counting=known.counting,
         formats=tuple(known.format),
+        deployments=known.deployments,
+        time_zone=known.time_zone,
         max_failed_fraction=known.max_failed_fraction,
         beam_args=tuple(beam_args),
     )

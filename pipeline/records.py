@@ -32,6 +32,62 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where and when a recording was made, as far as a manifest or a deployment table says.
+
+    Attributes:
+        site: name of the place.
+        latitude, longitude: degrees, WGS 84.
+        recorded_at: start of the recording, ISO 8601, with or without an offset from UTC.
+        time_zone: a name such as ``America/Cayenne`` or an offset such as ``-03:00``.
+    """
+
+    site: str = ""
+    latitude: float | None = None
+    longitude: float | None = None
+    recorded_at: str = ""
+    time_zone: str = ""
+
+
+@dataclass(frozen=True)
+class RecorderNote:
+    """What the recorder itself noted, in the file's header or name.
+
+    Attributes:
+        clock: start of the recording by the recorder's clock, ISO 8601 without an offset.
+        utc_offset: of that clock, ``+HH:MM``; empty when the file does not say.
+        source: where it was found: ``guano``, ``song_meter_header``, ``audiomoth_header`` or
+            ``file_name``; empty when nowhere.
+        latitude, longitude: degrees, WGS 84.
+    """
+
+    clock: str = ""
+    utc_offset: str = ""
+    source: str = ""
+    latitude: float | None = None
+    longitude: float | None = None
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A recording as it was found: its name, and what tells one content from another.
+
+    Attributes:
+        recording: path or URI as the caller wrote it.
+        size: bytes, -1 when unknown.
+        stamp: generation of a bucket's object, or time of last change of a file in nanoseconds.
+        checksum: CRC-32C of the content in base64 as a bucket's listing states it, or empty.
+        place: what the manifest or deployment table says.
+    """
+
+    recording: str
+    size: int = -1
+    stamp: str = ""
+    checksum: str = ""
+    place: Place = Place()
+
+
+@dataclass(frozen=True)
 class RecordingHeader:
     """What is known of a recording before it is decoded, and how it was cut up."""
 
@@ -41,6 +97,7 @@ class RecordingHeader:
     duration_s: float
     n_samples: int
     n_segments: int
+    note: RecorderNote = RecorderNote()
 
 
 @dataclass(frozen=True)
@@ -90,7 +147,7 @@ class Failure:
     error: str
 
 
-Evidence = RecordingHeader | SegmentScores | Failure
+Evidence = Listed | RecordingHeader | SegmentScores | Failure
 """All that is said of one recording on the way to its row."""
 
 
@@ -114,6 +171,15 @@ class RecordingCount:
     sample_rate_hz: int | None = column("Sample rate as recorded, in hertz.")
     channels: int | None = column("Channels as recorded.")
     encoding: str = column("Container and sample format.")
+    site: str = column("Name of the place, from the manifest or deployment table.")
+    latitude: float | None = column("Degrees north, WGS 84.", 6)
+    longitude: float | None = column("Degrees east, WGS 84.", 6)
+    recorded_at: str = column("Start of the recording, ISO 8601 with offset. Empty if unknown.")
+    recorded_local: str = column("Start by the clock on site, or else the recorder's. No offset.")
+    time_zone: str = column("Zone or offset of recorded_local. Empty if nobody stated it.")
+    time_source: str = column(
+        "Origin of the time: manifest, guano, song_meter_header, audiomoth_header or file_name."
+    )
     error: str = column("Why a recording failed or was cut short, and what to do.")
     counting: str = column("Counting rule: calls or windows.")
     threshold: float = column("Score that makes a call, 0 to 1.", 4)
@@ -132,6 +198,8 @@ class DetectedCall:
     end_s: float = column("End of the call, in seconds from the start of the recording.", 3)
     score: float = column("Highest score of the call's windows, 0 to 1.", 4)
     windows: int = column("Windows in the call's run.")
+    site: str = column("Name of the place, from the manifest or deployment table.")
+    called_at: str = column("Start of the call, ISO 8601 with offset. Empty if unknown.")
     label: str = column("What was heard.")
     model_version: str = column("Name and version of the model.")
     run_id: str = column("The run that wrote this row.")
