@@ -40,6 +40,7 @@ class Config:
     formats: tuple[str, ...]
     deployments: str | None
     time_zone: str
+    retry_failed: bool
     max_failed_fraction: float
     beam_args: tuple[str, ...]
 
@@ -149,12 +150,19 @@ def parser() -> argparse.ArgumentParser:
         help="length of the pieces that long recordings are cut into, so that many cores share "
         "one file; does not change any result (default: 300)",
     )
+    how.add_argument(
+        "--retry_failed",
+        action="store_true",
+        help="try again what failed before though its file has not changed (default: only what "
+        "failed for a reason that may pass, such as a broken connection)",
+    )
     out = result.add_argument_group("what comes out")
     out.add_argument(
         "--output",
         required=True,
         metavar="DIR",
-        help="folder for counts.csv, calls.csv, failures.csv and run.json",
+        help="folder for counts.csv, calls.csv, failures.csv and run.json, window scores and the "
+        "ledger: a further run into it does only what is new or has changed",
     )
     out.add_argument(
         "--format",
@@ -191,6 +199,7 @@ def parse(argv: Sequence[str]) -> Config:
         formats=tuple(known.format),
         deployments=known.deployments,
         time_zone=known.time_zone,
+        retry_failed=known.retry_failed,
         max_failed_fraction=known.max_failed_fraction,
         beam_args=tuple(beam_args),
     )

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from model.quality import NOTHING, Quality
+
 SCHEMA_VERSION = 1
 
 
@@ -98,6 +100,17 @@ class RecordingHeader:
     n_samples: int
     n_segments: int
     note: RecorderNote = RecorderNote()
+    checksum: str = ""
+    """CRC-32C of a local file's content in base64; empty for a long file or a bucket's object."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the ledger knows the scores of a segment by."""
+
+    listed: Listed
+    header: RecordingHeader
+    first_window: int
 
 
 @dataclass(frozen=True)
@@ -111,6 +124,8 @@ class SegmentPlan:
     """Length of the whole recording at 16 kHz."""
     share: float
     """Of the recording, 0 to 1; for progress."""
+    origin: Origin | None = None
+    """None where the scores are not kept."""
 
 
 @dataclass(frozen=True)
@@ -122,12 +137,16 @@ class SegmentAudio:
         starts: first samples of the windows to score, in the recording, int64 ``[n]``.
         samples: float32 mono audio at 16 kHz.
         heard_samples: how many samples that no other segment counts could be decoded.
+        quality: of the blocks of audio that no other segment measures.
+        origin: passed on from the plan.
     """
 
     first_sample: int
     starts: npt.NDArray[np.int64]
     samples: npt.NDArray[np.float32]
     heard_samples: int
+    quality: Quality = NOTHING
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -137,14 +156,20 @@ class SegmentScores:
     starts: npt.NDArray[np.int64]
     scores: npt.NDArray[np.float32]
     heard_samples: int
+    quality: Quality = NOTHING
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a recording, or a part of it, could not be counted. ``step`` names where."""
+    """Why a recording, or a part of it, could not be counted. ``step`` names where.
+
+    A failure that lies in the file is permanent: the same file fails again.
+    """
 
     step: str
     error: str
+    permanent: bool = False
 
 
 Evidence = Listed | RecordingHeader | SegmentScores | Failure
@@ -180,6 +205,14 @@ class RecordingCount:
     time_source: str = column(
         "Origin of the time: manifest, guano, song_meter_header, audiomoth_header or file_name."
     )
+    quality_flags: str = column(
+        "Any of clipped, silent, dropouts, dc_offset, shorter_than_header, low_sample_rate."
+    )
+    clipped_share: float | None = column("Share of the samples at full scale, as recorded.", 6)
+    silent_share: float | None = column("Share of the recording in blocks below -80 dBFS.", 4)
+    dropout_share: float | None = column("Share of the recording that is zeros amid sound.", 6)
+    dc_offset: float | None = column("Mean of the samples, of a full scale of 1.", 5)
+    rms_dbfs: float | None = column("Loudness of the recording, in dB below full scale.", 1)
     error: str = column("Why a recording failed or was cut short, and what to do.")
     counting: str = column("Counting rule: calls or windows.")
     threshold: float = column("Score that makes a call, 0 to 1.", 4)
