@@ -180,6 +180,7 @@ def test_rescoring_equals_a_fresh_run(tmp_path, archive, job, segment_s):
     job("--segment_s", segment_s)
     model = str(tmp_path / "model")
     arguments = ["--output", str(tmp_path / "out"), "--model", model, "--threshold", "0.75"]
+    arguments += ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
     moved = archive.rename(tmp_path / "elsewhere")
     assert rescore.main(arguments) == 0
     moved.rename(archive)
