@@ -25,6 +25,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from model.quality import NOTHING, Quality, measure, total
 from model.windows import SAMPLE_RATE_HZ
 
 AUDIO_EXTENSIONS = frozenset(
@@ -98,10 +99,12 @@ class Segment:
         samples: mono audio at 16 kHz, float32 ``[n]``; zero where nothing could be decoded.
         missing: stretches that could not be decoded, as (first, end) indices into ``samples``,
             in order and apart.
+        quality: of the blocks that start in the part asked to be measured, as recorded.
     """
 
     samples: Samples
     missing: tuple[tuple[int, int], ...]
+    quality: Quality = NOTHING
 
 
 class _Decoder(Protocol):
@@ -156,19 +159,24 @@ class Recording:
     ) -> None:
         self._decoder.close()
 
-    def read(self, start: int, n_samples: int) -> Segment:
+    def read(self, start: int, n_samples: int, n_measured: int = 0) -> Segment:
         """Audio from sample ``start`` on, at 16 kHz.
 
-        What lies past the end of the recording is returned as missing.
+        What lies past the end of the recording is returned as missing. The quality is that of the
+        blocks that start among the first ``n_measured`` samples, so that segments which share out
+        a recording measure each block once.
         """
         if start < 0 or n_samples < 0:
             raise ValueError(f"start {start} and n_samples {n_samples} must be 0 or more")
         samples = np.zeros(n_samples, dtype=np.float32)
         missing: list[tuple[int, int]] = []
+        qualities = [NOTHING]
         block_samples = BLOCK_S * SAMPLE_RATE_HZ
         for index in range(start // block_samples, -(-(start + n_samples) // block_samples)):
-            block, heard = self._block(index)
+            block, heard, quality = self._block(index)
             offset = index * block_samples - start
+            if 0 <= offset < n_measured:
+                qualities.append(quality)
             begin, end = max(offset, 0), min(offset + block_samples, n_samples)
             samples[begin:end] = block[begin - offset : end - offset]
             gap = max(begin, offset + heard)
@@ -177,10 +185,10 @@ class Recording:
             if missing and missing[-1][1] == gap:
                 gap = missing.pop()[0]
             missing.append((gap, end))
-        return Segment(samples, tuple(missing))
+        return Segment(samples, tuple(missing), total(qualities))
 
-    def _block(self, index: int) -> tuple[Samples, int]:
-        """A block of the grid at 16 kHz, and how many samples of it were heard.
+    def _block(self, index: int) -> tuple[Samples, int, Quality]:
+        """A block of the grid at 16 kHz, how many samples of it were heard, and their quality.
 
         A function of the file and the index alone. Decoding stops at the first error in it; the
         rest of the block is zero.
@@ -200,7 +208,9 @@ class Recording:
         skip = lead * SAMPLE_RATE_HZ // rate
         block = soxr.resample(mono, rate, SAMPLE_RATE_HZ)[skip:][: BLOCK_S * SAMPLE_RATE_HZ]
         heard_frames = min(max(0, len(frames) - lead), block_frames)
-        return block, -(-heard_frames * SAMPLE_RATE_HZ // rate)
+        heard = slice(lead, lead + heard_frames)
+        quality = measure(frames[heard], mono[heard], rate)
+        return block, -(-heard_frames * SAMPLE_RATE_HZ // rate), quality
 
     def _stretch(self, index: int) -> tuple[int, int, int]:
         """Frames of a block as recorded: the margin before it, the block, the margin after it."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import apache_beam as beam
 
 from model.windows import samples_from_seconds
-from pipeline.count import CALLS, CountCalls, Counting
-from pipeline.decode import FAILURES, DecodeSegments, ProbeRecordings, plan_segments
+from pipeline.count import CountCalls, Counting
+from pipeline.decode import FAILURES, PLANS, DecodeSegments, ProbeRecordings
+from pipeline.ledger import CALLS, PROBE, Commit, ReadState, ReadTables, TakeUp
 from pipeline.match import MatchRecordings
 from pipeline.options import Config
 from pipeline.score import ScoreSegments, SegmentHandler
+from pipeline.scores import KeepScores
 from pipeline.write import WriteTables
 
 
@@ -26,18 +28,31 @@ def build_pipeline(
     """
     hop, segment = counting.hop_samples, samples_from_seconds(config.segment_s)
 
-    recordings = root | "Match" >> MatchRecordings(config.inputs, config.manifests)
-    probed = recordings | "Probe" >> ProbeRecordings(hop, segment)
-    plans = (
-        probed.headers
-        | "Cut" >> beam.FlatMap(lambda known: plan_segments(known[0], known[1], hop, segment))
-        | "Share out" >> beam.Reshuffle()
+    recordings = root | "Match" >> MatchRecordings(
+        config.inputs, config.manifests, config.deployments, config.time_zone
     )
-    decoded = plans | "Decode" >> DecodeSegments(hop)
-    scores = decoded.audio | "Score" >> ScoreSegments(handler)
+    state = root | "Once" >> beam.Create([None]) | "Look up" >> ReadState(config.output)
+    todo = (state, recordings) | "Take up" >> TakeUp(
+        config.output, counting, segment, config.retry_failed
+    )
+    probed = todo[PROBE] | "Probe" >> ProbeRecordings(hop, segment)
+    plans = (probed[PLANS], todo[PLANS]) | "Segments" >> beam.Flatten()
+    decoded = plans | "Share out" >> beam.Reshuffle() | "Decode" >> DecodeSegments(hop)
+    scores = (
+        decoded.audio
+        | "Score" >> ScoreSegments(handler)
+        | "Keep scores" >> KeepScores(config.output, counting)
+    )
     counted = (
-        (probed.headers, probed[FAILURES], decoded[FAILURES], scores)
+        (todo.evidence, probed.headers, probed[FAILURES], decoded[FAILURES], scores)
         | "All that is known" >> beam.Flatten()
         | "Count" >> CountCalls(counting)
     )
-    (counted.recordings, counted[CALLS]) | "Write" >> WriteTables(config.output, config.formats)
+    committed = counted | "Commit" >> Commit(config.output, counting)
+    build_tables(committed, config)
+
+
+def build_tables(committed: beam.PCollection[str], config: Config) -> None:
+    """From the ledger, as it is when the last file of it was committed, to the tables."""
+    tables = committed | "State" >> ReadTables(config.output)
+    (tables.recordings, tables[CALLS]) | "Write" >> WriteTables(config.output, config.formats)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -12,17 +15,22 @@ from apache_beam.metrics import Metrics
 
 from model.calls import Call, CountingRule, count_positive_windows, find_calls
 from model.contract import ServingContract
+from model.quality import flags, total
 from model.windows import (
     WINDOW_S,
+    Padding,
     samples_from_seconds,
     seconds_from_samples,
 )
 from pipeline.options import Config
+from pipeline.places import later, when_and_where
+from pipeline.recorder import note_from_name
 from pipeline.records import (
     SCHEMA_VERSION,
     DetectedCall,
     Evidence,
     Failure,
+    Listed,
     Outcome,
     RecordingCount,
     RecordingHeader,
@@ -43,6 +51,13 @@ class Counting:
     label: str
     model_version: str
     run_id: str
+    model_sha256: str = ""
+    padding: Padding = "end"
+
+    @property
+    def scoring(self) -> str:
+        """Names all that a window's score depends on, besides the recording."""
+        return digest(self.model_sha256, self.padding, self.hop_samples)
 
     @classmethod
     def of(cls, config: Config, contract: ServingContract, run_id: str) -> Counting:
@@ -59,7 +74,59 @@ class Counting:
             label=contract.label,
             model_version=f"{contract.name}-{contract.version}",
             run_id=run_id,
+            model_sha256=contract.model_sha256,
+            padding=contract.padding,
         )
+
+
+def digest(*parts: Any) -> str:
+    """A short name for settings: equal settings, equal name."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A recording with all that becomes of it.
+
+    Attributes:
+        listed: what it was.
+        checksum: of its content, if it was read, see ``RecordingHeader``.
+        transient: it failed for a reason that may pass.
+        histogram: windows by score in tenths.
+        row, calls: what the tables show.
+        to_keep: scores that no file keeps yet for good.
+    """
+
+    listed: Listed
+    checksum: str
+    transient: bool
+    histogram: tuple[int, ...]
+    row: RecordingCount
+    calls: tuple[DetectedCall, ...]
+    to_keep: tuple[SegmentScores, ...]
+
+
+def finish_recording(recording: str, evidence: Iterable[Evidence], counting: Counting) -> Counted:
+    """Counts a recording, and gathers what the ledger keeps of it."""
+    known = list(evidence)
+    row, calls = count_recording(recording, known, counting)
+    scored = [item for item in known if isinstance(item, SegmentScores)]
+    failures = [item for item in known if isinstance(item, Failure)]
+    is_failed = row.outcome == Outcome.FAILED.value
+    n_segments = next((item.n_segments for item in known if isinstance(item, RecordingHeader)), -1)
+    permanent = all(f.permanent for f in failures) if failures else len(scored) == n_segments
+    scores = np.concatenate([np.zeros(0, np.float32), *(s.scores for s in scored)])
+    tenths = np.minimum((scores * 10).astype(np.int64), 9)
+    return Counted(
+        listed=next((item for item in known if isinstance(item, Listed)), Listed(recording)),
+        checksum=next((item.checksum for item in known if isinstance(item, RecordingHeader)), ""),
+        transient=is_failed and not permanent,
+        histogram=tuple(np.bincount(tenths, minlength=10).tolist()),
+        row=row,
+        calls=calls,
+        to_keep=() if is_failed else tuple(s for s in scored if s.origin),
+    )
 
 
 def count_recording(
@@ -71,16 +138,21 @@ def count_recording(
     over a part of it would look like one over all of it.
     """
     header: RecordingHeader | None = None
+    listed = Listed(recording)
     segments: list[SegmentScores] = []
     failures: list[Failure] = []
     for item in evidence:
         if isinstance(item, RecordingHeader):
             header = item
+        elif isinstance(item, Listed):
+            listed = item
         elif isinstance(item, Failure):
             failures.append(item)
         else:
             segments.append(item)
 
+    note = header.note if header else note_from_name(recording)
+    known = when_and_where(listed.place, note)
     row = RecordingCount(
         recording=recording,
         outcome=Outcome.FAILED.value,
@@ -93,6 +165,13 @@ def count_recording(
         sample_rate_hz=header.sample_rate_hz if header else None,
         channels=header.channels if header else None,
         encoding=header.encoding if header else "",
+        **asdict(known),
+        quality_flags="",
+        clipped_share=None,
+        silent_share=None,
+        dropout_share=None,
+        dc_offset=None,
+        rms_dbfs=None,
         error="",
         counting=counting.method,
         threshold=counting.rule.threshold,
@@ -116,6 +195,7 @@ def count_recording(
 
     calls = _calls(starts, scores, header.n_samples, counting)
     lost_s = header.duration_s - heard_s
+    quality = total(s.quality for s in segments)
     outcome = Outcome.OK if calls else Outcome.NO_CALLS
     error = ""
     if lost_s > TOLERATED_LOSS_S:
@@ -132,6 +212,12 @@ def count_recording(
         windows=len(scores),
         max_score=float(scores.max()),
         heard_s=heard_s,
+        quality_flags=" ".join(flags(quality, header.sample_rate_hz, lost_s)),
+        clipped_share=quality.clipped_share,
+        silent_share=quality.silent_share,
+        dropout_share=quality.dropout_share,
+        dc_offset=quality.dc_offset,
+        rms_dbfs=quality.rms_dbfs,
         error=error,
     )
     return row, tuple(
@@ -141,6 +227,8 @@ def count_recording(
             end_s=call.end_s,
             score=call.score,
             windows=call.n_windows,
+            site=known.site,
+            called_at=later(known.recorded_at, call.start_s),
             label=counting.label,
             model_version=counting.model_version,
             run_id=counting.run_id,
@@ -169,24 +257,19 @@ def _calls(
     )
 
 
-CALLS = "calls"
-
-
 class CountCalls(beam.PTransform):
-    """(recording, evidence) → rows of recordings, and rows of calls tagged ``CALLS``."""
+    """(recording, evidence) → recordings, counted."""
 
     def __init__(self, counting: Counting) -> None:
         super().__init__()
         self._counting = counting
 
-    def expand(
-        self, evidence: beam.PCollection[tuple[str, Evidence]]
-    ) -> beam.pvalue.DoOutputsTuple:
-        """One row for each recording."""
+    def expand(self, evidence: beam.PCollection[tuple[str, Evidence]]) -> beam.PCollection[Counted]:
+        """One for each recording."""
         return (
             evidence
             | "Group by recording" >> beam.GroupByKey()
-            | "Count" >> beam.ParDo(_Count(self._counting)).with_outputs(CALLS, main="recordings")
+            | "Count" >> beam.ParDo(_Count(self._counting))
         )
 
 
@@ -194,9 +277,7 @@ class _Count(beam.DoFn):
     def __init__(self, counting: Counting) -> None:
         self._counting = counting
 
-    def process(self, grouped: tuple[str, Iterable[Evidence]]) -> Iterator[object]:
-        row, calls = count_recording(*grouped, self._counting)
-        Metrics.counter("recordings", row.outcome).inc()
-        yield row
-        for call in calls:
-            yield beam.pvalue.TaggedOutput(CALLS, call)
+    def process(self, grouped: tuple[str, Iterable[Evidence]]) -> Iterator[Counted]:
+        counted = finish_recording(*grouped, self._counting)
+        Metrics.counter("recordings", counted.row.outcome).inc()
+        yield counted

@@ -10,9 +10,19 @@ import numpy as np
 from model.audio import AudioError, AudioInfo, Recording, Segment
 from model.windows import WINDOW_SAMPLES, count_windows, seconds_from_samples
 from pipeline import files, progress
-from pipeline.records import Failure, RecordingHeader, SegmentAudio, SegmentPlan
+from pipeline.listing import content_checksum
+from pipeline.recorder import read_note
+from pipeline.records import (
+    Failure,
+    Listed,
+    Origin,
+    RecordingHeader,
+    SegmentAudio,
+    SegmentPlan,
+)
 
 FAILURES = "failures"
+PLANS = "plans"
 
 
 def read_header(recording: str, hop_samples: int, segment_samples: int) -> RecordingHeader:
@@ -23,6 +33,8 @@ def read_header(recording: str, hop_samples: int, segment_samples: int) -> Recor
     """
     with files.open_to_read(recording) as source, Recording(source, recording) as opened:
         info: AudioInfo = opened.info
+        note = read_note(source, recording)
+    checksum = content_checksum(recording) if files.is_local(recording) else ""
     if info.frames == info.absent_frames:
         raise AudioError(f"{recording}: holds no audio (the recorder may have lost power)")
     n_windows = count_windows(info.n_samples, hop_samples)
@@ -33,6 +45,8 @@ def read_header(recording: str, hop_samples: int, segment_samples: int) -> Recor
         duration_s=info.duration_s,
         n_samples=info.n_samples,
         n_segments=-(-n_windows // _windows_in_segment(hop_samples, segment_samples)),
+        note=note,
+        checksum=checksum,
     )
 
 
@@ -41,14 +55,19 @@ def _windows_in_segment(hop_samples: int, segment_samples: int) -> int:
 
 
 def plan_segments(
-    recording: str, header: RecordingHeader, hop_samples: int, segment_samples: int
+    recording: str,
+    header: RecordingHeader,
+    hop_samples: int,
+    segment_samples: int,
+    listed: Listed | None = None,
 ) -> Iterator[SegmentPlan]:
     """Shares out a recording's windows: each belongs to exactly one segment."""
     n_windows = count_windows(header.n_samples, hop_samples)
     step = _windows_in_segment(hop_samples, segment_samples)
     for first in range(0, n_windows, step):
         size = min(step, n_windows - first)
-        yield SegmentPlan(recording, first, size, header.n_samples, size / n_windows)
+        origin = Origin(listed, header, first) if listed else None
+        yield SegmentPlan(recording, first, size, header.n_samples, size / n_windows, origin)
 
 
 def decode_segment(opened: Recording, plan: SegmentPlan, hop_samples: int) -> SegmentAudio:
@@ -59,13 +78,20 @@ def decode_segment(opened: Recording, plan: SegmentPlan, hop_samples: int) -> Se
     starts = np.arange(plan.first_window, plan.first_window + plan.n_windows) * hop_samples
     first_sample = int(starts[0])
     end = min(int(starts[-1]) + WINDOW_SAMPLES, plan.n_samples)
-    segment = opened.read(first_sample, end - first_sample)
-
     is_last = plan.first_window + plan.n_windows == count_windows(plan.n_samples, hop_samples)
     own = (end if is_last else int(starts[-1]) + hop_samples) - first_sample
+    segment = opened.read(first_sample, end - first_sample, n_measured=own)
+
     missing = sum(min(gap_end, own) - min(gap, own) for gap, gap_end in segment.missing)
     heard = [not _swallowed(int(start) - first_sample, segment) for start in starts]
-    return SegmentAudio(first_sample, starts[np.array(heard)], segment.samples, own - missing)
+    return SegmentAudio(
+        first_sample=first_sample,
+        starts=starts[np.array(heard)],
+        samples=segment.samples,
+        heard_samples=own - missing,
+        quality=segment.quality,
+        origin=plan.origin,
+    )
 
 
 def _swallowed(first: int, segment: Segment) -> bool:
@@ -75,16 +101,18 @@ def _swallowed(first: int, segment: Segment) -> bool:
 
 
 class ProbeRecordings(beam.PTransform):
-    """Recordings → (recording, header), and (recording, failure) tagged ``FAILURES``."""
+    """Recordings → (recording, header); plans of segments tagged ``PLANS``, and (recording,
+    failure) tagged ``FAILURES``.
+    """
 
     def __init__(self, hop_samples: int, segment_samples: int) -> None:
         super().__init__()
         self._sizes = hop_samples, segment_samples
 
-    def expand(self, recordings: beam.PCollection[str]) -> beam.pvalue.DoOutputsTuple:
+    def expand(self, recordings: beam.PCollection[Listed]) -> beam.pvalue.DoOutputsTuple:
         """One header or one failure for each recording."""
         return recordings | "Read header" >> beam.ParDo(_ReadHeader(*self._sizes)).with_outputs(
-            FAILURES, main="headers"
+            FAILURES, PLANS, main="headers"
         )
 
 
@@ -92,7 +120,8 @@ class _ReadHeader(beam.DoFn):
     def __init__(self, hop_samples: int, segment_samples: int) -> None:
         self._sizes = hop_samples, segment_samples
 
-    def process(self, recording: str) -> Iterator[object]:
+    def process(self, known: Listed) -> Iterator[object]:
+        recording = known.recording
         try:
             header = read_header(recording, *self._sizes)
         except Exception as error:
@@ -101,6 +130,8 @@ class _ReadHeader(beam.DoFn):
         else:
             progress.expect(header.duration_s)
             yield recording, header
+            for plan in plan_segments(recording, header, *self._sizes, known):
+                yield beam.pvalue.TaggedOutput(PLANS, plan)
 
 
 class DecodeSegments(beam.PTransform):
@@ -138,6 +169,6 @@ class _DecodeSegment(beam.DoFn):
 def failure(step: str, recording: str, error: Exception) -> Failure:
     """An error as a row's reason, with the file's name and a remedy."""
     if isinstance(error, AudioError):
-        return Failure(step, str(error))
+        return Failure(step, str(error), permanent=True)
     reason = str(error).splitlines()[0] if str(error) else "no reason given"
     return Failure(step, f"{recording}: {type(error).__name__}: {reason}")

@@ -11,7 +11,7 @@ import os
 import posixpath
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 from model.audio import AUDIO_EXTENSIONS
@@ -96,6 +96,16 @@ def read_bytes(name: str) -> bytes:
         return source.read()
 
 
+def list_folder(folder: str, suffix: str) -> list[str]:
+    """Files in a folder itself whose names end so, sorted; none if there is no such folder."""
+    if not is_local(folder):
+        return sorted(_remote_names(posixpath.join(folder, "*" + suffix)))
+    if not os.path.isdir(folder):
+        return []
+    names = (name for name in os.listdir(folder) if not name.startswith("."))
+    return sorted(os.path.join(folder, name) for name in names if name.endswith(suffix))
+
+
 def exists(name: str) -> bool:
     """Whether a file is there."""
     return os.path.exists(name) if is_local(name) else bool(_file_systems().exists(name))
@@ -136,8 +146,8 @@ def _umask() -> int:
 
 def delete_if_there(name: str) -> None:
     """Removes a file, if it exists."""
-    if exists(name):
-        if is_local(name):
+    if is_local(name):
+        with suppress(FileNotFoundError):  # two runs may tidy up at once
             os.unlink(name)
-        else:
-            _file_systems().delete([name])
+    elif exists(name):
+        _file_systems().delete([name])

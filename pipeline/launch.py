@@ -20,9 +20,9 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from model.contract import CONTRACT_FILE, MODEL_FILE, ContractError, ServingContract
-from pipeline import files, progress
+from pipeline import files, ledger, places, progress
 from pipeline.beam_options import LOCAL_RUNNERS, beam_options
-from pipeline.build import build_pipeline
+from pipeline.build import build_pipeline, build_tables
 from pipeline.count import Counting
 from pipeline.match import read_manifest
 from pipeline.options import Config, UsageError
@@ -43,24 +43,27 @@ def launch(config: Config) -> int:
         UsageError: nothing was started; the message says what to change.
     """
     started = datetime.now(UTC)
-    run_id = f"{started:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
+    run_id = new_run_id(started)
     options = beam_options(config.beam_args)
     contract = read_contract(config.model)
     n_inputs = count_inputs(config)
     prepare_output(config.output)
     counting = Counting.of(config, contract, run_id)
+    finished_before = ledger.shards(config.output)
 
     clock = time.monotonic()
     handler = SegmentHandler(ModelLoader(config.model), contract.padding)
     try:
         run(config, counting, handler, options, n_inputs)
+        settle(config, options, run_id, finished_before)
+        ledger.tidy(config.output, run_id)
     except Exception as error:
         *trace, reason = str(error).strip().splitlines() or [type(error).__name__]
         print(*trace, f"pipeline: the job failed: {reason}", sep="\n", file=sys.stderr)
         return 1
     wall_s = time.monotonic() - clock
 
-    totals = read_totals(files.join(config.output, "counts.csv"))
+    totals = read_totals(files.join(config.output, "counts.csv"), run_id, n_inputs)
     report = {
         "schema_version": SCHEMA_VERSION,
         "run_id": run_id,
@@ -89,6 +92,11 @@ def launch(config: Config) -> int:
     return 3 if totals.failed_fraction > config.max_failed_fraction else 0
 
 
+def new_run_id(started: datetime) -> str:
+    """A name for a run; names sort by the time of the start, which the ledger relies on."""
+    return f"{started:%Y%m%dT%H%M%S.%fZ}-{uuid.uuid4().hex[:6]}"
+
+
 def run(
     config: Config,
     counting: Counting,
@@ -96,19 +104,45 @@ def run(
     options: PipelineOptions,
     n_inputs: int,
 ) -> None:
-    """Runs the job to its end: here and only here."""
-    name = options.view_as(StandardOptions).runner
-    local = name in LOCAL_RUNNERS
-    # Beam's default local runner would first look for a binary to download.
-    pipeline = beam.Pipeline(runner=FnApiRunner() if local else name, options=options)
+    """Runs the job to its end."""
+    pipeline = new_pipeline(options)
     build_pipeline(pipeline, config, counting, handler)
-    logging.getLogger().addFilter(_is_news)
     progress.reset()
-    with watch(n_inputs, enabled=local):
-        result = pipeline.run()
-        state = result.wait_until_finish()
+    with watch(n_inputs, enabled=options.view_as(StandardOptions).runner in LOCAL_RUNNERS):
+        finish(pipeline)
+
+
+def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
+    """A pipeline for the runner in the options."""
+    name = options.view_as(StandardOptions).runner
+    # Beam's default local runner would first look for a binary to download.
+    runner = FnApiRunner() if name in LOCAL_RUNNERS else name
+    return beam.Pipeline(runner=runner, options=options)
+
+
+def finish(pipeline: beam.Pipeline) -> None:
+    """Runs a pipeline to its end: here and only here."""
+    logging.getLogger().addFilter(_is_news)
+    result = pipeline.run()
+    state = result.wait_until_finish()
     if state is not None and state != "DONE":
         raise RuntimeError(f"it ended as {state}")
+
+
+def settle(
+    config: Config, options: PipelineOptions, run_id: str, finished_before: list[str]
+) -> None:
+    """Writes the tables again for as long as other runs add to the ledger meanwhile.
+
+    Of several runs that end together, each looks once more after it has written, so that whoever
+    writes last has seen what all others committed.
+    """
+    seen = set(finished_before)
+    while found := {name for name in ledger.shards(config.output) if run_id not in name} - seen:
+        seen |= found
+        pipeline = new_pipeline(options)
+        build_tables(pipeline | beam.Create([""]), config)
+        finish(pipeline)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
@@ -144,6 +178,7 @@ def read_contract(model: str) -> ServingContract:
 def count_inputs(config: Config) -> int:
     """How many recordings there are; none for any of the patterns or manifests is an error."""
     found: set[str] = set()
+    check_tables(config)
     for pattern in config.inputs:
         names = files.expand(pattern)
         if not names:
@@ -162,6 +197,17 @@ def count_inputs(config: Config) -> int:
     return len(found)
 
 
+def check_tables(config: Config) -> None:
+    """Refuses a deployment table or time zone that workers would stumble over."""
+    try:
+        if config.time_zone:
+            places.parse_zone(config.time_zone)
+        if config.deployments:
+            places.read_deployments(config.deployments)
+    except (OSError, ValueError) as error:
+        raise UsageError(str(error)) from None
+
+
 def prepare_output(output: str) -> None:
     """Makes sure that tables can be written, and that no earlier run's report stays beside them."""
     probe = files.join(output, ".writable")
@@ -175,7 +221,7 @@ def prepare_output(output: str) -> None:
 
 @dataclass(frozen=True)
 class Totals:
-    """What came out of a run, added up from its table."""
+    """What came out of a run, added up from its rows in the table."""
 
     inputs: int
     outcomes: dict[str, int]
@@ -189,16 +235,19 @@ class Totals:
         return self.outcomes[Outcome.FAILED.value] / max(1, self.inputs)
 
 
-def read_totals(counts_csv: str) -> Totals:
-    """Adds up counts.csv."""
+def read_totals(counts_csv: str, run_id: str, n_inputs: int) -> Totals:
+    """Adds up what a run added to counts.csv; the rest of its inputs was done before."""
     outcomes = {outcome.value: 0 for outcome in Outcome}
     calls, duration_s, heard_s = 0, 0.0, 0.0
     for row in csv.DictReader(io.StringIO(files.read_bytes(counts_csv).decode())):
+        if row["run_id"] != run_id:
+            continue
         outcomes[row["outcome"]] += 1
         calls += int(row["call_count"] or 0)
         duration_s += float(row["duration_s"] or 0)
         heard_s += float(row["heard_s"] or 0)
-    return Totals(sum(outcomes.values()), outcomes, calls, round(duration_s, 3), round(heard_s, 3))
+    outcomes[Outcome.SKIPPED.value] = max(0, n_inputs - sum(outcomes.values()))
+    return Totals(n_inputs, outcomes, calls, round(duration_s, 3), round(heard_s, 3))
 
 
 def summary(totals: Totals, wall_s: float, output: str) -> str:

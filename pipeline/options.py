@@ -38,6 +38,9 @@ class Config:
     threshold: float | None
     counting: str
     formats: tuple[str, ...]
+    deployments: str | None
+    time_zone: str
+    retry_failed: bool
     max_failed_fraction: float
     beam_args: tuple[str, ...]
 
@@ -101,6 +104,19 @@ def parser() -> argparse.ArgumentParser:
         "'recording' or 'uri'; relative names start at the manifest's folder",
     )
     what.add_argument(
+        "--deployments",
+        metavar="FILE",
+        help="a CSV with the column folder and any of site, latitude, longitude, recorded_at and "
+        "time_zone, for all recordings below each folder; a manifest may have the same columns",
+    )
+    what.add_argument(
+        "--time_zone",
+        default="",
+        metavar="ZONE",
+        help="zone of recorders' clocks where neither file nor table states it, for example "
+        "America/Cayenne or -03:00 (default: their times stay local, without a zone)",
+    )
+    what.add_argument(
         "--model",
         default=RELEASED_MODEL,
         metavar="DIR",
@@ -134,12 +150,19 @@ def parser() -> argparse.ArgumentParser:
         help="length of the pieces that long recordings are cut into, so that many cores share "
         "one file; does not change any result (default: 300)",
     )
+    how.add_argument(
+        "--retry_failed",
+        action="store_true",
+        help="try again what failed before though its file has not changed (default: only what "
+        "failed for a reason that may pass, such as a broken connection)",
+    )
     out = result.add_argument_group("what comes out")
     out.add_argument(
         "--output",
         required=True,
         metavar="DIR",
-        help="folder for counts.csv, calls.csv, failures.csv and run.json",
+        help="folder for counts.csv, calls.csv, failures.csv and run.json, window scores and the "
+        "ledger: a further run into it does only what is new or has changed",
     )
     out.add_argument(
         "--format",
@@ -174,6 +197,9 @@ def parse(argv: Sequence[str]) -> Config:
         threshold=known.threshold,
         counting=known.counting,
         formats=tuple(known.format),
+        deployments=known.deployments,
+        time_zone=known.time_zone,
+        retry_failed=known.retry_failed,
         max_failed_fraction=known.max_failed_fraction,
         beam_args=tuple(beam_args),
     )

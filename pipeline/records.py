@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from model.quality import NOTHING, Quality
+
 SCHEMA_VERSION = 1
 
 
@@ -32,6 +34,62 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where and when a recording was made, as far as a manifest or a deployment table says.
+
+    Attributes:
+        site: name of the place.
+        latitude, longitude: degrees, WGS 84.
+        recorded_at: start of the recording, ISO 8601, with or without an offset from UTC.
+        time_zone: a name such as ``America/Cayenne`` or an offset such as ``-03:00``.
+    """
+
+    site: str = ""
+    latitude: float | None = None
+    longitude: float | None = None
+    recorded_at: str = ""
+    time_zone: str = ""
+
+
+@dataclass(frozen=True)
+class RecorderNote:
+    """What the recorder itself noted, in the file's header or name.
+
+    Attributes:
+        clock: start of the recording by the recorder's clock, ISO 8601 without an offset.
+        utc_offset: of that clock, ``+HH:MM``; empty when the file does not say.
+        source: where it was found: ``guano``, ``song_meter_header``, ``audiomoth_header`` or
+            ``file_name``; empty when nowhere.
+        latitude, longitude: degrees, WGS 84.
+    """
+
+    clock: str = ""
+    utc_offset: str = ""
+    source: str = ""
+    latitude: float | None = None
+    longitude: float | None = None
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A recording as it was found: its name, and what tells one content from another.
+
+    Attributes:
+        recording: path or URI as the caller wrote it.
+        size: bytes, -1 when unknown.
+        stamp: generation of a bucket's object, or time of last change of a file in nanoseconds.
+        checksum: CRC-32C of the content in base64 as a bucket's listing states it, or empty.
+        place: what the manifest or deployment table says.
+    """
+
+    recording: str
+    size: int = -1
+    stamp: str = ""
+    checksum: str = ""
+    place: Place = Place()
+
+
+@dataclass(frozen=True)
 class RecordingHeader:
     """What is known of a recording before it is decoded, and how it was cut up."""
 
@@ -41,6 +99,18 @@ class RecordingHeader:
     duration_s: float
     n_samples: int
     n_segments: int
+    note: RecorderNote = RecorderNote()
+    checksum: str = ""
+    """CRC-32C of a local file's content in base64; empty for a long file or a bucket's object."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the ledger knows the scores of a segment by."""
+
+    listed: Listed
+    header: RecordingHeader
+    first_window: int
 
 
 @dataclass(frozen=True)
@@ -54,6 +124,8 @@ class SegmentPlan:
     """Length of the whole recording at 16 kHz."""
     share: float
     """Of the recording, 0 to 1; for progress."""
+    origin: Origin | None = None
+    """None where the scores are not kept."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +137,16 @@ class SegmentAudio:
         starts: first samples of the windows to score, in the recording, int64 ``[n]``.
         samples: float32 mono audio at 16 kHz.
         heard_samples: how many samples that no other segment counts could be decoded.
+        quality: of the blocks of audio that no other segment measures.
+        origin: passed on from the plan.
     """
 
     first_sample: int
     starts: npt.NDArray[np.int64]
     samples: npt.NDArray[np.float32]
     heard_samples: int
+    quality: Quality = NOTHING
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -80,17 +156,23 @@ class SegmentScores:
     starts: npt.NDArray[np.int64]
     scores: npt.NDArray[np.float32]
     heard_samples: int
+    quality: Quality = NOTHING
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a recording, or a part of it, could not be counted. ``step`` names where."""
+    """Why a recording, or a part of it, could not be counted. ``step`` names where.
+
+    A failure that lies in the file is permanent: the same file fails again.
+    """
 
     step: str
     error: str
+    permanent: bool = False
 
 
-Evidence = RecordingHeader | SegmentScores | Failure
+Evidence = Listed | RecordingHeader | SegmentScores | Failure
 """All that is said of one recording on the way to its row."""
 
 
@@ -114,6 +196,23 @@ class RecordingCount:
     sample_rate_hz: int | None = column("Sample rate as recorded, in hertz.")
     channels: int | None = column("Channels as recorded.")
     encoding: str = column("Container and sample format.")
+    site: str = column("Name of the place, from the manifest or deployment table.")
+    latitude: float | None = column("Degrees north, WGS 84.", 6)
+    longitude: float | None = column("Degrees east, WGS 84.", 6)
+    recorded_at: str = column("Start of the recording, ISO 8601 with offset. Empty if unknown.")
+    recorded_local: str = column("Start by the clock on site, or else the recorder's. No offset.")
+    time_zone: str = column("Zone or offset of recorded_local. Empty if nobody stated it.")
+    time_source: str = column(
+        "Origin of the time: manifest, guano, song_meter_header, audiomoth_header or file_name."
+    )
+    quality_flags: str = column(
+        "Any of clipped, silent, dropouts, dc_offset, shorter_than_header, low_sample_rate."
+    )
+    clipped_share: float | None = column("Share of the samples at full scale, as recorded.", 6)
+    silent_share: float | None = column("Share of the recording in blocks below -80 dBFS.", 4)
+    dropout_share: float | None = column("Share of the recording that is zeros amid sound.", 6)
+    dc_offset: float | None = column("Mean of the samples, of a full scale of 1.", 5)
+    rms_dbfs: float | None = column("Loudness of the recording, in dB below full scale.", 1)
     error: str = column("Why a recording failed or was cut short, and what to do.")
     counting: str = column("Counting rule: calls or windows.")
     threshold: float = column("Score that makes a call, 0 to 1.", 4)
@@ -132,6 +231,8 @@ class DetectedCall:
     end_s: float = column("End of the call, in seconds from the start of the recording.", 3)
     score: float = column("Highest score of the call's windows, 0 to 1.", 4)
     windows: int = column("Windows in the call's run.")
+    site: str = column("Name of the place, from the manifest or deployment table.")
+    called_at: str = column("Start of the call, ISO 8601 with offset. Empty if unknown.")
     label: str = column("What was heard.")
     model_version: str = column("Name and version of the model.")
     run_id: str = column("The run that wrote this row.")

@@ -38,7 +38,7 @@ def score_segment(audio: SegmentAudio, scorer: Scorer, padding: Padding) -> Segm
         if len(starts)
     ]
     together = np.concatenate(scores) if scores else np.zeros(0, np.float32)
-    return SegmentScores(audio.starts, together, audio.heard_samples)
+    return SegmentScores(audio.starts, together, audio.heard_samples, audio.quality, audio.origin)
 
 
 class SegmentHandler(ModelHandler[SegmentAudio, SegmentScores | Failure, Scorer]):
@@ -90,7 +90,6 @@ class ModelLoader:
     def __call__(self) -> Scorer:
         with without_start_up_noise():
             import tensorflow as tf
-
             from model.export import load_exported
 
         try:

@@ -171,6 +171,8 @@ def test_launch_reports_and_leaves_nothing_stale(recordings, tmp_path, monkeypat
         "calls.csv",
         "counts.csv",
         "failures.csv",
+        "ledger",
         "run.json",
+        "scores",
         "tutorial.csv",
     ]

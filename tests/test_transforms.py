@@ -1,5 +1,7 @@
 """Each transform alone, strictly."""
 
+from dataclasses import replace
+
 import apache_beam as beam
 import numpy as np
 import pytest
@@ -10,11 +12,13 @@ from apache_beam.testing.util import assert_that, equal_to
 
 from model.audio import Recording
 from model.windows import cut_windows, window_starts
-from pipeline.count import CALLS, CountCalls, Counting, count_recording
+from pipeline.count import CountCalls, Counting, count_recording
 from pipeline.decode import FAILURES, DecodeSegments, ProbeRecordings, plan_segments, read_header
+from pipeline.listing import content_checksum
 from pipeline.match import MatchRecordings
 from pipeline.records import (
     Failure,
+    Listed,
     RecordingCount,
     RecordingHeader,
     SegmentAudio,
@@ -40,15 +44,17 @@ def test_match_names_each_recording_once(recordings, tmp_path):
     manifest.write_text(f"{folder}/a.wav\n{folder}/gone.wav\n")
     with pipeline() as root:
         found = root | MatchRecordings((str(folder), f"{folder}/./*.wav"), (str(manifest),))
-        assert_that(found, equal_to([*truth, f"{folder}/gone.wav"]))
+        names = found | beam.Map(lambda listed: listed.recording)
+        assert_that(names, equal_to([*truth, f"{folder}/gone.wav"]))
 
 
 def test_probe_gives_a_header_or_a_reason(recordings):
     folder, _ = recordings
     names = [f"{folder}/a.wav", f"{folder}/broken.flac"]
     with pipeline() as root:
-        probed = root | beam.Create(names) | ProbeRecordings(16_000, 160_000)
+        probed = root | beam.Create(map(Listed, names)) | ProbeRecordings(16_000, 160_000)
         header = RecordingHeader(48_000, 2, "WAV PCM_16", 31.7, 507_200, 3)
+        header = replace(header, checksum=content_checksum(names[0]))
         assert_that(probed.headers, equal_to([(names[0], header)]), "headers")
         assert_that(
             probed[FAILURES] | beam.MapTuple(lambda name, f: (name, f.step, name in f.error)),
@@ -202,8 +208,7 @@ def test_count_groups_by_recording():
     rows.append(count_recording("b.wav", [evidence[1][1]], COUNTING))
     with pipeline() as root:
         counted = root | beam.Create(evidence) | CountCalls(COUNTING)
-        assert_that(counted.recordings, equal_to([row for row, _ in rows]), "recordings")
-        assert_that(counted[CALLS], equal_to([c for _, calls in rows for c in calls]), "calls")
+        assert_that(counted | beam.Map(lambda one: (one.row, one.calls)), equal_to(rows))
 
 
 def test_a_table_is_sorted_and_has_a_header_even_when_empty(tmp_path):
@@ -225,7 +230,8 @@ def test_a_table_is_sorted_and_has_a_header_even_when_empty(tmp_path):
 def test_decoding_a_header_only_file_is_a_failure(tmp_path):
     soundfile.write(tmp_path / "empty.wav", np.zeros((0, 2)), 44_100)
     with pipeline() as root:
-        probed = root | beam.Create([str(tmp_path / "empty.wav")]) | ProbeRecordings(16_000, 1)
+        listed = Listed(str(tmp_path / "empty.wav"))
+        probed = root | beam.Create([listed]) | ProbeRecordings(16_000, 1)
         assert_that(
             probed[FAILURES] | beam.MapTuple(lambda _, f: "holds no audio" in f.error),
             equal_to([True]),

@@ -1,0 +1,188 @@
+"""The scores of windows, kept as Parquet: a new threshold needs no decoding.
+
+One row a segment. ``starts`` are the first samples of its windows in the recording, at 16 kHz;
+``scores`` are float32, exactly as the model gave them, so that recounting gives the same counts:
+about 4 bytes a window, 42 MB for a year of one recorder at a hop of 3 s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from model.quality import Quality
+from pipeline import files
+from pipeline.count import Counting
+from pipeline.records import Failure, Listed, Origin, RecorderNote, RecordingHeader, SegmentScores
+
+SCHEMA = pa.schema(
+    [
+        ("recording", pa.string()),
+        ("identity", pa.string()),
+        ("size", pa.int64()),
+        ("stamp", pa.string()),
+        ("model_version", pa.string()),
+        ("scoring", pa.string()),
+        ("run_id", pa.string()),
+        ("hop_samples", pa.int32()),
+        ("first_window", pa.int32()),
+        ("starts", pa.list_(pa.int64())),
+        ("scores", pa.list_(pa.float32())),
+        ("heard_samples", pa.int64()),
+        ("quality", pa.string()),
+        ("header", pa.string()),
+    ]
+)
+FLUSH_S = 30.0
+"""How much work of a thread a crash may lose, in seconds."""
+
+
+@dataclass(frozen=True)
+class KeptSegment:
+    """Scores of a segment as an earlier run left them. ``is_finished``: in ``scores/`` for good."""
+
+    run_id: str
+    is_finished: bool
+    origin: Origin
+    scores: SegmentScores
+
+    def evidence(self) -> SegmentScores:
+        """What counts them; with an origin when they are to be kept for good yet."""
+        return self.scores if self.is_finished else replace(self.scores, origin=self.origin)
+
+
+def kept_files(output: str) -> list[str]:
+    """Files with the scores of recordings in the ledger."""
+    return files.list_folder(files.join(output, "scores"), ".parquet")
+
+
+def unfinished_files(output: str) -> list[str]:
+    """Files with scores of recordings that were not finished, or not yet."""
+    return files.list_folder(_unfinished(output), ".parquet")
+
+
+def _unfinished(output: str) -> str:
+    return files.join(files.join(output, "ledger"), "unfinished")
+
+
+def write_finished(output: str, counting: Counting, segments: list[SegmentScores]) -> None:
+    """Keeps scores for good."""
+    _write(files.join(output, "scores"), counting, segments)
+
+
+def _write(folder: str, counting: Counting, segments: list[SegmentScores]) -> None:
+    """One file, named by its content; none when there is nothing to keep."""
+    if not segments:
+        return
+    rows = sorted(
+        (_as_row(segment, segment.origin, counting) for segment in segments if segment.origin),
+        key=lambda row: (row["identity"], row["first_window"]),
+    )
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), buffer, compression="zstd")
+    content = buffer.getvalue()
+    name = f"{counting.run_id}-{hashlib.sha256(content).hexdigest()[:16]}.parquet"
+    files.write_atomically(files.join(folder, name), [content])
+
+
+def _as_row(segment: SegmentScores, origin: Origin, counting: Counting) -> dict[str, Any]:
+    return {
+        "recording": origin.listed.recording,
+        "identity": files.identity(origin.listed.recording),
+        "size": origin.listed.size,
+        "stamp": origin.listed.stamp,
+        "model_version": counting.model_version,
+        "scoring": counting.scoring,
+        "run_id": counting.run_id,
+        "hop_samples": counting.hop_samples,
+        "first_window": origin.first_window,
+        "starts": segment.starts,
+        "scores": segment.scores,
+        "heard_samples": segment.heard_samples,
+        "quality": json.dumps(asdict(segment.quality)),
+        "header": json.dumps(asdict(origin.header)),
+    }
+
+
+def read_of(name: str, identities: set[str], scoring: str) -> Iterator[tuple[str, KeptSegment]]:
+    """Scores of certain recordings in a file, made with certain model and windows.
+
+    A file that has gone holds nothing: a run that ends removes what it has finished.
+    """
+    try:
+        content = files.read_bytes(name)
+    except FileNotFoundError:
+        return
+    file = pq.ParquetFile(io.BytesIO(content))
+    keys = file.read(["identity", "scoring"])
+    wanted = pc.and_(
+        pc.equal(keys["scoring"], scoring),
+        pc.is_in(keys["identity"], pa.array(identities, pa.string())),
+    )
+    if pc.any(wanted).as_py():
+        for row in file.read().filter(wanted).to_pylist():
+            yield row["identity"], _from_row(row, "/unfinished/" not in name)
+
+
+def _from_row(row: dict[str, Any], is_finished: bool) -> KeptSegment:
+    header = json.loads(row["header"])
+    header["note"] = RecorderNote(**header["note"])
+    listed = Listed(row["recording"], row["size"], row["stamp"])
+    segment = SegmentScores(
+        starts=np.array(row["starts"], np.int64),
+        scores=np.array(row["scores"], np.float32),
+        heard_samples=row["heard_samples"],
+        quality=Quality(**json.loads(row["quality"])),
+    )
+    origin = Origin(listed, RecordingHeader(**header), row["first_window"])
+    return KeptSegment(row["run_id"], is_finished, origin, segment)
+
+
+class KeepScores(beam.PTransform):
+    """Passes (recording, scores or failure) on, and writes scores down every half minute.
+
+    It is fused with what scores them: a crash loses half a minute of work, not the night's.
+    """
+
+    def __init__(self, output: str, counting: Counting) -> None:
+        super().__init__()
+        self._output, self._counting = output, counting
+
+    def expand(
+        self, scored: beam.PCollection[tuple[str, SegmentScores | Failure]]
+    ) -> beam.PCollection[tuple[str, SegmentScores | Failure]]:
+        """The same elements."""
+        return scored | "Write down" >> beam.ParDo(_KeepScores(self._output, self._counting))
+
+
+class _KeepScores(beam.DoFn):
+    def __init__(self, output: str, counting: Counting) -> None:
+        self._output, self._counting = output, counting
+
+    def start_bundle(self) -> None:
+        self._held: list[SegmentScores] = []
+        self._since = time.monotonic()
+
+    def process(
+        self, element: tuple[str, SegmentScores | Failure]
+    ) -> Iterable[tuple[str, SegmentScores | Failure]]:
+        if isinstance(element[1], SegmentScores) and element[1].origin:
+            self._held.append(element[1])
+        if time.monotonic() - self._since > FLUSH_S:
+            self.finish_bundle()
+        yield element
+
+    def finish_bundle(self) -> None:
+        _write(_unfinished(self._output), self._counting, self._held)
+        self._held, self._since = [], time.monotonic()

@@ -1,0 +1,143 @@
+"""Nights of recordings, and jobs in processes that can be killed: for the tests of the ledger.
+
+``python -m tests.nights`` is a server that imports Beam once and forks a process for each job, so
+that twenty kills take seconds. It reads a job a line from standard input.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import soundfile
+
+from pipeline import files, launch, options, scores
+from tests.conftest import noise_with_bursts
+from tests.fakes import CountedLoader
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def write_recording(path: Path, bursts: int, seconds: float = 12, seed: int = 0) -> None:
+    """A recording with so many calls."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    starts = [2.0 + 5 * k for k in range(bursts)]
+    soundfile.write(path, noise_with_bursts(seconds, 16_000, 1, starts, seed), 16_000)
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def tables(output: Path) -> dict[str, list[dict[str, str]]]:
+    """All tables without the column that names the run."""
+    found = {}
+    for name in ("counts.csv", "calls.csv", "failures.csv"):
+        found[name] = read(output / name)
+        for row in found[name]:
+            del row["run_id"]
+    return found
+
+
+def bytes_of(output: Path) -> dict[str, bytes]:
+    return {name: (output / name).read_bytes() for name in ("counts.csv", "calls.csv")}
+
+
+def launch_here(*arguments: Any) -> int:
+    """The whole job in this process; the caller has replaced the network."""
+    here = ("--direct_running_mode=in_memory", "--direct_num_workers=1")  # starts sooner
+    return launch.launch(options.parse([*map(str, arguments), *here]))
+
+
+class Jobs:
+    """Starts jobs as processes of their own."""
+
+    def __init__(self, server: subprocess.Popen[str]) -> None:
+        self._server = server
+
+    def start(self, *arguments: Any, kill_at_write: int = 0) -> int:
+        """Starts a job, to be killed at its n-th write if n is not 0. Returns its process id."""
+        return self._ask({"arguments": [*map(str, arguments)], "kill_at_write": kill_at_write})
+
+    def wait(self, pid: int) -> int:
+        """Exit code of a job, negative for the signal that ended it."""
+        return self._ask({"wait": pid})
+
+    def run(self, *arguments: Any, kill_at_write: int = 0) -> int:
+        return self.wait(self.start(*arguments, kill_at_write=kill_at_write))
+
+    def _ask(self, request: dict[str, Any]) -> int:
+        assert self._server.stdin
+        assert self._server.stdout
+        print(json.dumps(request), file=self._server.stdin, flush=True)
+        return int(self._server.stdout.readline())
+
+
+@contextmanager
+def jobs() -> Iterator[Jobs]:
+    command = [sys.executable, "-W", "ignore", "-m", "tests.nights"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        yield Jobs(server)
+        assert server.stdin
+        server.stdin.close()
+
+
+def _kill_at_write(n: int) -> None:
+    """Ends this process at its n-th write: before it, halfway through it, or after it."""
+    write, count = files.write_atomically, 0
+
+    def counted(name: str, chunks: list[bytes] | Iterator[bytes]) -> None:
+        nonlocal count
+        count += 1
+        content = b"".join(chunks)
+        if count == n:
+            if n % 3 == 1:
+                half = Path(name).with_name(f".{Path(name).name}.half")
+                half.parent.mkdir(parents=True, exist_ok=True)
+                half.write_bytes(content[: len(content) // 2])
+            if n % 3 == 2:
+                write(name, [content])
+            os.kill(os.getpid(), signal.SIGKILL)
+        write(name, [content])
+
+    files.write_atomically = counted
+
+
+def _child(job: dict[str, Any]) -> int:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    scores.FLUSH_S = 0.0  # write scores down after each segment: more moments to be killed at
+    launch.ModelLoader = lambda directory: CountedLoader()  # type: ignore[assignment, misc]
+    if job["kill_at_write"]:
+        _kill_at_write(job["kill_at_write"])
+    return launch_here(*job["arguments"])
+
+
+def _serve() -> None:
+    for line in sys.stdin:
+        job = json.loads(line)
+        if "wait" in job:
+            print(os.waitstatus_to_exitcode(os.waitpid(job["wait"], 0)[1]), flush=True)
+            continue
+        pid = os.fork()
+        if pid == 0:
+            code = 70
+            try:
+                code = _child(job)
+            finally:
+                os._exit(code)
+        print(pid, flush=True)
+
+
+if __name__ == "__main__":
+    _serve()

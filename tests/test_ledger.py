@@ -1,0 +1,243 @@
+"""What the ledger promises: nothing done twice, nothing lost, nothing doubled."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.audio import read_all
+from model.windows import cut_windows, window_starts
+from pipeline import decode, launch, ledger, rescore, scores
+from tests import fakes, nights
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    folder = tmp_path / "archive"
+    nights.write_recording(folder / "a.wav", 2)
+    nights.write_recording(folder / "b.wav", 1, seconds=31)
+    nights.write_recording(folder / "c.wav", 0)
+    (folder / "damaged.wav").write_text("not audio")
+    return folder
+
+
+@pytest.fixture
+def job(tmp_path: Path, archive: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the job over the archive into ``out``; counts decoded segments in ``job.decoded``."""
+    monkeypatch.setattr(launch, "ModelLoader", lambda directory: fakes.CountedLoader())
+    model = fakes.write_model(tmp_path / "model")
+    decoded: list[str] = []
+    plain = decode.decode_segment
+
+    def decode_segment(opened, plan, hop):
+        decoded.append(plan.recording)
+        return plain(opened, plan, hop)
+
+    monkeypatch.setattr(decode, "decode_segment", decode_segment)
+
+    def run(*arguments: str) -> int:
+        decoded.clear()
+        return nights.launch_here(
+            "--input", archive, "--model", model, "--output", tmp_path / "out", *arguments
+        )
+
+    run.decoded = decoded  # type: ignore[attr-defined]
+    return run
+
+
+def totals(output: Path) -> dict[str, int]:
+    return json.loads((output / "run.json").read_text())["totals"]["outcomes"]
+
+
+def counts(output: Path) -> dict[str, str]:
+    return {Path(r["recording"]).name: r["call_count"] for r in nights.read(output / "counts.csv")}
+
+
+def test_a_second_run_does_nothing_and_changes_nothing(tmp_path, archive, job):
+    out = tmp_path / "out"
+    assert job() == 0
+    before = nights.bytes_of(out)
+    assert counts(out) == {"a.wav": "2", "b.wav": "1", "c.wav": "0", "damaged.wav": ""}
+    assert job() == 0
+    assert job.decoded == []
+    assert nights.bytes_of(out) == before
+    assert totals(out)["skipped"] == 4
+    assert not scores.unfinished_files(str(out))
+
+
+def test_a_touched_file_is_known_by_its_content(tmp_path, archive, job):
+    job()
+    os.utime(archive / "a.wav", (1, 1))
+    job()
+    assert job.decoded == []
+
+
+def test_a_replaced_file_is_counted_again(tmp_path, archive, job):
+    job()
+    nights.write_recording(archive / "a.wav", 1, seed=5)
+    job()
+    assert set(job.decoded) == {str(archive / "a.wav")}
+    assert counts(tmp_path / "out")["a.wav"] == "1"
+    assert len(nights.read(tmp_path / "out" / "calls.csv")) == 2
+
+
+def test_a_recording_that_disappeared_keeps_its_row(tmp_path, archive, job):
+    job()
+    (archive / "a.wav").unlink()
+    job()
+    assert counts(tmp_path / "out")["a.wav"] == "2"
+
+
+def test_a_new_threshold_needs_no_decoding(tmp_path, archive, job):
+    job()
+    job("--threshold", "0.9")
+    assert job.decoded == []
+    assert counts(tmp_path / "out") == {"a.wav": "0", "b.wav": "0", "c.wav": "0", "damaged.wav": ""}
+    job()
+    assert job.decoded == []
+    assert counts(tmp_path / "out")["a.wav"] == "2"
+
+
+def test_a_new_model_or_hop_scores_again(tmp_path, archive, job):
+    job()
+    job("--hop_s", "0.5")
+    assert set(job.decoded) == {str(archive / f"{name}.wav") for name in "abc"}
+    contract = fakes.contract(version="2", model_sha256=hashlib.sha256(b"another").hexdigest())
+    fakes.write_model(tmp_path / "model", contract.to_json())
+    (tmp_path / "model" / "model.keras").write_bytes(b"another")
+    job()
+    assert len(job.decoded) >= 3
+    versions = {r["model_version"] for r in nights.read(tmp_path / "out" / "counts.csv")}
+    assert versions == {"peak-2"}
+
+
+def test_a_changed_place_reaches_the_tables_without_decoding(tmp_path, archive, job):
+    job()
+    table = tmp_path / "deployments.csv"
+    table.write_text(f"folder,site,latitude,longitude\n{archive},camp,-3.1,-60.02\n")
+    job("--deployments", str(table))
+    assert job.decoded == []
+    rows = nights.read(tmp_path / "out" / "counts.csv")
+    assert {(r["site"], r["latitude"]) for r in rows} == {("camp", "-3.100000")}
+    assert {r["site"] for r in nights.read(tmp_path / "out" / "calls.csv")} == {"camp"}
+
+
+def test_damaged_files_are_tried_again_when_asked_or_changed(tmp_path, archive, job, monkeypatch):
+    out = tmp_path / "out"
+    job()
+    before = nights.bytes_of(out)
+    job()
+    assert nights.bytes_of(out) == before
+    job("--retry_failed")
+    assert totals(out) == {"ok": 0, "no_calls": 0, "truncated": 0, "failed": 1, "skipped": 3}
+    nights.write_recording(archive / "damaged.wav", 1)
+    job()
+    assert counts(out)["damaged.wav"] == "1"
+    assert nights.read(out / "failures.csv") == []
+
+
+def test_a_failure_that_may_pass_is_tried_again(tmp_path, archive, job, monkeypatch):
+    real = decode.read_header
+
+    def unreachable(recording, *sizes):
+        if recording.endswith("b.wav"):
+            raise ConnectionResetError("the bucket hung up")
+        return real(recording, *sizes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decode, "read_header", unreachable)
+        job()
+    assert counts(tmp_path / "out")["b.wav"] == ""
+    job()
+    assert counts(tmp_path / "out")["b.wav"] == "1"
+    assert set(job.decoded) == {str(archive / "b.wav")}
+
+
+def test_scores_are_kept_exactly(tmp_path, archive, job):
+    job("--segment_s", "5")
+    found = {
+        Path(row.recording).name: (starts, values)
+        for row, starts, values in ledger.window_scores(str(tmp_path / "out"))
+    }
+    assert sorted(found) == ["a.wav", "b.wav", "c.wav"]
+    for name, (starts, values) in found.items():
+        samples = read_all(archive / name)
+        expected = window_starts(len(samples), 16_000)
+        assert np.array_equal(starts, expected)
+        assert np.array_equal(values, fakes.PeakScorer().score(cut_windows(samples, expected)))
+
+
+@pytest.mark.parametrize("segment_s", ["5", "300"])
+def test_rescoring_equals_a_fresh_run(tmp_path, archive, job, segment_s):
+    job("--segment_s", segment_s)
+    model = str(tmp_path / "model")
+    arguments = ["--output", str(tmp_path / "out"), "--model", model, "--threshold", "0.75"]
+    arguments += ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
+    moved = archive.rename(tmp_path / "elsewhere")
+    assert rescore.main(arguments) == 0
+    moved.rename(archive)
+    fresh = tmp_path / "fresh"
+    nights.launch_here(
+        "--input", archive, "--model", model, "--output", fresh, "--threshold", "0.75"
+    )
+    expected = nights.tables(fresh)
+    found = nights.tables(tmp_path / "out")
+    assert found["calls.csv"] == expected["calls.csv"]
+    for row in found["counts.csv"]:
+        if row["outcome"] == "failed":
+            row["threshold"] = "0.7500"  # a failure is not counted again: its row stays
+    assert found["counts.csv"] == expected["counts.csv"]
+    before = nights.bytes_of(tmp_path / "out")
+    assert rescore.main(arguments) == 0
+    assert nights.bytes_of(tmp_path / "out") == before
+
+
+def test_rescoring_without_a_ledger_says_so(tmp_path, capsys):
+    model = str(fakes.write_model(tmp_path / "model"))
+    assert rescore.main(["--output", str(tmp_path), "--model", model]) == 2
+    assert "no ledger" in capsys.readouterr().err
+
+
+def test_unfinished_scores_are_taken_up(tmp_path, archive, job):
+    """As a kill leaves them: scores of some segments, no entry."""
+    out = tmp_path / "out"
+    job("--segment_s", "5")
+    expected = nights.tables(out)
+    kept = {
+        name: [s for _, s in scores.read_of(name, identities(archive), scoring(out))]
+        for name in scores.kept_files(str(out))
+    }
+    shutil.rmtree(out)
+    (out / "ledger" / "unfinished").mkdir(parents=True)
+    counting = counting_of(out)
+    segments = [s for found in kept.values() for s in found]
+    left = [replace(s.scores, origin=s.origin) for s in segments[::2]]
+    scores._write(str(out / "ledger" / "unfinished"), counting, left)
+    job("--segment_s", "5")
+    assert len(job.decoded) == len(segments) - len(left)
+    assert nights.tables(out) == expected
+    assert scores.kept_files(str(out))
+
+
+def identities(archive: Path) -> set[str]:
+    return {str(path) for path in archive.iterdir()}
+
+
+def counting_of(output: Path):
+    from pipeline import options
+    from pipeline.count import Counting
+
+    config = options.parse(["--input=x", f"--output={output}"])
+    return Counting.of(config, fakes.contract(), launch.new_run_id(launch.datetime.now(launch.UTC)))
+
+
+def scoring(output: Path) -> str:
+    return counting_of(output).scoring
