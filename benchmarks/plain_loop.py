@@ -8,10 +8,9 @@ from __future__ import annotations
 import argparse
 import json
 
-from model.export import load_exported
-
 from model.audio import read_all
 from model.calls import find_calls
+from model.export import load_exported
 from model.windows import cut_windows, samples_from_seconds, seconds_from_samples, window_starts
 
 

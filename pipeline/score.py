@@ -90,6 +90,7 @@ class ModelLoader:
     def __call__(self) -> Scorer:
         with without_start_up_noise():
             import tensorflow as tf
+
             from model.export import load_exported
 
         try:
