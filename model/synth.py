@@ -82,7 +82,7 @@ def synthesise_call(voice: CallVoice) -> Samples:
     call = np.zeros(samples_from_seconds(voice.lead_in_s + voice.call_s))
     # Levels as measured, against the moo's.
     for part, start, level_db in (
-        (_harmonics(rng, _lead_in_pitch(voice), _lead_in_gain), 0, -25),
+        (_harmonics(rng, _lead_in_pitch(voice), _lead_in_gain), 0, -28),
         (_growl(rng, voice), growl_at, -2),
         (_harmonics(rng, _moo_pitch(voice), _moo_gain), moo_at, 0),
         (_tail(rng, voice), tail_at, -6),
@@ -103,13 +103,8 @@ def synthesise_forest(
     A bed of noise with bands of insects, and on it, at random times, wind, rain and the voices of
     other animals, some of them near a Capuchinbird's in pitch.
     """
-    rng = np.random.default_rng(seed)
-    n = round(duration_s * sample_rate_hz)
-    forest = _bed(rng, n, sample_rate_hz)
-    for _ in range(rng.poisson(sounds_per_minute * duration_s / 60)):
-        make = OTHER_SOUNDS[rng.integers(len(OTHER_SOUNDS))]
-        _add(forest, make(rng, sample_rate_hz), int(rng.integers(n)))
-    return forest.astype(np.float32)
+    bed, sounds = _forest(duration_s, sample_rate_hz, seed, sounds_per_minute)
+    return (np.resize(bed, len(sounds)) + sounds).astype(np.float32)
 
 
 def synthesise_recording(
@@ -127,25 +122,24 @@ def synthesise_recording(
         duration_s: length of the recording.
         call_starts_s: when the growl of each call begins; its lead-in sounds before.
         sample_rate_hz: of the recording.
-        channels: how many; a call reaches all of them, the first one loudest.
+        channels: how many; what sounds reaches all of them, the first one loudest.
         seed: decides everything that the other arguments leave open.
         call_level: peak of a call, as a share of full scale. The forest's bed has an RMS of 0.02.
         sounds_per_minute: wind, rain and other animals.
     """
-    forest = synthesise_forest(duration_s, sample_rate_hz, seed, sounds_per_minute)
+    bed, sounds = _forest(duration_s, sample_rate_hz, seed, sounds_per_minute)
     rng = np.random.default_rng([seed, 1])  # of its own: calls do not change the forest
-    calls = np.zeros(len(forest))
     for start_s in call_starts_s:
         voice = draw_voice(rng)
         call = soxr.resample(synthesise_call(voice), SAMPLE_RATE_HZ, sample_rate_hz)
-        _add(calls, call * call_level, round((start_s - voice.lead_in_s) * sample_rate_hz))
-    recording = np.empty((len(forest), channels), np.float32)
+        _add(sounds, call * call_level, round((start_s - voice.lead_in_s) * sample_rate_hz))
+    recording = np.empty((len(sounds), channels), np.float32)
     for channel in range(channels):
-        # The same forest a few milliseconds later stands for a microphone a step away: cheap, and
-        # unlike the first at every instant.
-        heard = np.roll(forest, channel * sample_rate_hz // 50)
-        recording[:, channel] = (heard + calls * 0.8**channel).clip(-1, 1)
-    return recording
+        # Noise comes to each microphone in its own way. The same noise a little later would not
+        # do: a mean of the channels would cancel it at evenly spaced frequencies, like harmonics.
+        noise = np.roll(bed, channel * len(bed) // channels)
+        recording[:, channel] = np.resize(noise, len(sounds)) + sounds * 0.8**channel
+    return recording.clip(-1, 1)
 
 
 # --- the parts of a call ---------------------------------------------------------
@@ -215,10 +209,23 @@ def _harmonics(rng: Rng, pitch_hz: Reals, gain: Callable[[Reals, Reals], Reals])
 # --- the forest ------------------------------------------------------------------
 
 
-def _bed(rng: Rng, n: int, rate_hz: int) -> Reals:
+def _forest(
+    duration_s: float, sample_rate_hz: int, seed: int, sounds_per_minute: float
+) -> tuple[Reals, Reals]:
+    """One period of the bed, and what sounds on top of it, ``[n]`` for the whole duration."""
+    rng = np.random.default_rng(seed)
+    bed = _bed(rng, sample_rate_hz)
+    sounds = np.zeros(round(duration_s * sample_rate_hz))
+    for _ in range(rng.poisson(sounds_per_minute * duration_s / 60)):
+        make = OTHER_SOUNDS[rng.integers(len(OTHER_SOUNDS))]
+        _add(sounds, make(rng, sample_rate_hz), int(rng.integers(len(sounds))))
+    return bed, sounds
+
+
+def _bed(rng: Rng, rate_hz: int) -> Reals:
     """Noise that falls with frequency, and insects in bands; RMS 0.02.
 
-    Made as one period of 5 to 10 s and repeated: noise out of an inverse Fourier transform joins
+    It is one period of 5 to 10 s, to be repeated: noise out of an inverse Fourier transform joins
     its own beginning without a seam.
     """
     period = 1 << (10 * rate_hz).bit_length() - 1  # a power of two, for speed
@@ -237,7 +244,7 @@ def _bed(rng: Rng, n: int, rate_hz: int) -> Reals:
     turn = 2 * np.pi * np.arange(period) / period
     throb = 0.5 + 0.5 * np.sin(3 * turn) * (0.5 + 0.5 * np.sin(170 * turn))
     bed = hum + chirr * throb
-    return np.resize(bed * (0.02 / _rms(bed)), n)
+    return bed * (0.02 / _rms(bed))
 
 
 def _wind(rng: Rng, rate_hz: int) -> Reals:
