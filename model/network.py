@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 from keras import layers
 
@@ -62,15 +64,11 @@ class HarmonicFrontEnd(layers.Layer):
         self.mask_bins = mask_bins
 
     def call(self, waveform: tf.Tensor, training: bool = False) -> tf.Tensor:
-        magnitude = tfio.audio.spectrogram(
-            waveform, nfft=FRAME_SAMPLES, window=FRAME_SAMPLES, stride=STEP_SAMPLES
-        )[:, :FRAMES, FIRST_BIN:END_BIN, None]
-        power = tf.square(magnitude)
-        steady = tf.nn.avg_pool2d(power, (STEADY_FRAMES, 1), 1, "SAME")
+        power = band_power_spectrogram(waveform)
+        steady = tf.nn.avg_pool1d(power, STEADY_FRAMES, 1, "SAME")
         # The floors, about -90 dB of full scale, keep digital silence finite.
-        views = tf.concat(
-            [_relative(tf.math.log(power + 1e-8) / 2), _relative(tf.math.log(steady + 1e-8))], -1
-        )
+        moving = _relative(tf.math.log(power + 1e-8)) / 2
+        views = tf.stack([moving, _relative(tf.math.log(steady + 1e-8))], -1)
         if training and (self.mask_frames or self.mask_bins):
             views = self._masked(views)
         return views
@@ -97,8 +95,30 @@ class HarmonicFrontEnd(layers.Layer):
         }
 
 
+def band_power_spectrogram(waveform: tf.Tensor) -> tf.Tensor:
+    """Power of the bins that are heard, ``[batch, 92, 104]``.
+
+    The square of ``tfio.audio.spectrogram`` (a test holds them together), which takes the square
+    root of every bin first and so half as long again.
+    """
+    frames = tf.signal.frame(waveform, FRAME_SAMPLES, STEP_SAMPLES)
+    spectrum = tf.signal.rfft(frames * tf.signal.hann_window(FRAME_SAMPLES))
+    heard = spectrum[..., FIRST_BIN:END_BIN]
+    return tf.math.real(heard) ** 2 + tf.math.imag(heard) ** 2
+
+
+def _relative_matrix() -> npt.NDArray[np.float32]:
+    """Takes from each bin the mean of its neighbours; at the edges, of those there are."""
+    bins = np.arange(END_BIN - FIRST_BIN)
+    near = np.abs(bins[:, None] - bins) <= NEIGHBOUR_BINS // 2
+    return (np.eye(len(bins)) - near / near.sum(axis=0)).astype(np.float32)
+
+
 def _relative(log_spectrum: tf.Tensor) -> tf.Tensor:
-    return log_spectrum - tf.nn.avg_pool2d(log_spectrum, (1, NEIGHBOUR_BINS), 1, "SAME")
+    """Relative to neighbouring frequencies. A small matrix does this quicker than a pooling."""
+    bins = END_BIN - FIRST_BIN
+    flat = tf.reshape(log_spectrum, [-1, bins]) @ _relative_matrix()
+    return tf.reshape(flat, [-1, FRAMES, bins])
 
 
 def _shares(total: tf.Tensor, parts: int) -> tf.Tensor:
@@ -170,24 +190,49 @@ def compact() -> keras.Model:
     harmonics at once; mean and maximum over frequency, since where a call lies matters little;
     a convolution over 0.9 s; mean over time (for how long) and maximum (how clearly).
     """
+    return _compact(normalised=True)
+
+
+def _compact(normalised: bool) -> keras.Model:
+    def convolution(x: Any, name: str, layer: Any, **shape: Any) -> Any:
+        x = layer(**shape, padding="same", use_bias=not normalised, name=name)(x)
+        if normalised:
+            x = layers.BatchNormalization(name=f"{name}_norm")(x)
+        return layers.ReLU()(x)
+
+    plane, line = layers.Conv2D, layers.Conv1D
     waveform = layers.Input((WINDOW_SAMPLES,), name="waveform")
     x = HarmonicFrontEnd(name="front_end")(waveform)
-    x = _convolution(x, 12, (5, 5), (2, 1))
-    x = _convolution(x, 16, (5, 3), (2, 2))
-    x = _convolution(x, 24, (3, 13), (1, 2))
+    x = convolution(x, "conv1", plane, filters=12, kernel_size=(5, 5), strides=(2, 1))
+    x = convolution(x, "conv2", plane, filters=16, kernel_size=(5, 3), strides=(2, 2))
+    x = convolution(x, "conv3", plane, filters=24, kernel_size=(3, 13), strides=(1, 2))
     x = MeanAndMax(2, name="over_frequency")(x)
-    x = layers.Conv1D(32, 7, padding="same", use_bias=False)(x)
-    x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = convolution(x, "conv4", line, filters=32, kernel_size=7)
     x = MeanAndMax(1, name="over_time")(x)
     x = layers.Dropout(0.2)(x)
-    x = layers.ReLU()(RowwiseDense(32)(x))
+    x = layers.ReLU()(RowwiseDense(32, name="hidden")(x))
     x = layers.Activation("sigmoid", name="score")(RowwiseDense(1, name="log_odds")(x))
     return keras.Model(waveform, x, name="compact")
 
 
-def _convolution(x: Any, filters: int, kernel: tuple[int, int], strides: tuple[int, int]) -> Any:
-    x = layers.Conv2D(filters, kernel, strides, padding="same", use_bias=False)(x)
-    return layers.ReLU()(layers.BatchNormalization()(x))
+def for_serving(network: keras.Model) -> keras.Model:
+    """The same function without batch normalisation, which goes into the convolutions' weights.
+
+    A fifth of the time is saved. Networks other than ``compact`` are returned as they are.
+    """
+    if network.name != "compact":
+        return network
+    lean = _compact(normalised=False)
+    for layer in lean.layers:
+        weights = network.get_layer(layer.name).get_weights() if layer.weights else []
+        if layer.name.startswith("conv"):
+            norm = network.get_layer(f"{layer.name}_norm")
+            gamma, beta, mean, variance = norm.get_weights()
+            scale = gamma / np.sqrt(variance + norm.epsilon)
+            weights = [weights[0] * scale, beta - mean * scale]
+        if weights:
+            layer.set_weights(weights)
+    return lean
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
