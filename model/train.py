@@ -187,7 +187,7 @@ def train_and_export(
     from model.choose import calibrated, choose
     from model.export import Scorer, export_model
     from model.learn import fit, use_threads
-    from model.network import FRONT_ENDS, calibrate
+    from model.network import FRONT_ENDS, calibrate, for_serving
 
     use_threads(settings.threads)
     started = time.monotonic()
@@ -245,7 +245,7 @@ def train_and_export(
         "settings": {**asdict(settings), **asdict(plan)},
         "history": list(fitted.history),
     }
-    contract = export_model(fitted.network, contract, output, details)
+    contract = export_model(for_serving(fitted.network), contract, output, details)
     for name, value in contract.metrics.items():
         tell(f"{name:32} {value:g}")
     tell(f"{output}: written after {(time.monotonic() - started) / 60:.1f} min")
