@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from model.calls import CountingRule, estimate_count
-from model.clips import DataError, Example, Scene, cut_examples, load_scenes, read_data
+from model.clips import DataError, Example, Scene
 from model.contract import ContractError
+from model.dataset import Material, read_material
 from model.measure import call_figures, reliability, roc_curve, window_figures
 from model.quiet import without_start_up_noise
 from model.trials import Trial, noise_trials, run_trial
@@ -136,7 +137,7 @@ def evaluate_model(flags: argparse.Namespace, scenes: Sequence[Scene]) -> list[R
 
 
 def evaluate_folds(
-    flags: argparse.Namespace, scenes: Sequence[Scene], settings: Settings
+    flags: argparse.Namespace, material: Material, settings: Settings
 ) -> list[Report]:
     """Trains and tries a network for every fold; again for each number of calls.
 
@@ -146,11 +147,12 @@ def evaluate_folds(
 
     reports = []
     plan = Plan(label="", folds=flags.leave_out, hop_s=flags.hop_s or 1.0)
+    scenes = material.scenes
     folds = make_folds(plan.folds, scenes)
     for most in flags.calls or [None]:
         tried = {}
         for fold in folds:
-            examples = [e for s in scenes for e in cut_examples(s) if fold.trains_on(e)]
+            examples = [e for e in material.examples if fold.trains_on(e)]
             examples = fewer_calls(examples, most, settings.seed)
             tell(f"{fold.name}: {sum(e.kind == 'call' for e in examples)} calls to learn from")
             tried[fold.name] = _train_and_try(fold, examples, scenes, settings, plan)
@@ -272,9 +274,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from model.learn import Settings, use_threads
     use_threads(flags.threads)
     try:
-        data = read_data(flags.data, flags.negatives, flags.annotations)
-        scenes, skipped = load_scenes(data)
-        for line in (*data.skipped, *skipped):
+        material = read_material(flags.data, flags.negatives, flags.annotations)
+        scenes = material.scenes
+        for line in material.skipped:
             tell(f"skipped: {line}")
         if flags.leave_out:
             settings = Settings(
@@ -283,7 +285,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 seed=flags.seed,
                 threads=flags.threads,
             )
-            reports = evaluate_folds(flags, scenes, settings)
+            reports = evaluate_folds(flags, material, settings)
         else:
             reports = evaluate_model(flags, scenes)
         write_report(reports, scenes, flags.output)

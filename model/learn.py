@@ -21,6 +21,8 @@ from model.network import NETWORKS
 
 Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
+RECIPE = Recipe()
+
 VALIDATION_SEED = 1_000_003
 VALIDATION_RECIPE = Recipe(stores=(150, 60, 100, 8))
 
@@ -194,7 +196,7 @@ def _batches(
 
     def make() -> None:
         try:
-            kitchen = Kitchen(examples, settings.seed)
+            kitchen = Kitchen(examples, settings.seed, RECIPE)
             for epoch in range(settings.epochs):
                 kitchen.reseed(settings.seed, epoch)  # the same windows after a resumption
                 if epoch:

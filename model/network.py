@@ -111,7 +111,7 @@ def _relative_matrix() -> npt.NDArray[np.float32]:
     """Takes from each bin the mean of its neighbours; at the edges, of those there are."""
     bins = np.arange(END_BIN - FIRST_BIN)
     near = np.abs(bins[:, None] - bins) <= NEIGHBOUR_BINS // 2
-    return (np.eye(len(bins)) - near / near.sum(axis=0)).astype(np.float32)
+    return np.asarray(np.eye(len(bins)) - near / near.sum(axis=0), np.float32)
 
 
 def _relative(log_spectrum: tf.Tensor) -> tf.Tensor:

@@ -20,18 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from model.calls import CountingRule, estimate_count
-from model.clips import (
-    Annotation,
-    DataError,
-    Example,
-    Scene,
-    TrainingData,
-    cut_examples,
-    load_scenes,
-    read_data,
-    refuse_leaks,
-)
+from model.clips import Annotation, DataError, Example, Scene, refuse_leaks
 from model.contract import ServingContract
+from model.dataset import read_material
 from model.measure import call_figures, reliability, window_figures
 from model.quiet import without_start_up_noise
 from model.trials import Score, Trial, noise_trials, run_trial
@@ -174,7 +165,7 @@ def train_and_export(
     """The whole command: read, train every fold, choose, train on everything, export.
 
     Args:
-        sources, negatives, annotations: as for ``clips.read_data``.
+        sources, negatives, annotations: as for ``dataset.read_material``.
         output: the folder of the exported model. Checkpoints, curves and TensorBoard's files go to
             ``OUTPUT-training`` beside it.
         settings, plan: how.
@@ -191,16 +182,14 @@ def train_and_export(
 
     use_threads(settings.threads)
     started = time.monotonic()
-    data = read_data(sources, negatives, annotations)
-    tell(f"reading {len(data.recordings)} recordings with {data.calls} annotated calls")
-    scenes, skipped = load_scenes(data)
-    for line in (*data.skipped, *skipped):
+    tell("reading the data")
+    material = read_material(sources, negatives, annotations)
+    scenes, examples, data_hash = material.scenes, material.examples, material.sha256
+    for line in material.skipped:
         tell(f"skipped: {line}")
-    examples = [e for scene in scenes for e in cut_examples(scene)]
-    data_hash = data.sha256()
     work = output.with_name(output.name + "-training")
     _same_training(work, resume, {**asdict(settings), **asdict(plan), "data": data_hash})
-    statistics = clip_statistics(data, scenes, examples)
+    statistics = clip_statistics(scenes, examples)
     tell(statistics.line())
     draw_clips(examples, work / "clips.png")
 
@@ -241,7 +230,7 @@ def train_and_export(
     details = {
         "out_of_fold": dict(contract.metrics),
         "clips": asdict(statistics),
-        "skipped": [*data.skipped, *skipped],
+        "skipped": list(material.skipped),
         "settings": {**asdict(settings), **asdict(plan)},
         "history": list(fitted.history),
     }
@@ -309,11 +298,8 @@ class ClipStatistics:
         )
 
 
-def clip_statistics(
-    data: TrainingData, scenes: Sequence[Scene], examples: Sequence[Example]
-) -> ClipStatistics:
+def clip_statistics(scenes: Sequence[Scene], examples: Sequence[Example]) -> ClipStatistics:
     """What the tutorial looks at before it chooses the length of a window."""
-    del data
     lengths = [e.call_end - e.call_start for e in examples if e.kind == "call"]
     background = sum(len(e.audio) for e in examples if e.kind == "background")
     hour = 3600 * SAMPLE_RATE_HZ
