@@ -64,8 +64,7 @@ class Counting:
         """What the caller chose, and the contract where they chose nothing."""
         rule = contract.rule
         if config.threshold is not None:
-            sustain = min(rule.sustain_threshold, config.threshold)
-            rule = replace(rule, threshold=config.threshold, sustain_threshold=sustain)
+            rule = replace(rule, threshold=config.threshold)
         default_hop_s = WINDOW_S if config.counting == "windows" else contract.hop_s
         return cls(
             method=config.counting,

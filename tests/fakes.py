@@ -10,7 +10,7 @@ from model.calls import CountingRule
 from model.contract import CONTRACT_FILE, MODEL_FILE, ServingContract
 from pipeline.score import SegmentHandler
 
-RULE = CountingRule(threshold=0.5, sustain_threshold=0.3, merge_gap_s=1.5)
+RULE = CountingRule(threshold=0.5)
 
 
 class PeakScorer:

@@ -1,0 +1,121 @@
+"""Training windows: repeatable, in range, labelled truly."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.augment import (
+    Kitchen,
+    Recipe,
+    Sound,
+    band_power,
+    coloured_noise,
+    faded,
+    from_afar,
+    made_up_call,
+    other_sound,
+    play_at_speed,
+)
+from model.clips import Example, window_label
+from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES
+
+SMALL = Recipe(stores=(6, 4, 6, 2))
+
+
+def examples(seed=0):
+    rng = np.random.default_rng(seed)
+    call = made_up_call(rng)
+    noise = rng.normal(0, 0.01, 20 * SAMPLE_RATE_HZ).astype(np.float32)
+    return [
+        Example(
+            call.audio, "call", "a.wav", 0, "g", "A", call.call_start, call.cue_start, call.call_end
+        ),
+        Example(noise, "background", "b.wav", 0, "h"),
+        Example(noise[:9000], "background", "short.wav", 0, "i"),
+        Example(np.zeros(60_000, np.float32), "background", "silent.wav", 0, "j"),
+    ]
+
+
+def test_the_same_seed_gives_the_same_windows():
+    first, second = (Kitchen(examples(), 5, SMALL).windows(12) for _ in range(2))
+    assert np.array_equal(first[0], second[0])
+    assert np.array_equal(first[1], second[1])
+    assert not np.array_equal(first[0], Kitchen(examples(), 6, SMALL).windows(12)[0])
+
+
+def test_windows_are_audio_and_labels():
+    kitchen = Kitchen(examples(), 0, SMALL)
+    kitchen.renew()
+    windows, labels = kitchen.windows(60)
+    assert windows.shape == (60, WINDOW_SAMPLES)
+    assert windows.dtype == labels.dtype == np.float32
+    assert np.isfinite(windows).all()
+    assert np.abs(windows).max() <= 1
+    assert 10 < labels.sum() < 50
+
+
+def test_without_background_noise_takes_its_place():
+    windows, _ = Kitchen(examples()[:1], 0, SMALL).windows(5)
+    assert np.isfinite(windows).all()
+
+
+@given(seed=st.integers(0, 10**6), positive=st.booleans(), cue=st.integers(4000, 45_000))
+@settings(max_examples=200)
+def test_calls_are_placed_so_that_their_label_is_true(seed, positive, cue):
+    kitchen = Kitchen.__new__(Kitchen)  # its stores cost seconds and are not needed
+    kitchen._rng, kitchen._recipe = np.random.default_rng(seed), SMALL
+    call = Sound(np.zeros(1, np.float32), 0, 20_000, 20_000 + cue)
+    place = kitchen._place(call, positive)
+    label = window_label(0, [(place + call.cue_start, place + call.call_end)])
+    assert label in ((1, None) if positive else (0, None))  # None: rounded just off the limit
+    if label is None:
+        inside = min(WINDOW_SAMPLES, place + call.call_end) - max(0, place + call.cue_start)
+        assert min(abs(inside / cue - limit) for limit in (0.7, 0.38)) < 2 / cue
+
+
+@given(factor=st.floats(0.5, 2), n=st.integers(10, 5000))
+def test_speed_changes_length(factor, n):
+    assert len(play_at_speed(np.ones(n, np.float32), factor)) == int(n / factor)
+
+
+def test_speed_changes_pitch():
+    time_s = np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
+    tone = np.sin(2 * np.pi * 500 * time_s).astype(np.float32)
+    spectrum = np.abs(np.fft.rfft(play_at_speed(tone, 1.25)))
+    peak_hz = np.argmax(spectrum) * SAMPLE_RATE_HZ / int(SAMPLE_RATE_HZ / 1.25)
+    assert peak_hz == pytest.approx(625, abs=2)
+
+
+def test_band_power_hears_the_band_only():
+    time_s = np.arange(48_000) / SAMPLE_RATE_HZ
+    inside, outside = (np.sin(2 * np.pi * f * time_s) for f in (1000, 100))
+    assert band_power(inside) == pytest.approx(0.5, rel=1e-3)
+    assert band_power(outside) < 1e-6
+
+
+@given(seed=st.integers(0, 10**6))
+@settings(max_examples=30, deadline=None)
+def test_made_up_sounds_are_finite_and_in_range(seed):
+    rng = np.random.default_rng(seed)
+    call, other = made_up_call(rng), other_sound(rng)
+    assert np.isfinite(call.audio).all()
+    assert 0 <= call.call_start <= call.cue_start < call.call_end <= len(call.audio)
+    assert np.isfinite(other).all()
+    assert 0 < np.abs(other).max() <= 1.001
+
+
+def test_noise_has_the_colour_asked_for():
+    rng = np.random.default_rng(0)
+    pink = np.abs(np.fft.rfft(coloured_noise(rng, 1 << 16, 1.0))) ** 2
+    octave_low, octave_high = pink[2000:4000].sum(), pink[8000:16_000].sum()
+    assert octave_low / octave_high == pytest.approx(1, rel=0.15)
+
+
+def test_fading_and_distance_keep_the_length():
+    noise = np.random.default_rng(0).normal(0, 0.1, 7777).astype(np.float32)
+    assert faded(noise, 0.1)[0] == 0
+    for reverb_s in (0.0, 0.8):
+        far = from_afar(np.random.default_rng(0), noise, reverb_s, 1500.0, 3.0)
+        assert far.shape == noise.shape
+        assert np.isfinite(far).all()

@@ -1,0 +1,126 @@
+"""Scores to calls: what holds for any scores, and what must come out for known ones."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.calls import (
+    CountingRule,
+    count_distribution,
+    count_positive_windows,
+    estimate_count,
+    find_calls,
+)
+from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES, window_starts
+
+RULE = CountingRule(threshold=0.5, before_s=2.6, after_s=1.1)
+
+
+def scores_of_calls(cues_s, duration_s, hop_s):
+    """Window starts, and scores as a perfect network gives them: share of a 2.2 s cue inside."""
+    n_samples = round(duration_s * SAMPLE_RATE_HZ)
+    starts = window_starts(n_samples, round(hop_s * SAMPLE_RATE_HZ))
+    first_s = starts / SAMPLE_RATE_HZ
+    share = np.zeros(len(starts))
+    for cue_s in cues_s:
+        inside = np.minimum(first_s + 3, cue_s + 1.1) - np.maximum(first_s, cue_s - 1.1)
+        share = np.maximum(share, inside / 2.2)
+    scores = 1 / (1 + np.exp(-12 * (np.clip(share, 0, 1) - 0.55)))
+    return starts, scores.astype(np.float32), n_samples
+
+
+@given(
+    gaps_s=st.lists(st.floats(6, 20), min_size=1, max_size=12),
+    hop_s=st.sampled_from([0.25, 0.5, 0.75, 1.0, 1.25]),
+)
+def test_each_call_is_one_call_however_close(gaps_s, hop_s):
+    cues_s = list(itertools.accumulate(gaps_s))
+    starts, scores, n = scores_of_calls(cues_s, cues_s[-1] + 5, hop_s)
+    calls = find_calls(starts, scores, RULE, n)
+    assert len(calls) == len(cues_s)
+    for call, cue_s in zip(calls, cues_s, strict=True):
+        assert call.start_s == pytest.approx(max(0, cue_s - 2.6), abs=0.5)
+        assert call.end_s == pytest.approx(cue_s + 1.1, abs=0.5)
+
+
+@given(
+    scores=st.lists(st.floats(0, 1, width=32), max_size=80),
+    hop=st.integers(1, WINDOW_SAMPLES),
+    seed=st.integers(0, 99),
+)
+def test_calls_are_ordered_apart_and_inside_whatever_the_scores(scores, hop, seed):
+    starts = np.arange(len(scores), dtype=np.int64) * hop
+    values = np.array(scores, np.float32)
+    n = len(scores) * hop
+    calls = find_calls(starts, values, RULE, n)
+    duration_s = n / SAMPLE_RATE_HZ
+    assert all(0 <= c.start_s <= c.end_s <= duration_s for c in calls)
+    assert all(c.score >= RULE.threshold and c.n_windows >= 1 for c in calls)
+    assert len(calls) <= 1 + duration_s / RULE.min_separation_s
+    order = np.random.default_rng(seed).permutation(len(scores))
+    assert find_calls(starts[order], values[order], RULE, n) == calls
+
+
+@given(scores=st.lists(st.floats(0, 0.4375, width=32), max_size=50))
+def test_nothing_below_the_threshold_is_a_call(scores):
+    starts = np.arange(len(scores), dtype=np.int64) * SAMPLE_RATE_HZ
+    assert find_calls(starts, np.array(scores, np.float32), RULE, 10**7) == ()
+
+
+def test_a_dip_does_not_split_a_call():
+    starts = np.arange(12, dtype=np.int64) * 8000
+    scores = np.array([0, 0, 0.1, 0.9, 0.95, 0.3, 0.95, 0.9, 0.1, 0, 0, 0], np.float32)
+    assert len(find_calls(starts, scores, RULE, 12 * 8000)) == 1
+
+
+def test_windows_three_seconds_apart_are_counted_too():
+    starts, scores, n = scores_of_calls([7.5, 19.5], 30, 3.0)
+    assert len(find_calls(starts, scores, RULE, n)) == 2
+
+
+def test_no_windows_no_calls():
+    assert find_calls(np.zeros(0, np.int64), np.zeros(0, np.float32), RULE, 0) == ()
+    assert estimate_count(np.zeros(0, np.int64), np.zeros(0, np.float32), RULE).high == 0
+
+
+def test_positive_windows_include_the_threshold():
+    assert count_positive_windows(np.array([0.1, 0.5, 0.9], np.float32), 0.5) == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"threshold": 0.0},
+        {"threshold": 1.5},
+        {"smoothing_s": -1},
+        {"min_separation_s": -1},
+        {"before_s": -3.0, "after_s": 1.0},
+        {"evidence_slope": 0.0},
+    ],
+)
+def test_a_rule_that_makes_no_sense_is_refused(changes):
+    with pytest.raises(ValueError, match=next(iter(changes))):
+        CountingRule(**{"threshold": 0.5, **changes})
+
+
+@given(st.lists(st.floats(0, 1), max_size=30))
+def test_count_interval_holds_the_mean(probabilities):
+    estimate = count_distribution(np.array(probabilities))
+    assert estimate.mean == pytest.approx(sum(probabilities))
+    assert 0 <= estimate.low <= estimate.high <= len(probabilities)
+    assert estimate.low <= np.ceil(estimate.mean)
+    assert np.floor(estimate.mean) <= estimate.high
+
+
+def test_count_interval_covers_nine_in_ten_in_simulation():
+    rng = np.random.default_rng(3)
+    inside = 0
+    for _ in range(2000):
+        probabilities = rng.beta(0.4, 0.4, rng.integers(1, 25))
+        estimate = count_distribution(probabilities)
+        count = int(np.sum(rng.random(len(probabilities)) < probabilities))
+        inside += estimate.low <= count <= estimate.high
+    assert inside / 2000 >= 0.9  # whole numbers make it wider than asked, never less

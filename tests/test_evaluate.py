@@ -1,0 +1,179 @@
+"""Figures on known scores, noise of a known level, and the report."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.augment import made_up_call
+from model.calls import Call, CountingRule
+from model.choose import calibrated, choose
+from model.clips import Annotation, Scene
+from model.evaluate import Report, fewer_calls, write_report
+from model.measure import (
+    call_figures,
+    fit_log_odds,
+    match_calls,
+    reliability,
+    roc_area,
+    roc_curve,
+    window_figures,
+)
+from model.trials import Trial, in_band, noise_trials, run_trial, under_noise
+
+RATE = 16_000
+RULE = CountingRule(threshold=0.5, before_s=2.6, after_s=1.1)
+
+
+def call(middle_s):
+    return Call(middle_s - 2, middle_s + 2, 0.9, 2)
+
+
+def note(middle_s, take=""):
+    return Annotation(middle_s - 2, middle_s + 2, take)
+
+
+def test_each_detection_and_each_annotation_pairs_once():
+    match = match_calls([call(10), call(10.4), call(30)], [note(10.3), note(20)], [note(30.5)])
+    assert match.pairs == ((1, 0),)
+    assert match.false == (0,)
+    assert match.missed == (1,)
+
+
+@given(st.lists(st.floats(5, 500), max_size=8), st.lists(st.floats(5, 500), max_size=8))
+def test_matching_adds_up(found_s, true_s):
+    match = match_calls([call(t) for t in found_s], [note(t) for t in true_s])
+    assert len(match.pairs) + len(match.false) == len(found_s)
+    assert len(match.pairs) + len(match.missed) == len(true_s)
+
+
+def test_figures_over_recordings():
+    perfect = match_calls([call(10)], [note(10)])
+    missed = match_calls([], [note(10), note(30)])
+    figures = call_figures([perfect, missed])
+    assert (figures.exact_share, figures.bias, figures.worst) == (0.5, -1.0, 2)
+    assert figures.f1 == pytest.approx(0.5)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=2, max_size=60))
+def test_the_area_is_the_chance_to_rank_a_pair_rightly(rows):
+    scores = np.array([s for s, _ in rows])
+    labels = np.array([float(y) for _, y in rows])
+    positive, negative = scores[labels == 1], scores[labels == 0]
+    if not len(positive) or not len(negative):
+        assert np.isnan(roc_area(scores, labels))
+        return
+    pairs = positive[:, None] - negative
+    expected = np.mean(pairs > 0) + np.mean(pairs == 0) / 2
+    assert roc_area(scores, labels) == pytest.approx(expected)
+    false, true = roc_curve(scores, labels)
+    assert (np.diff(false) >= 0).all()
+    assert (np.diff(true) >= 0).all()
+
+
+def test_window_figures():
+    figures = window_figures(np.array([0.9, 0.8, 0.2, 0.6]), np.array([1, 1, 1, 0]), 0.5)
+    assert figures.precision == pytest.approx(2 / 3)
+    assert figures.recall == pytest.approx(2 / 3)
+
+
+def test_calibration_error_is_nought_for_probabilities_and_fit_finds_them():
+    rng = np.random.default_rng(0)
+    truth = rng.normal(0, 2, 40_000)
+    labels = (rng.random(len(truth)) < 1 / (1 + np.exp(-truth))).astype(float)
+    assert reliability(1 / (1 + np.exp(-truth)), labels).error < 0.01
+    slope, offset = fit_log_odds(3 * truth + 1, labels)
+    assert slope == pytest.approx(1 / 3, abs=0.02)
+    assert offset == pytest.approx(-1 / 3, abs=0.05)
+
+
+def test_calibration_of_scores_that_separate_stays_finite():
+    slope, offset = fit_log_odds(np.array([-5.0, -4, 4, 5]), np.array([0.0, 0, 1, 1]))
+    assert np.isfinite([slope, offset]).all()
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    rng = np.random.default_rng(0)
+    made = made_up_call(rng)
+    audio = rng.normal(0, 0.001, 40 * RATE)
+    for place_s, gain in ((5, 0.1), (20, 0.1)):
+        first = place_s * RATE - made.call_start
+        audio[first : first + len(made.audio)] += gain * made.audio
+    length_s = (made.call_end - made.call_start) / RATE
+    notes = (Annotation(5, 5 + length_s, "A"), Annotation(20, 20 + length_s, "B"))
+    quiet = rng.normal(0, 0.01, 30 * RATE).astype(np.float32)
+    return [
+        Scene("calls.wav", "g", audio.astype(np.float32), notes),
+        Scene("quiet.wav", "h", quiet),
+    ]
+
+
+@pytest.mark.parametrize("level_db", [10, -5])
+def test_noise_has_the_level_asked_for(scenes, level_db):
+    scene = replace(scenes[0], audio=scenes[0].audio * np.float32(0.2))  # no need to scale down
+    mixed = under_noise(scene, scenes[1:], level_db, np.random.default_rng(1))
+    spans = [slice(int(a.start_s * RATE), int(a.end_s * RATE)) for a in scene.annotations]
+    clean = in_band(scene.audio)
+    call_power = np.mean(np.concatenate([clean[s] for s in spans]) ** 2)
+    silence = slice(int(12 * RATE), int(18 * RATE))
+    noise_power = np.mean(in_band(mixed.audio)[silence] ** 2)
+    assert 10 * np.log10(call_power / noise_power) == pytest.approx(level_db, abs=1)
+
+
+def loudness(windows):
+    """A score as from a network: how much of the window's middle two seconds is loud."""
+    power = np.mean(windows[:, 8000:40_000] ** 2, axis=1)
+    return (1 / (1 + np.exp(-2 * (np.log(power + 1e-9) - np.log(2e-3))))).astype(np.float32)
+
+
+def test_trials_rule_and_report(scenes, tmp_path):
+    trials = [run_trial(s, loudness, 1.0, None, lambda a: a.take == "A") for s in scenes]
+    trials += noise_trials(scenes, loudness, 1.0, 0, lambda a: a.take == "A", levels_db=(10, 0))
+    assert [len(t.calls) for t in trials[:2]] == [1, 0]
+    assert len(trials[0].overlooked) == 1
+    scores, labels = trials[0].labelled_windows()
+    assert set(labels) == {0.0, 1.0}
+    assert roc_area(scores, labels) > 0.9
+    choice = choose(trials)
+    assert 0.5 <= choice.rule.threshold < 1
+    trials = [calibrated(t, choice.slope, choice.offset) for t in trials]
+    report = Report("loudness", trials, choice.rule)
+    write_report([report], scenes, tmp_path / "report")
+    figures = json.loads((tmp_path / "report" / "report.json").read_text())["loudness"]
+    assert figures["calls"]["recordings"] == 2
+    assert set(figures["noise"]) == {"0", "10"}
+    page = (tmp_path / "report" / "report.html").read_text()
+    for name in ("noise.png", "roc0.png", "rel0.png"):
+        assert name in page
+        assert (tmp_path / "report" / name).stat().st_size > 1000
+
+
+def test_the_same_seed_mixes_the_same_noise(scenes):
+    one, two = (noise_trials(scenes, loudness, 1.0, 3, levels_db=(0,)) for _ in range(2))
+    assert np.array_equal(one[0].scores, two[0].scores)
+
+
+def test_peaks_are_labelled_once_a_call():
+    starts = np.arange(20, dtype=np.int64) * RATE
+    scores = np.full(20, 0.01, np.float32)
+    scores[[4, 5, 12]] = (0.9, 0.8, 0.7)
+    own = (Annotation(4.3, 8.1),)
+    evidence, labels = Trial("r", "g", None, starts, scores, 23 * RATE, own).labelled_peaks(RULE)
+    assert labels.sum() == 1
+    assert evidence[labels == 1] > evidence[labels == 0].max()
+
+
+def test_fewer_calls_keeps_all_background():
+    from model.clips import Example
+
+    audio = np.zeros(1, np.float32)
+    examples = [Example(audio, "call", f"{i}", 0, "g") for i in range(9)]
+    examples.append(Example(audio, "background", "b", 0, "g"))
+    drawn = fewer_calls(examples, 4, 0)
+    assert sum(e.kind == "call" for e in drawn) == 4
+    assert len(drawn) == 5
+    assert fewer_calls(examples, None, 0) == examples

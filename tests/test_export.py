@@ -1,0 +1,104 @@
+"""Models as folders: what is written is what is read, whole or not at all."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from model.calls import CountingRule
+from model.contract import CONTRACT_FILE, MODEL_FILE, ContractError, ServingContract
+from model.export import (
+    GOLDEN_FILE,
+    METRICS_FILE,
+    Scorer,
+    export_model,
+    golden_windows,
+    load_exported,
+    read_contract,
+)
+from model.quiet import without_start_up_noise
+
+with without_start_up_noise():
+    import tensorflow as tf
+
+    from model.network import compact
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    tf.keras.utils.set_random_seed(4)
+    network = compact()
+    contract = ServingContract(
+        name="compact",
+        version="1",
+        label="Perissocephalus tricolor",
+        hop_s=1.0,
+        rule=CountingRule(threshold=0.6, before_s=2.5, after_s=1.2),
+        front_end="none",
+        training_data_sha256="0" * 64,
+        model_sha256="",
+        metrics={"f1": 0.5},
+    )
+    folder = tmp_path_factory.mktemp("export") / "model"
+    written = export_model(network, contract, folder, {"f1": 0.5})
+    return network, written, folder
+
+
+def test_what_was_written_is_read(exported):
+    network, contract, folder = exported
+    assert sorted(p.name for p in folder.iterdir()) == sorted(
+        [CONTRACT_FILE, MODEL_FILE, METRICS_FILE, GOLDEN_FILE]
+    )
+    loaded = load_exported(folder)
+    assert loaded.contract == contract == read_contract(folder)
+    windows = np.stack(list(golden_windows().values()))
+    assert np.array_equal(loaded.score(windows), Scorer(network).score(windows))
+
+
+def test_golden_scores_are_replayed(exported):
+    folder = exported[2]
+    golden = json.loads((folder / GOLDEN_FILE).read_text())
+    scores = load_exported(folder).score(np.stack([golden_windows()[name] for name in golden]))
+    np.testing.assert_allclose(scores, list(golden.values()), atol=1e-6)
+
+
+def test_exporting_again_replaces_and_leaves_nothing_else(exported):
+    network, contract, folder = exported
+    export_model(network, contract, folder, {})
+    assert [p.name for p in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_failed_export_leaves_the_old_model(exported, monkeypatch):
+    network, contract, folder = exported
+    before = (folder / CONTRACT_FILE).read_bytes()
+    monkeypatch.setattr("model.export.golden_windows", lambda: {"wrong": np.zeros(3)})
+    with pytest.raises(ValueError, match="shape"):
+        export_model(network, contract, folder, {})
+    assert (folder / CONTRACT_FILE).read_bytes() == before
+    assert [p.name for p in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_folder_that_is_no_model_is_refused(exported, tmp_path):
+    folder = exported[2]
+    with pytest.raises(ContractError, match=r"lacks contract\.json"):
+        load_exported(tmp_path)
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    (other / MODEL_FILE).write_bytes((other / MODEL_FILE).read_bytes() + b"x")
+    with pytest.raises(ContractError, match="checksums differ"):
+        load_exported(other)
+    (other / MODEL_FILE).unlink()
+    with pytest.raises(ContractError, match=r"lacks model\.keras"):
+        load_exported(other)
+
+
+def test_a_model_file_runs_no_code(exported, tmp_path):
+    """Keras' safe mode refuses layers made of pickled Python."""
+    contract = exported[1]
+    inputs = tf.keras.layers.Input((48_000,))
+    outputs = tf.keras.layers.Lambda(lambda x: x[:, :1] * 0)(inputs)
+    network = tf.keras.Model(inputs, outputs)
+    with pytest.raises(ContractError, match="cannot be loaded"):
+        export_model(network, contract, tmp_path / "unsafe", {})
+    assert not (tmp_path / "unsafe").exists()

@@ -1,0 +1,145 @@
+"""The training command, from data to a model that counts; its folds and what it refuses."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from model import train
+from model.augment import Recipe, made_up_call
+from model.clips import Annotation, DataError, Example, Scene
+from model.contract import CONTRACT_FILE
+from model.export import load_exported
+from model.quiet import without_start_up_noise
+
+with without_start_up_noise():
+    from model import learn
+
+RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """Four recordings of 24 s, made-up calls of two takes in two of them."""
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "recordings").mkdir()
+    rows = ["recording,start_s,end_s,take"]
+    for number in range(4):
+        rng = np.random.default_rng(number)
+        audio = rng.normal(0, 0.003, 24 * RATE)
+        for place_s in (4, 14) if number < 2 else ():
+            call = made_up_call(rng)
+            first = place_s * RATE - call.call_start
+            audio[first : first + len(call.audio)] += 0.1 * call.audio
+            end_s = place_s + (call.call_end - call.call_start) / RATE
+            rows.append(f"r{number}.flac,{place_s},{end_s:.2f},{'AB'[number]}")
+        soundfile.write(folder / "recordings" / f"r{number}.flac", audio, RATE)
+    (folder / "annotations.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def small_stores(monkeypatch):
+    """A training of seconds: few sounds kept ready."""
+    monkeypatch.setattr(learn, "RECIPE", Recipe(stores=(8, 4, 8, 2)))
+    monkeypatch.setattr(learn, "VALIDATION_RECIPE", Recipe(stores=(4, 2, 4, 2)))
+
+
+def run(tiny, output, *more):
+    flags = ["--epochs", "1", "--windows_per_epoch", "64", "--output", str(output), *more]
+    return train.main([str(tiny), *flags])
+
+
+def test_one_argument_gives_a_model_that_scores(tiny, tmp_path, capfd):
+    assert run(tiny, tmp_path / "model") == 0
+    loaded = load_exported(tmp_path / "model")
+    scores = loaded.score(np.zeros((2, 48_000), np.float32))
+    assert ((scores >= 0) & (scores <= 1)).all()
+    assert {"exact_share", "f1", "f1_at_-10_db", "training_exact_share"} <= set(
+        loaded.contract.metrics
+    )
+    said = capfd.readouterr().err
+    assert "without take A" in said
+    assert "4 calls of" in said
+    work = tmp_path / "model-training"
+    assert (work / "curves.png").stat().st_size > 1000
+    assert (work / "clips.png").stat().st_size > 1000
+    assert list((work / "all").glob("tensorboard/*tfevents*"))
+    history = json.loads((work / "all" / "history.json").read_text())
+    assert len(history) == 1
+
+
+def test_the_same_seed_gives_the_same_metrics(tiny, tmp_path):
+    metrics = []
+    for name in ("one", "two"):
+        assert run(tiny, tmp_path / name, "--folds", "none", "--threads", "1") == 0
+        metrics.append(json.loads((tmp_path / name / CONTRACT_FILE).read_text())["metrics"])
+        metrics.append(json.loads((tmp_path / f"{name}-training/all/history.json").read_text()))
+    assert metrics[:2] == metrics[2:]
+
+
+def test_an_interrupted_training_goes_on_where_it_stopped(tiny, tmp_path, monkeypatch, capfd):
+    keep = learn._keep
+
+    def stop(folder, network, averaged, history):
+        keep(folder, network, averaged, history)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(learn, "_keep", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(tiny, tmp_path / "cut", "--folds", "none", "--epochs", "2")
+    path = tmp_path / "cut-training" / "all" / "history.json"
+    first = json.loads(path.read_text())
+    assert run(tiny, tmp_path / "cut", "--folds", "none", "--epochs", "2", "--resume") == 0
+    assert "going on after epoch 1" in capfd.readouterr().err
+    history = json.loads(path.read_text())
+    assert len(history) == 2
+    assert history[:1] == first
+
+
+def test_going_on_with_another_training_is_refused(tiny, tmp_path, capfd):
+    (tmp_path / "model-training").mkdir()
+    (tmp_path / "model-training" / "training.json").write_text("{}")
+    assert run(tiny, tmp_path / "model", "--folds", "none", "--resume") == 2
+    assert "begun with other data or flags" in capfd.readouterr().err
+
+
+def test_data_that_cannot_be_used_is_one_clear_line(tmp_path, capfd):
+    assert train.main([str(tmp_path / "nowhere")]) == 2
+    said = capfd.readouterr().err
+    assert "no such folder" in said
+    assert "Traceback" not in said
+
+
+def scene(name, group, *takes):
+    notes = tuple(Annotation(float(i), i + 3.0, take) for i, take in enumerate(takes))
+    return Scene(name, group, np.zeros(10, np.float32), notes)
+
+
+def test_folds_leave_out_takes_or_groups():
+    scenes = [scene("a", "g1", "A", "B"), scene("b", "g2", "B"), scene("c", "g3")]
+    by_take = train.make_folds("auto", scenes)
+    assert [f.takes for f in by_take] == [{"A"}, {"B"}]
+    background = Example(np.zeros(1, np.float32), "background", "a", 0, "g1")
+    call = Example(np.zeros(1, np.float32), "call", "a", 0, "g1", "A")
+    assert by_take[0].trains_on(background)
+    assert not by_take[0].trains_on(call)
+    by_group = train.make_folds("group", scenes)
+    assert sorted(g for f in by_group for g in f.groups) == ["g1", "g2", "g3"]
+    assert not next(f for f in by_group if "g1" in f.groups).trains_on(background)
+    assert train.make_folds("none", scenes) == []
+    with pytest.raises(DataError, match="two or more"):
+        train.make_folds("take", [scene("a", "g1", "A")])
+    assert train.make_folds("auto", [scene("a", "g1", "A")]) == []
+
+
+def test_it_stops_when_nothing_is_learnt(tiny, monkeypatch):
+    material = train.read_material([tiny])
+    lines = []
+    settings = learn.Settings(epochs=6, windows_per_epoch=32, patience=1)
+    monkeypatch.setattr(learn, "_best", lambda history: 0)
+    fitted = learn.fit(material.examples, settings, lines.append)
+    assert len(fitted.history) == 2
+    assert lines[-1].startswith("stopped")
