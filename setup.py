@@ -8,7 +8,7 @@ setup(
     description="Counts Capuchinbird calls in large archives of forest recordings",
     python_requires=">=3.11,<3.13",
     packages=["model", "pipeline"],
-    package_data={"model": ["released/*"]},
+    package_data={"model": ["released/*"], "pipeline": ["report.css", "report.js"]},
     install_requires=[
         "apache-beam[gcp]>=2.77,<2.78",
         "google-cloud-storage>=3,<4",
@@ -22,6 +22,15 @@ setup(
     ],
     extras_require={
         "aac": ["av>=14"],
-        "dev": ["av>=14", "hypothesis", "mypy", "pre-commit", "pytest", "ruff"],
+        "dev": [
+            "av>=14",
+            "crowsetta>=5",
+            "hypothesis",
+            "mypy",
+            "pre-commit",
+            "pytest",
+            "ruff",
+            "websockets",
+        ],
     },
 )

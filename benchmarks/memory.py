@@ -39,6 +39,7 @@ def count(path: Path, model: str) -> tuple[Usage, int]:
     """What the pipeline took for one file, and how many calls it found."""
     with tempfile.TemporaryDirectory() as output:
         job = [sys.executable, "-m", "pipeline", "--model", model, "--output", output]
+        job.append("--no_report")
         usage = run_child([*job, "--input", str(path)])
         report = json.loads(Path(output, "run.json").read_text(encoding="utf-8"))
     return usage, report["totals"]["calls"]

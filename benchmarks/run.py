@@ -87,6 +87,7 @@ def run_pipeline(model: str, recordings: Sequence[str]) -> Run:
     """The Beam job, as a user calls it."""
     with tempfile.TemporaryDirectory() as output:
         job = [sys.executable, "-m", "pipeline", "--model", model, "--output", output]
+        job.append("--no_report")
         usage = run_child([*job, "--input", *recordings])
         totals = json.loads(Path(output, "run.json").read_text(encoding="utf-8"))["totals"]
     return Run(usage, audio_s=totals["heard_s"], calls=totals["calls"])

@@ -76,6 +76,7 @@ def launch(config: Config) -> int:
             "model_sha256": contract.model_sha256,
             "training_data_sha256": contract.training_data_sha256,
         },
+        "contract": asdict(contract),
         "versions": {
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in LIBRARIES},
@@ -88,7 +89,8 @@ def launch(config: Config) -> int:
     }
     text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
     files.write_atomically(files.join(config.output, "run.json"), [text.encode()])
-    print(summary(totals, wall_s, config.output))
+    page = make_report(config.output) if config.report else ""
+    print(summary(totals, wall_s, config, page))
     return 3 if totals.failed_fraction > config.max_failed_fraction else 0
 
 
@@ -214,7 +216,8 @@ def prepare_output(output: str) -> None:
     try:
         files.write_atomically(probe, [b""])
         files.delete_if_there(probe)
-        files.delete_if_there(files.join(output, "run.json"))
+        for name in ("run.json", "report.html"):
+            files.delete_if_there(files.join(output, name))
     except OSError as error:
         raise UsageError(f"--output {output}: cannot write there ({error})") from None
 
@@ -250,13 +253,28 @@ def read_totals(counts_csv: str, run_id: str, n_inputs: int) -> Totals:
     return Totals(n_inputs, outcomes, calls, round(duration_s, 3), round(heard_s, 3))
 
 
-def summary(totals: Totals, wall_s: float, output: str) -> str:
-    """A few lines for a person."""
-    parts = ", ".join(f"{n} {name}" for name, n in totals.outcomes.items() if n)
-    lines = [
-        f"{totals.inputs} recordings ({parts}), {totals.heard_s / 3600:.2f} h heard, "
-        f"{totals.calls} calls",
-        f"{wall_s:.1f} s, {totals.heard_s / wall_s:.0f} × real time",
-        f"tables: {files.join(output, 'counts.csv')}, calls.csv, failures.csv, run.json",
+def make_report(output: str) -> str:
+    """Makes report.html. Returns its name, or nothing: the tables are worth more than the page."""
+    from pipeline.report import write_report  # imports matplotlib: not for a run without a report
+
+    try:
+        return write_report(output)
+    except Exception as error:
+        print(f"pipeline: no report ({error}); the tables are complete", file=sys.stderr)
+        return ""
+
+
+def summary(totals: Totals, wall_s: float, config: Config, page: str) -> str:
+    """What came out, as a table for a person."""
+    counts = files.join(config.output, "counts.csv")
+    rows = [
+        ("recordings", f"{totals.inputs:,}"),
+        *((f"  {name}", f"{n:,}") for name, n in totals.outcomes.items() if n),
+        ("calls", f"{totals.calls:,}"),
+        ("audio heard", f"{totals.heard_s / 3600:,.2f} h of {totals.duration_s / 3600:,.2f} h"),
+        ("time taken", f"{wall_s:,.1f} s, {totals.heard_s / wall_s:,.0f} × real time"),
+        ("tables", ", ".join([counts, "calls.csv", "failures.csv", *config.formats])),
     ]
-    return "\n".join(lines)
+    if page:
+        rows.append(("report", page))
+    return "\n".join(f"{what:13} {value}" for what, value in rows)

@@ -12,6 +12,8 @@ from model.windows import WINDOW_S
 
 RELEASED_MODEL = str(Path(__file__).resolve().parent.parent / "model" / "released")
 
+FORMATS = ("raven", "audacity", "kaleidoscope", "birdnet", "parquet", "tutorial")
+
 EXIT_CODES = """\
 exit codes:
   0  done; each input has a row, failed ones too
@@ -41,6 +43,7 @@ class Config:
     deployments: str | None
     time_zone: str
     retry_failed: bool
+    report: bool
     max_failed_fraction: float
     beam_args: tuple[str, ...]
 
@@ -161,15 +164,24 @@ def parser() -> argparse.ArgumentParser:
         "--output",
         required=True,
         metavar="DIR",
-        help="folder for counts.csv, calls.csv, failures.csv and run.json, window scores and the "
-        "ledger: a further run into it does only what is new or has changed",
+        help="folder for counts.csv, calls.csv, failures.csv, run.json and report.html, window "
+        "scores and the ledger: a further run into it does only what is new or has changed",
     )
     out.add_argument(
         "--format",
         action="append",
         default=[],
-        choices=("tutorial",),
-        help="a further table. tutorial: tutorial.csv with recording,capuchin_calls",
+        choices=FORMATS,
+        help="further tables, for other programs; may be given several times. raven, audacity, "
+        "kaleidoscope, birdnet: a file for each recording in a folder of that name, and (not for "
+        "audacity) one for the run. parquet: counts and calls with typed columns. tutorial: "
+        "tutorial.csv with recording,capuchin_calls",
+    )
+    out.add_argument(
+        "--no_report",
+        action="store_true",
+        help="leave out report.html, the page to look at and listen to; it can also be made later: "
+        "python -m pipeline.report DIR",
     )
     out.add_argument(
         "--max_failed_fraction",
@@ -200,6 +212,7 @@ def parse(argv: Sequence[str]) -> Config:
         deployments=known.deployments,
         time_zone=known.time_zone,
         retry_failed=known.retry_failed,
+        report=not known.no_report,
         max_failed_fraction=known.max_failed_fraction,
         beam_args=tuple(beam_args),
     )

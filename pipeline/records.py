@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.quality import NOTHING, Quality
+from pipeline.cell_text import guard_path, guard_text
 
 SCHEMA_VERSION = 1
 
@@ -249,10 +250,12 @@ def column_names(row_type: type[Row]) -> list[str]:
 
 def cells(row: Row) -> list[str]:
     """A row as text, empty where a value is unknown."""
-    return [_cell(getattr(row, f.name), f.metadata["digits"]) for f in fields(row)]
+    return [_cell(f.name, getattr(row, f.name), f.metadata["digits"]) for f in fields(row)]
 
 
-def _cell(value: Any, digits: int | None) -> str:
+def _cell(name: str, value: Any, digits: int | None) -> str:
     if value is None:
         return ""
+    if isinstance(value, str):
+        return guard_path(value) if name == "recording" else guard_text(value)
     return f"{value:.{digits}f}" if digits is not None else str(value)

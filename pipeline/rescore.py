@@ -14,7 +14,7 @@ from typing import Any
 import apache_beam as beam
 
 from model.windows import samples_from_seconds
-from pipeline import launch, ledger, options, scores
+from pipeline import files, launch, ledger, options, scores
 from pipeline.beam_options import beam_options
 from pipeline.build import build_tables
 from pipeline.count import Counted, Counting, finish_recording
@@ -108,6 +108,8 @@ def main(argv: list[str] | None = None) -> int:
     build_rescoring(pipeline, config, counting)
     launch.finish(pipeline)
     launch.settle(config, beam_arguments, run_id, before)
+    if files.exists(files.join(config.output, "report.html")):
+        launch.make_report(config.output)  # or it would show the counts of before
     rows = [entry.row for entry in ledger.read_state(config.output).values()]
     changed = sum(row.run_id == run_id for row in rows)
     print(

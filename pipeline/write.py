@@ -11,7 +11,10 @@ from typing import Any
 import apache_beam as beam
 
 from pipeline import files
+from pipeline.cell_text import encode, guard_path
+from pipeline.formats import TOOL_FORMATS
 from pipeline.records import DetectedCall, Outcome, RecordingCount, Row, cells, column_names
+from pipeline.write_formats import WriteParquet, WriteToolTables
 
 
 def csv_line(values: Sequence[str]) -> str:
@@ -24,7 +27,7 @@ def csv_line(values: Sequence[str]) -> str:
 def tutorial_cells(row: RecordingCount) -> list[str]:
     """A row of the tutorial's table. A recording that failed keeps an empty count."""
     count = "" if row.call_count is None else str(row.call_count)
-    return [posixpath.basename(row.recording), count]
+    return [guard_path(posixpath.basename(row.recording)), count]
 
 
 TUTORIAL_COLUMNS = ["recording", "capuchin_calls"]
@@ -63,7 +66,7 @@ def _sortable_line(row: Row, to_cells: Callable[[Any], list[str]]) -> tuple[tupl
 
 
 def _write_sorted(lines: list[tuple[tuple[str, float], str]], name: str, header: str) -> str:
-    chunks = [header.encode()] + [line.encode() for _, line in sorted(lines)]
+    chunks = [encode(header)] + [encode(line) for _, line in sorted(lines)]
     files.write_atomically(name, chunks)
     return name
 
@@ -87,6 +90,15 @@ class WriteTables(beam.PTransform):
             recordings | "Write tutorial's table" >> WriteCsv(
                 self._path("tutorial"), TUTORIAL_COLUMNS, tutorial_cells
             )
+        if "parquet" in self._formats:
+            recordings | "Counts as Parquet" >> WriteParquet(
+                files.join(self._output, "counts.parquet"), RecordingCount
+            )
+            calls | "Calls as Parquet" >> WriteParquet(
+                files.join(self._output, "calls.parquet"), DetectedCall
+            )
+        if TOOL_FORMATS.keys() & set(self._formats):
+            tables | "Write tools' tables" >> WriteToolTables(self._output, self._formats)
 
     def _path(self, table: str) -> str:
         return files.join(self._output, f"{table}.csv")

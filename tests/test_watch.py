@@ -1,6 +1,14 @@
+import io
+import os
+import re
+import subprocess
+import sys
+import time
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline import progress, watch
 from pipeline.progress import Progress
 from pipeline.watch import progress_line
 
@@ -13,3 +21,68 @@ def test_a_line_says_how_far_how_fast_and_how_long():
 @given(*[st.floats(0, 1e9)] * 3, st.integers(0, 10**9), st.floats(0, 1e6))
 def test_no_state_breaks_the_line(files, audio_s, expected_s, n_inputs, elapsed_s):
     assert "files" in progress_line(Progress(files, audio_s, expected_s), n_inputs, elapsed_s)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def watched(monkeypatch, stream):
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(watch, "TERMINAL_INTERVAL_S", 0.02)
+    monkeypatch.setattr(watch, "pause_before_next_line_s", lambda elapsed_s: 0.02)
+    monkeypatch.setenv("COLUMNS", "60")
+    progress.reset()
+    with watch.watch(3, enabled=True):
+        progress.expect(7200)
+        progress.finish(1, 3600)
+        time.sleep(0.3)
+    return stream.getvalue()
+
+
+def test_a_log_has_whole_lines_with_times_and_no_control_characters(monkeypatch):
+    monkeypatch.delenv("TERM", raising=False)
+    text = watched(monkeypatch, io.StringIO())
+    lines = text.splitlines()
+    assert lines
+    assert text.endswith("\n")
+    for line in lines:
+        assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d 1 of 3 files, 1.00 of 2.00 h audio", line)
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", text)
+
+
+def test_a_terminal_has_one_line_that_fits_and_is_wiped_at_the_end(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    text = watched(monkeypatch, Terminal())
+    assert "\n" not in text
+    written = text.split("\r\033[K")
+    assert written[0] == written[-1] == ""
+    assert written[1].startswith("1 of 3 files")
+    assert all(len(line) < 60 for line in written)
+
+
+def test_lines_of_a_log_become_rarer():
+    elapsed_s, lines = 0.0, 0
+    while elapsed_s < 12 * 3600:
+        elapsed_s += watch.pause_before_next_line_s(elapsed_s)
+        lines += 1
+    assert 20 < lines < 100
+    assert watch.pause_before_next_line_s(0) == 10
+
+
+def test_what_worker_processes_did_is_added_up():
+    progress.reset()
+    progress.expect(60)
+    work = "from pipeline import progress; progress.expect(100); progress.finish(1, 40)"
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", work], check=True)
+    assert progress.now() == Progress(2, 80, 260)
+    progress.close()
+    assert progress.now() == Progress(0, 0, 60)
+
+
+def test_a_worker_without_a_launcher_works_on(tmp_path):
+    work = "from pipeline import progress; progress.finish(1, 40)"
+    environment = {**os.environ, progress.FOLDER_VARIABLE: str(tmp_path / "gone")}
+    subprocess.run([sys.executable, "-c", work], check=True, env=environment)

@@ -1,0 +1,25 @@
+"""docs/outputs.md says what the code says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.data_dictionary import document
+from pipeline.formats import TOOL_FORMATS
+from pipeline.options import FORMATS
+from pipeline.records import DetectedCall, Outcome, RecordingCount, column_names
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "outputs.md"
+
+
+def test_the_document_is_the_one_that_the_code_makes() -> None:
+    assert DOCUMENT.read_text("utf-8") == document(), (
+        "python -m pipeline.data_dictionary > docs/outputs.md"
+    )
+
+
+def test_every_column_format_and_outcome_is_explained() -> None:
+    text = document()
+    names = [*column_names(RecordingCount), *column_names(DetectedCall), *Outcome, *FORMATS]
+    names += [column.name for tool in TOOL_FORMATS.values() for column in tool.columns]
+    assert [name for name in names if f"`{name}`" not in text] == []

@@ -1,0 +1,304 @@
+"""Tables for other programs: golden files, round trips through other readers, awkward names."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+from crowsetta.formats.bbox import AudBBox, Raven
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.calls import CountingRule
+from pipeline import options
+from pipeline.cell_text import encode, guard_path, guard_text, unguard_text
+from pipeline.count import Counting, count_recording
+from pipeline.formats import (
+    AUDACITY,
+    BIRDNET,
+    CALL_HIGH_HZ,
+    CALL_LOW_HZ,
+    KALEIDOSCOPE,
+    RAVEN,
+    TOOL_FORMATS,
+    CountedRecording,
+    Selection,
+    recording_selections,
+    render,
+    run_selections,
+    table_name,
+)
+from pipeline.records import RecordingHeader, SegmentScores, cells
+from tests.fixed_run import make_recordings, run_in
+
+GOLDEN = Path(__file__).parent / "golden"
+AWKWARD_NAMES = [
+    "two words, and a comma.wav",
+    'a "quoted" name.wav',
+    '"quoted at the start.wav',
+    "=1+1.wav",
+    "@SUM(A1).wav",
+    "-2+3.wav",
+    "+site.wav",
+    "tab\there.wav",
+    "\ttab first.wav",
+    "line\nbreak.wav",
+    "'apostrophe.wav",
+    "ñandú-カプチン-ночь.wav",
+    "100 %.wav",
+]
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    make_recordings(folder)
+    formats = [f"--format={name}" for name in options.FORMATS]
+    return run_in(folder, ["--input", "night1", "night2", *formats])
+
+
+OWN_TABLES = ("counts.csv", "calls.csv", "failures.csv")  # their columns grow with the project
+
+
+def tables_of(output: Path) -> dict[str, bytes]:
+    """The text tables for other programs, by their names."""
+    return {
+        str(path.relative_to(output)): path.read_bytes()
+        for path in sorted(output.rglob("*"))
+        if path.suffix in (".csv", ".txt") and path.name not in OWN_TABLES
+    }
+
+
+def test_golden_files(output: Path) -> None:
+    written = tables_of(output)
+    if os.environ.get("REWRITE_GOLDEN"):
+        for name, text in written.items():
+            (GOLDEN / name).parent.mkdir(parents=True, exist_ok=True)
+            (GOLDEN / name).write_bytes(text)
+    assert written == tables_of(GOLDEN)
+
+
+def test_every_tool_can_be_asked_for() -> None:
+    assert set(options.FORMATS) == {*TOOL_FORMATS, "parquet", "tutorial"}
+
+
+def calls_of(output: Path, recording: str) -> list[tuple[float, float]]:
+    with open(output / "calls.csv", newline="", encoding="utf-8") as file:
+        return [
+            (float(row["start_s"]), float(row["end_s"]))
+            for row in csv.DictReader(file)
+            if row["recording"] == recording
+        ]
+
+
+@pytest.mark.parametrize("recording", ["night1/REC_01.wav", "night2/REC_01.wav"])
+def test_crowsetta_reads_raven_and_audacity(output: Path, recording: str) -> None:
+    expected = calls_of(output, recording)
+    assert expected
+    raven = Raven.from_file(output / table_name(recording, RAVEN), annot_col="Common Name")
+    audacity = AudBBox.from_file(output / table_name(recording, AUDACITY))
+    for boxes in (raven.to_bbox(), audacity.to_bbox()):
+        assert [(round(box.onset, 6), round(box.offset, 6)) for box in boxes] == expected
+        assert {(box.low_freq, box.high_freq) for box in boxes} == {(CALL_LOW_HZ, CALL_HIGH_HZ)}
+        assert all(box.label.startswith("Capuchinbird") for box in boxes)
+
+
+def test_ravens_table_of_the_run_goes_on_from_file_to_file(output: Path) -> None:
+    boxes = Raven.from_file(output / RAVEN.run_file, annot_col="Begin Path").to_bbox()
+    begins_s = {"night1/REC_01.wav": 0.0, "night2/REC_01.wav": 30.0}  # after 20 s and 10 s
+    expected = [
+        (recording, begin_s + start_s, begin_s + end_s)
+        for recording, begin_s in begins_s.items()
+        for start_s, end_s in calls_of(output, recording)
+    ]
+    found = [(box.label, round(box.onset, 3), round(box.offset, 3)) for box in boxes]
+    assert found == expected
+
+
+def test_a_recording_without_calls_has_a_table_without_rows(output: Path) -> None:
+    for tool in TOOL_FORMATS.values():
+        text = (output / table_name("night1/REC_02.wav", tool)).read_text("utf-8")
+        assert text == "".join(render(tool, []))
+        assert len(text.splitlines()) == tool.header
+
+
+def test_a_failed_recording_has_no_table(output: Path) -> None:
+    assert not list(output.rglob("damaged*"))
+
+
+def test_a_failed_recording_loses_the_table_of_an_earlier_run(tmp_path: Path) -> None:
+    make_recordings(tmp_path)
+    arguments = ["--input", "night2/REC_01.wav", "--format=raven"]
+    output = run_in(tmp_path, arguments)
+    table = output / table_name("night2/REC_01.wav", RAVEN)
+    assert table.exists()
+    (tmp_path / "night2/REC_01.wav").write_bytes(b"")
+    run_in(tmp_path, arguments, run_id="20240612T050000Z-fixed1")
+    assert not table.exists()
+
+
+def test_parquet_has_types_and_the_rows_of_the_csv(output: Path) -> None:
+    counts = pyarrow.parquet.read_table(output / "counts.parquet")
+    assert counts.schema.metadata[b"schema_version"] == b"1"
+    assert str(counts.schema.field("call_count").type) == "int64"
+    assert str(counts.schema.field("duration_s").type) == "double"
+    assert not counts.schema.field("recording").nullable
+    with open(output / "counts.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    found = counts.to_pylist()
+    assert [row["recording"] for row in found] == [row["recording"] for row in rows]
+    for row, expected in zip(found, rows, strict=True):
+        assert row["call_count"] == (
+            int(expected["call_count"]) if expected["call_count"] else None
+        )
+        assert f"{row['threshold']:.4f}" == expected["threshold"]
+    calls = pyarrow.parquet.read_table(output / "calls.parquet").to_pylist()
+    assert len(calls) == sum(row["call_count"] or 0 for row in found)
+    assert {type(row["start_s"]) for row in calls} == {float}
+
+
+def counted(recording: str = "night/a.wav", duration_s: float = 86_400.0) -> CountedRecording:
+    """A recording with a call in its last seconds."""
+    n = round(duration_s * 16_000)
+    header = RecordingHeader(16_000, 1, "WAV PCM_16", duration_s, n, 1)
+    counting = Counting("calls", CountingRule(0.5, 0.3, 1.0), 16_000, "Capuchinbird", "m-1", "run")
+    starts = np.array([n - 49_600], dtype=np.int64)  # 3.1 s before the end
+    scores = SegmentScores(starts, np.array([0.9], dtype=np.float32), n)
+    return CountedRecording(*count_recording(recording, [header, scores], counting))
+
+
+def test_times_hold_to_the_millisecond_at_the_end_of_a_day(tmp_path: Path) -> None:
+    recording = counted()
+    (call,) = recording.calls
+    assert (call.start_s, call.end_s) == (86_396.9, 86_399.9)
+    raven = tmp_path / "raven.txt"
+    raven.write_text("".join(render(RAVEN, run_selections([recording] * 3))))
+    boxes = Raven.from_file(raven, annot_col="Common Name").to_bbox()
+    assert [box.offset for box in boxes] == [86_399.9, 172_799.9, 259_199.9]
+    audacity = tmp_path / "audacity.txt"
+    audacity.write_text("".join(render(AUDACITY, recording_selections([call]))))
+    assert AudBBox.from_file(audacity).to_bbox()[0].offset == 86_399.9
+    for tool, start, end in (
+        (KALEIDOSCOPE, "OFFSET", None),
+        (BIRDNET, "Start (s)", "End (s)"),
+    ):
+        (row,) = csv.DictReader(io.StringIO("".join(render(tool, recording_selections([call])))))
+        assert row[start] == "86396.900"
+        assert (row[end] if end else row["DURATION"]) == ("86399.900" if end else "3.000")
+
+
+def test_many_recordings_do_not_drift() -> None:
+    recording = replace(counted(), calls=())
+    short = replace(recording.row, duration_s=0.1)
+    last = counted()
+    recordings = [CountedRecording(short, ())] * 100_000
+    (selection,) = run_selections([*recordings, last])
+    assert selection.file_begins_s == 10_000.0
+
+
+@pytest.fixture(scope="module")
+def awkward(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, set[str]]:
+    """A run over awkward names, and the names."""
+    folder = tmp_path_factory.mktemp("awkward")
+    make_recordings(folder)
+    call = (folder / "night2/REC_01.wav").read_bytes()
+    for name in AWKWARD_NAMES:
+        (folder / name).write_bytes(call)
+    manifest = "recording\n" + "".join(
+        '"' + name.replace('"', '""') + '"\n' for name in [*AWKWARD_NAMES, "=absent.wav"]
+    )
+    (folder / "manifest.csv").write_text(manifest, encoding="utf-8")
+    formats = [f"--format={name}" for name in options.FORMATS]
+    return run_in(folder, ["--manifest", "manifest.csv", *formats]), set(AWKWARD_NAMES)
+
+
+def read_table(path: Path) -> list[list[str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        if path.suffix == ".csv":
+            return list(csv.reader(file, strict=True))
+        return [line.split("\t") for line in file.read().split("\n")[:-1]]
+
+
+def test_awkward_names_parse_everywhere(awkward: tuple[Path, set[str]]) -> None:
+    output, names = awkward
+    for table, column, size in (
+        ("counts.csv", "recording", len(names) + 1),
+        ("calls.csv", "recording", len(names)),
+        ("tutorial.csv", "recording", len(names) + 1),
+        ("birdnet.csv", "File", len(names)),
+        ("kaleidoscope.csv", "IN FILE", len(names)),
+        ("raven.selection.table.txt", "Begin Path", len(names)),
+    ):
+        header, *rows = read_table(output / table)
+        assert {len(row) for row in rows} == {len(header)}, table
+        found = {os.path.normpath(row[header.index(column)]) for row in rows}
+        expected = names | {"=absent.wav"} if size > len(names) else names
+        if table.endswith(".txt"):
+            expected = {n.replace("\t", "␉").replace("\n", "␊") for n in names}
+        assert found == expected, table
+
+
+def test_awkward_names_give_each_recording_its_own_tables(awkward: tuple[Path, set[str]]) -> None:
+    output, names = awkward
+    for tool in TOOL_FORMATS.values():
+        paths = {output / table_name(name, tool) for name in names}
+        assert len(paths) == len(names)
+        for path in paths:
+            rows = read_table(path)
+            assert len(rows) == tool.header + 1 + bool(tool.after_row)
+
+
+def test_no_cell_is_a_formula(awkward: tuple[Path, set[str]]) -> None:
+    output, _ = awkward
+    tables = [p for p in output.rglob("*.*") if p.suffix == ".csv" or "raven" in p.name]
+    tables += (output / "raven").glob("*.txt")
+    assert len(tables) > 3 * len(AWKWARD_NAMES)
+    for path in tables:
+        for row in read_table(path):
+            assert not [cell for cell in row if is_run_by_spreadsheets(cell)], path
+
+
+def is_run_by_spreadsheets(cell: str) -> bool:
+    is_number = re.fullmatch(r"-?\d+(\.\d+)?", cell)
+    return cell.startswith(tuple("=+-@\t\r\n")) and not is_number
+
+
+def test_negative_numbers_stay_numbers_in_the_counts() -> None:
+    row = replace(counted().row, max_score=-0.25, error="=1+1", recording="=1.wav")
+    assert "-0.2500" in cells(row)
+    assert "'=1+1" in cells(row)
+    assert "./=1.wav" in cells(row)
+
+
+@given(st.text(st.sampled_from("'=+-@\t\r\na1＝"), max_size=6))
+def test_guarding_can_be_undone(text: str) -> None:
+    assert unguard_text(guard_text(text)) == text
+    assert guard_text(text)[:1] not in list("=+-@\t\r\n＝")
+    assert os.path.normpath(guard_path(text) or ".") == os.path.normpath(text or ".")
+
+
+@given(st.text(max_size=300), st.text(max_size=300))
+def test_table_names_differ_and_fit(one: str, other: str) -> None:
+    for tool in TOOL_FORMATS.values():
+        name = table_name(one, tool)
+        assert (name == table_name(other, tool)) == (encode(one) == encode(other))
+        assert all(len(part.encode()) <= 255 for part in name.split("/"))
+        assert ".." not in name.split("/")
+
+
+def test_two_folders_recordings_of_one_name_stay_apart() -> None:
+    assert table_name("a/night/1.wav", RAVEN) != table_name("b/night/1.wav", RAVEN)
+
+
+def test_another_models_label_is_not_called_a_capuchinbird() -> None:
+    call = replace(counted().calls[0], label="=Screaming\tPiha")
+    (_, row) = render(RAVEN, [Selection(1, call, 0.0)])
+    assert row.split("\t")[7:9] == ["'=Screaming␉Piha", ""]
+    assert row.count("\t") == len(RAVEN.columns) - 1

@@ -1,0 +1,284 @@
+"""The report: what it shows, of how much, and what it says when something is missing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import soundfile
+
+from pipeline import launch, options
+from pipeline.activity import Activity, by_date, by_hour, by_site
+from pipeline.charts import bars, clock, strip
+from pipeline.page import render_page
+from pipeline.pictures import TOP_HZ, picture_call, spectrogram_db
+from pipeline.report import choose_calls, choose_recordings, main, write_report
+from pipeline.results import (
+    CallResult,
+    RecordingResult,
+    RunResults,
+    WindowScores,
+    read_results,
+    read_scores,
+)
+from tests import fakes
+from tests.fixed_run import RATE_HZ, write_recording
+
+
+def recording(
+    name: str = "a.wav",
+    calls: int | None = 1,
+    heard_s: float = 3600.0,
+    began: str = "",
+    site: str = "",
+) -> RecordingResult:
+    return RecordingResult(
+        recording=name,
+        outcome="failed" if calls is None else "ok" if calls else "no_calls",
+        call_count=calls,
+        max_score=None if calls is None else 0.9,
+        duration_s=heard_s,
+        heard_s=heard_s,
+        error="open: cannot" if calls is None else "",
+        threshold=0.5,
+        site=site,
+        recorded_local=datetime.fromisoformat(began) if began else None,
+        flags=(),
+    )
+
+
+def test_activity_shares_time_out_over_hours_and_dates() -> None:
+    night = recording("n.wav", 2, 7200, "2024-06-11T22:30:00")
+    failed = recording("f.wav", None, 0, "2024-06-12T03:00:00")
+    unknown = recording("u.wav", 5, 3600)
+    calls = [CallResult("n.wav", 60, 64, 0.9), CallResult("n.wav", 6000, 6004, 0.9)]
+    hours = by_hour([night, failed, unknown], calls)
+    heard = {a.label: (a.calls, a.valid_s) for a in hours if a.valid_s or a.calls}
+    assert heard == {"22": (1, 1800.0), "23": (0, 3600.0), "00": (1, 1800.0)}
+    assert {a.label: a.calls_per_hour for a in hours}["22"] == 2.0
+    assert {a.label: a.calls_per_hour for a in hours}["03"] is None
+    dates = [(a.label, a.calls, a.valid_s) for a in by_date([night], calls)]
+    assert dates == [("2024-06-11", 1, 5400.0), ("2024-06-12", 1, 1800.0)]
+
+
+def test_hours_in_which_the_recorder_was_deaf_do_not_count() -> None:
+    deaf = replace(recording("a.wav", 3, 7200, "2024-06-11T05:00:00", "Ridge"), unsound_share=0.5)
+    assert [a.valid_s for a in by_hour([deaf], []) if a.valid_s] == [1800.0, 1800.0]
+    assert by_site([deaf])[0].calls_per_hour == 3.0
+
+
+def test_many_dates_become_months() -> None:
+    found = [recording("a.wav", 0, 10, "2024-01-31T00:00:00")]
+    found += [recording("b.wav", 0, 10, "2024-12-01T00:00:00")]
+    assert [a.label for a in by_date(found, [])] == [f"2024-{month:02d}" for month in range(1, 13)]
+
+
+def test_sites_need_no_times() -> None:
+    found = [
+        recording("a.wav", 3, 1800, site="Ridge"),
+        recording("b.wav", 0, 1800, site="Ridge"),
+        recording("c.wav", None, 0, site="Creek"),
+    ]
+    assert [(a.label, a.calls_per_hour) for a in by_site(found)] == [("Ridge", 3.0)]
+
+
+@pytest.mark.parametrize("highest", [0, 0.004, 0.7, 1, 3.9, 4, 12, 999])
+def test_bars_fit_their_scale(highest: float) -> None:
+    activities = [Activity("05", 1000, 3.6e6 / highest if highest else 0.0)]
+    svg = bars([*activities, Activity("06", 0, 60.0)], "hour of the day")
+    assert all(float(y) >= 0 for y in re.findall(r'y="([-\d.]+)"', svg))
+
+
+def test_a_strip_keeps_the_highest_score_of_a_long_recording() -> None:
+    scores = np.zeros(40_000, np.float32)
+    scores[31_234] = 1.0
+    svg = strip(20_000, WindowScores(np.arange(40_000) * 0.5, scores), [], 0.5)
+    heights = [float(y) for y in re.findall(r"L[\d.]+ ([\d.]+)", svg)]
+    assert min(heights) == 7.0  # the top of the strip, below the marks of calls
+    assert len(svg) < 5_000
+
+
+def test_a_strip_shows_what_was_not_heard_as_a_gap() -> None:
+    starts_s = np.concatenate((np.arange(0, 10), np.arange(50, 60))).astype(float)
+    svg = strip(63, WindowScores(starts_s, np.full(20, 0.4, np.float32)), [], None)
+    assert svg.count('class="score"') == 2
+
+
+def test_times_are_written_as_clocks_show_them() -> None:
+    assert [clock(s) for s in (0, 59.6, 3599, 86_399)] == ["0:00", "1:00", "59:59", "23:59:59"]
+
+
+def test_calls_are_chosen_for_what_the_headings_say() -> None:
+    calls = [CallResult(f"{n % 10}.wav", n, n + 3, n / 100) for n in range(100)]
+    groups = dict(choose_calls(RunResults((), tuple(calls), {}), each=3))
+    strongest, weakest, drawn = groups.values()
+    assert [c.score for c in strongest] == [0.99, 0.98, 0.97]
+    assert [c.score for c in weakest] == [0.0, 0.01, 0.02]
+    assert len({*strongest, *weakest, *drawn}) == 9
+    one = [CallResult("a.wav", n, n + 3, n / 100) for n in range(100)]
+    other = [CallResult("b.wav", 1, 4, 0.5)]
+    strongest = choose_calls(RunResults((), (*one, *other), {}), each=3)[0][1]
+    assert [(c.recording, c.score) for c in strongest] == [
+        ("a.wav", 0.99),
+        ("a.wav", 0.98),
+        ("b.wav", 0.5),
+    ]
+
+
+def test_few_calls_are_all_shown_once() -> None:
+    calls = tuple(CallResult("a.wav", n, n + 3, 0.5) for n in range(5))
+    ((_, shown),) = choose_calls(RunResults((), calls, {}), each=3)
+    assert set(shown) == set(calls)
+    assert choose_calls(RunResults((), (), {})) == []
+
+
+def test_of_many_recordings_those_with_most_calls_are_listed() -> None:
+    many = [recording(f"{n:05d}.wav", n % 100) for n in range(5000)]
+    listed = choose_recordings(many, 100)
+    assert len(listed) == len({r.recording for r in listed}) == 100
+    assert {r.recording for r in many if r.call_count == 99} <= {r.recording for r in listed}
+    assert listed == choose_recordings(many, 100)
+
+
+def test_a_page_of_a_thousand_recordings_is_small() -> None:
+    many = tuple(recording(f"night/{n:05d}.wav", 3, 3600) for n in range(5000))
+    listed = choose_recordings(many)
+    rng = np.random.default_rng(0)
+    scores = {
+        r.recording: WindowScores(np.arange(7200) * 0.5, rng.random(7200, np.float32))
+        for r in listed
+    }
+    calls = tuple(CallResult(r.recording, 60 * n, 60 * n + 4, 0.9) for r in many for n in range(3))
+    page = render_page(RunResults(many, calls, {}), listed, [], scores)
+    assert len(page) < 5_000_000
+    assert "1,000 of 5,000 are shown" in page
+
+
+def test_a_spectrogram_shows_a_tone_where_it_is() -> None:
+    tone = np.sin(2 * np.pi * 1000 * np.arange(RATE_HZ) / RATE_HZ).astype(np.float32)
+    levels = spectrogram_db(np.concatenate((np.zeros_like(tone), tone)))
+    frequencies_hz = np.arange(len(levels)) * RATE_HZ / 1024
+    assert frequencies_hz[levels[:, 90].argmax()] == 1000
+    assert frequencies_hz[-1] < TOP_HZ
+    loud = levels.max(axis=0) > levels.max() - 6
+    assert not loud[:60].any()
+    assert loud[66:120].all()
+
+
+def test_a_picture_reads_only_the_seconds_around_a_call(tmp_path: Path) -> None:
+    write_recording(tmp_path / "a.wav", 30, {1: 0.05})
+    picture = picture_call(str(tmp_path / "a.wav"), 1.0, 4.0)
+    assert (picture.begin_s, picture.end_s) == (0.0, 6.0)
+    clip, rate = soundfile.read(io.BytesIO(picture.mp3))
+    assert rate == RATE_HZ
+    assert len(clip) / rate == pytest.approx(6.0, abs=0.15)
+    assert np.abs(clip).max() == pytest.approx(0.8, abs=0.1)
+    assert picture.gain_db == pytest.approx(22.5, abs=1)
+    long = picture_call(str(tmp_path / "a.wav"), 5.0, 29.0)
+    assert (long.begin_s, long.end_s) == (3.0, 15.0)
+    assert len(long.jpeg) + len(long.mp3) < 150_000
+
+
+AWKWARD = "<img src=x onerror=alert(1)> & \"co'.wav"
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The whole command over a few recordings, with its report."""
+    folder = tmp_path_factory.mktemp("report")
+    for n in range(4):
+        write_recording(folder / f"night/REC_{n}.wav", 24, {3 + n: 0.6, 13 + n: 0.9 - n / 10})
+    write_recording(folder / "night" / AWKWARD, 10, {})
+    (folder / "night/damaged.wav").write_text("not audio")
+    fakes.write_model(folder / "model")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch, "ModelLoader", lambda directory: fakes.CountedLoader())
+        patch.chdir(folder)
+        arguments = ["--input", "night", "--model", "model", "--output", "out"]
+        assert launch.launch(options.parse(arguments)) == 0
+    return folder / "out"
+
+
+def test_the_run_makes_a_page_that_needs_nothing_else(output: Path) -> None:
+    page = (output / "report.html").read_text("utf-8")
+    assert page.count("<figure") == 8
+    assert page.count("<tr>") == 6 + 1 + 1 + 1  # recordings, their head, failures, their head
+    assert "cannot be opened as audio" in page
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    assert "<img src=x" not in page
+    fetched = re.findall(r'(?:src|href)="(?!data:)[^"]*"|url\(|@import|https?://', page)
+    assert fetched == []
+
+
+def test_the_model_and_the_rule_are_on_the_page(output: Path) -> None:
+    page = (output / "report.html").read_text("utf-8")
+    assert "<dt>front end</dt><dd>none</dd>" in page
+    assert 'class="threshold"' in page
+    assert "<dt>merge gap s</dt><dd>1.5</dd>" in page
+
+
+def test_no_report_on_request(tmp_path: Path) -> None:
+    arguments = ["--input", "a.wav", "--output", str(tmp_path)]
+    assert options.parse(arguments).report
+    assert not options.parse([*arguments, "--no_report"]).report
+
+
+def test_recordings_that_have_gone_leave_a_word_instead_of_a_picture(
+    output: Path, tmp_path: Path
+) -> None:
+    for name in ("counts.csv", "calls.csv", "run.json"):
+        (tmp_path / name).write_bytes((output / name).read_bytes())
+    page = Path(write_report(str(tmp_path))).read_text("utf-8")  # from another folder
+    assert "<figure" not in page
+    assert page.count("No picture: night/REC_") == 8
+
+
+def test_scores_are_read_as_they_are_kept(tmp_path: Path) -> None:
+    rows = [
+        {"recording": "=a.wav", "run_id": "2", "starts": [16_000], "scores": [0.5]},
+        {"recording": "=a.wav", "run_id": "2", "starts": [0], "scores": [0.25]},
+        {"recording": "=a.wav", "run_id": "1", "starts": [0], "scores": [1.0]},
+        {"recording": "b.wav", "run_id": "2", "starts": [0], "scores": [1.0]},
+    ]
+    (tmp_path / "scores").mkdir()
+    table = pa.Table.from_pylist(rows)
+    pyarrow.parquet.write_table(table.slice(0, 1), tmp_path / "scores/1.parquet")
+    pyarrow.parquet.write_table(table.slice(1), tmp_path / "scores/2.parquet")
+    found = read_scores(str(tmp_path), {"./=a.wav"})
+    assert list(found) == ["./=a.wav"]
+    assert found["./=a.wav"].starts_s.tolist() == [0.0, 1.0]
+    assert found["./=a.wav"].scores.tolist() == [0.25, 0.5]
+    assert read_scores(str(tmp_path / "nowhere"), {"./=a.wav"}) == {}
+
+
+def test_optional_columns_are_read_when_they_are_there(tmp_path: Path) -> None:
+    header = ["recording", "outcome", "call_count", "max_score", "duration_s", "heard_s", "error"]
+    header += ["site", "recorded_local", "quality_flags", "silent_share", "dropout_share"]
+    with open(tmp_path / "counts.csv", "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(header)
+        row = ["a.wav", "ok", 1, 0.9, 60, 60, "", "'-7", "2024-06-11T05:30:00"]
+        rows.writerow([*row, "clipped silent", 0.25, 0.05])
+    (tmp_path / "calls.csv").write_text("recording,start_s,end_s,score\na.wav,1,4,0.9\n")
+    (found,) = read_results(str(tmp_path)).recordings
+    assert (found.site, found.recorded_local) == ("-7", datetime(2024, 6, 11, 5, 30))
+    page = Path(write_report(str(tmp_path))).read_text("utf-8")
+    assert "hour of the day" in page
+    assert "clipped, silent" in page
+    assert found.valid_s == pytest.approx(42)
+
+
+def test_a_folder_without_tables_is_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "counts.csv" in line
