@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from apache_beam.metrics import Metrics
 
-from model.calls import Call, CountingRule, count_positive_windows, find_calls
+from model.calls import Call, CountingRule, count_positive_windows, estimate_count, find_calls
 from model.contract import ServingContract
 from model.quality import flags, total
 from model.windows import (
@@ -156,6 +156,9 @@ def count_recording(
         recording=recording,
         outcome=Outcome.FAILED.value,
         call_count=None,
+        expected_calls=None,
+        expected_low=None,
+        expected_high=None,
         positive_windows=None,
         windows=None,
         max_score=None,
@@ -202,6 +205,14 @@ def count_recording(
         error = (
             f"decode: {recording}: {lost_s:.1f} s of {header.duration_s:.1f} s could not be "
             "decoded; the counts are of the rest"
+        )
+    if counting.method == "calls":
+        estimate = estimate_count(starts, scores, counting.rule)
+        row = replace(
+            row,
+            expected_calls=estimate.mean,
+            expected_low=estimate.low,
+            expected_high=estimate.high,
         )
     row = replace(
         row,

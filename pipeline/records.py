@@ -189,6 +189,11 @@ class RecordingCount:
     recording: str = column("Path or URI of the recording.")
     outcome: str = column("ok, no_calls, truncated, failed or skipped.")
     call_count: int | None = column("Calls. Empty if the recording could not be counted.")
+    expected_calls: float | None = column(
+        "Calls expected from all peaks of the scores, weak ones too. Empty for counted windows.", 2
+    )
+    expected_low: int | None = column("At least so many calls, with 95 % confidence.")
+    expected_high: int | None = column("At most so many calls, with 95 % confidence.")
     positive_windows: int | None = column("Windows whose score reaches the threshold.")
     windows: int | None = column("Windows scored.")
     max_score: float | None = column("Highest score of a window, 0 to 1.", 4)

@@ -11,6 +11,7 @@ from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that, equal_to
 
 from model.audio import Recording
+from model.calls import CountingRule
 from model.windows import cut_windows, window_starts
 from pipeline.count import CountCalls, Counting, count_recording
 from pipeline.decode import FAILURES, DecodeSegments, ProbeRecordings, plan_segments, read_header
@@ -29,8 +30,9 @@ from pipeline.records import (
 )
 from pipeline.score import ScoreSegments, SegmentHandler, score_segment
 from pipeline.write import WriteCsv
-from tests.fakes import RULE, PeakScorer, load_broken, peak_handler
+from tests.fakes import PeakScorer, load_broken, peak_handler
 
+RULE = CountingRule(threshold=0.5, smoothing_s=0, min_separation_s=2)
 COUNTING = Counting("calls", RULE, 16_000, "bird", "peak-1", "run")
 
 
@@ -160,7 +162,9 @@ def test_count_does_not_depend_on_the_order_of_the_evidence():
     assert (row.outcome, row.call_count, row.positive_windows, row.windows) == ("ok", 2, 2, 10)
     assert row.max_score == pytest.approx(0.9)
     assert row.heard_s == row.duration_s == 12
-    assert [(c.start_s, c.end_s, c.windows) for c in calls] == [(1, 5, 2), (7, 10, 1)]
+    assert [(c.end_s - c.start_s, c.windows) for c in calls] == [(3, 1), (3, 1)]
+    assert [c.start_s for c in calls] == pytest.approx([(0.9 + 2 * 0.4) / 1.3, 7], abs=1e-6)
+    assert row.expected_low <= 2 <= row.expected_high
 
 
 @pytest.mark.parametrize(
