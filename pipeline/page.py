@@ -140,7 +140,7 @@ def _figure(pictured: PicturedCall) -> str:
     call, picture = pictured.call, pictured.picture
     caption = (
         f'<figcaption><b title="{escape(call.recording)}">{escape(_base_name(call.recording))}</b>'
-        f"<span>{clock(call.start_s)} · score {call.score:.2f}</span></figcaption>"
+        f"<span>{clock(call.start_s)} · score {call.score:.3f}</span></figcaption>"
     )
     if picture is None:
         return (
