@@ -187,8 +187,8 @@ def _activity(results: RunResults) -> Iterator[str]:
     timed = sum(1 for r in results.recordings if r.recorded_local and r.counted)
     counted = sum(1 for r in results.recordings if r.counted)
     yield (
-        '<p class="soft">Calls for each hour of audio heard, so that hours, days and sites with '
-        "more recordings do not look busier."
+        '<p class="soft">Calls for each hour validly recorded (less silence and dropouts), so that '
+        "hours, days and sites with more recordings do not look busier."
         + (
             f" {timed:,} of {_many(counted, 'counted recording')} say when they began; times are "
             "of the clock on site. Grey: nothing recorded."
