@@ -55,7 +55,7 @@ _EXAMPLE = {
     "start_s": 12.5,
     "end_s": 16.25,
     "score": 0.98412,
-    "label": "Capuchinbird",
+    "label": "Perissocephalus tricolor",
     "site": "Ridge",
     "latitude": 4.087412,
     "longitude": -52.680221,

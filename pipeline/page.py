@@ -140,7 +140,7 @@ def _figure(pictured: PicturedCall) -> str:
     call, picture = pictured.call, pictured.picture
     caption = (
         f'<figcaption><b title="{escape(call.recording)}">{escape(_base_name(call.recording))}</b>'
-        f"<span>{clock(call.start_s)} · score {call.score:.2f}</span></figcaption>"
+        f"<span>{clock(call.start_s)} · score {call.score:.3f}</span></figcaption>"
     )
     if picture is None:
         return (
@@ -187,8 +187,8 @@ def _activity(results: RunResults) -> Iterator[str]:
     timed = sum(1 for r in results.recordings if r.recorded_local and r.counted)
     counted = sum(1 for r in results.recordings if r.counted)
     yield (
-        '<p class="soft">Calls for each hour of audio heard, so that hours, days and sites with '
-        "more recordings do not look busier."
+        '<p class="soft">Calls for each hour validly recorded (less silence and dropouts), so that '
+        "hours, days and sites with more recordings do not look busier."
         + (
             f" {timed:,} of {_many(counted, 'counted recording')} say when they began; times are "
             "of the clock on site. Grey: nothing recorded."

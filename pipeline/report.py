@@ -51,9 +51,10 @@ def choose_calls(
     strongest = _first(ranked, each)
     weakest = _first([call for call in reversed(ranked) if call not in set(strongest)], each)
     others = [call for call in ranked if call not in strongest and call not in weakest]
+    most = f"at most {OF_ONE_RECORDING} of a recording"
     return [
-        (f"Strongest (at most {OF_ONE_RECORDING} of a recording)", strongest),
-        (f"Weakest (at most {OF_ONE_RECORDING} of a recording): false alarms are here", weakest),
+        (f"Strongest ({most})", strongest),
+        (f"Weakest ({most}): look here first for false alarms", weakest),
         ("Drawn at random from the others", chance.sample(others, each)),
     ]
 

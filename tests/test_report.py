@@ -222,7 +222,7 @@ def test_the_model_and_the_rule_are_on_the_page(output: Path) -> None:
     page = (output / "report.html").read_text("utf-8")
     assert "<dt>front end</dt><dd>none</dd>" in page
     assert 'class="threshold"' in page
-    assert "<dt>merge gap s</dt><dd>1.5</dd>" in page
+    assert "<dt>min separation s</dt><dd>4.5</dd>" in page
 
 
 def test_no_report_on_request(tmp_path: Path) -> None:

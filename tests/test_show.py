@@ -24,13 +24,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_is_heard_is_what_the_job_counts(folder: Path) -> None:
     heard = show.hear(str(folder / "a.wav"), fakes.PeakScorer(), fakes.contract(), 0, 600)
-    assert [(c.start_s, c.end_s) for c in heard.calls] == [(1.0, 8.0), (10.0, 17.0)]
+    assert [(c.start_s, c.end_s) for c in heard.calls] == [(4.0, 7.0), (13.0, 16.0)]
     assert len(heard.scores) == 18
 
 
 def test_a_stretch_is_placed_in_the_recording(folder: Path) -> None:
     heard = show.hear(str(folder / "a.wav"), fakes.PeakScorer(), fakes.contract(), 9, 10)
-    assert [(c.start_s, c.end_s) for c in heard.calls] == [(1.0, 8.0)]
+    assert [(c.start_s, c.end_s) for c in heard.calls] == [(4.0, 7.0)]
     figure = show.draw(heard, "a.wav")
     assert figure.axes[2].get_xlim() == (9, 19)
     assert figure.get_suptitle() == "a.wav (9 to 19.0 s of 20.0 s): 1 call"
