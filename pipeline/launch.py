@@ -270,6 +270,11 @@ def make_report(output: str) -> str:
 
 def summary(totals: Totals, wall_s: float, config: Config, page: str) -> str:
     """What came out, as a table for a person."""
+    if totals.outcomes[Outcome.SKIPPED.value] == totals.inputs:
+        return (
+            f"nothing new: all {totals.inputs:,} recordings were counted so before; "
+            f"the tables in {config.output} are as they were"
+        )
     counts = files.join(config.output, "counts.csv")
     rows = [
         ("recordings", f"{totals.inputs:,}"),

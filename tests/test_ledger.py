@@ -61,7 +61,7 @@ def counts(output: Path) -> dict[str, str]:
     return {Path(r["recording"]).name: r["call_count"] for r in nights.read(output / "counts.csv")}
 
 
-def test_a_second_run_does_nothing_and_changes_nothing(tmp_path, archive, job):
+def test_a_second_run_does_nothing_and_changes_nothing(tmp_path, archive, job, capsys):
     out = tmp_path / "out"
     assert job() == 0
     before = nights.bytes_of(out)
@@ -70,6 +70,7 @@ def test_a_second_run_does_nothing_and_changes_nothing(tmp_path, archive, job):
     assert job.decoded == []
     assert nights.bytes_of(out) == before
     assert totals(out)["skipped"] == 4
+    assert "nothing new: all 4 recordings" in capsys.readouterr().out
     assert not scores.unfinished_files(str(out))
 
 
