@@ -19,7 +19,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from model.contract import CONTRACT_FILE, ServingContract
 from pipeline import files, ledger
+from pipeline.count import Counting
 from pipeline.ledger import Entry
 
 REFERENCE_FILE = "reference.json"
@@ -101,24 +103,24 @@ def total(entries: Iterable[Entry]) -> tuple[int, ...]:
     return tuple(sum(column) for column in zip(*(e.histogram for e in entries), strict=True))
 
 
-def notes_of_run(output: str, model: str, run_id: str) -> list[SiteNote]:
+def notes_of_run(output: str, model: str, counting: Counting) -> list[SiteNote]:
     """Notes on what a run added to the ledger."""
     entries = {
         identity: Entry.from_line(line)
         for shard in ledger.shards(output)
-        if run_id in shard
+        if counting.run_id in shard
         for identity, line in ledger.read_lines(shard)
     }
-    return notes(entries.values(), read_reference(model))
+    return notes(entries.values(), read_reference(model, counting.model_version))
 
 
-def read_reference(model: str) -> list[int] | None:
-    """The histogram beside a model, if there is one."""
+def read_reference(model: str, model_version: str) -> list[int] | None:
+    """The histogram beside a model, if there is one and it is of that model."""
     name = files.join(model, REFERENCE_FILE)
     if not files.exists(name):
         return None
-    histogram: list[int] = json.loads(files.read_bytes(name))["histogram"]
-    return histogram
+    reference = json.loads(files.read_bytes(name))
+    return reference["histogram"] if reference["model_version"] == model_version else None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -131,13 +133,21 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--output", required=True, metavar="DIR", help="output of earlier runs")
     parser.add_argument("--model", required=True, metavar="DIR", help="the model that made it")
     arguments = parser.parse_args(argv)
-    counted = [e for e in ledger.read_state(arguments.output).values() if not e.failed]
+    contract = ServingContract.from_json(
+        files.read_bytes(files.join(arguments.model, CONTRACT_FILE))
+    )
+    version = f"{contract.name}-{contract.version}"
+    counted = [
+        entry
+        for entry in ledger.read_state(arguments.output).values()
+        if not entry.failed and entry.row.model_version == version
+    ]
     if not counted:
-        print(f"pipeline.drift: nothing was counted in {arguments.output}", file=sys.stderr)
+        print(f"pipeline.drift: {version} counted nothing in {arguments.output}", file=sys.stderr)
         return 2
     reference = {
+        "model_version": version,
         "recordings": len(counted),
-        "model_versions": sorted({entry.row.model_version for entry in counted}),
         "histogram": total(counted),
     }
     name = files.join(arguments.model, REFERENCE_FILE)

@@ -64,7 +64,7 @@ def launch(config: Config) -> int:
     wall_s = time.monotonic() - clock
 
     totals = read_totals(files.join(config.output, "counts.csv"), run_id, n_inputs)
-    notes = drift.notes_of_run(config.output, config.model, run_id)
+    notes = drift.notes_of_run(config.output, config.model, counting)
     report = {
         "schema_version": SCHEMA_VERSION,
         "run_id": run_id,
