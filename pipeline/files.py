@@ -118,7 +118,12 @@ def write_atomically(name: str, chunks: Iterator[bytes] | list[bytes]) -> None:
     only when its upload is complete.
     """
     if not is_local(name):
-        with _file_systems().create(name, mime_type="application/octet-stream") as file:
+        from apache_beam.io.filesystem import CompressionTypes
+
+        # Beam would compress what is named .gz once more.
+        with _file_systems().create(
+            name, "application/octet-stream", CompressionTypes.UNCOMPRESSED
+        ) as file:
             for chunk in chunks:
                 file.write(chunk)
         return

@@ -20,7 +20,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from model.contract import CONTRACT_FILE, MODEL_FILE, ContractError, ServingContract
-from pipeline import files, ledger, places, progress
+from pipeline import drift, files, ledger, places, progress
 from pipeline.beam_options import LOCAL_RUNNERS, beam_options
 from pipeline.build import build_pipeline, build_tables
 from pipeline.count import Counting
@@ -64,6 +64,7 @@ def launch(config: Config) -> int:
     wall_s = time.monotonic() - clock
 
     totals = read_totals(files.join(config.output, "counts.csv"), run_id, n_inputs)
+    notes = drift.notes_of_run(config.output, config.model, counting)
     report = {
         "schema_version": SCHEMA_VERSION,
         "run_id": run_id,
@@ -82,6 +83,7 @@ def launch(config: Config) -> int:
             **{name: importlib.metadata.version(name) for name in LIBRARIES},
         },
         "totals": asdict(totals),
+        "drift": [asdict(note) for note in notes],
         "throughput": {
             "wall_s": round(wall_s, 3),
             "times_real_time": round(totals.heard_s / wall_s, 1),
@@ -91,6 +93,8 @@ def launch(config: Config) -> int:
     files.write_atomically(files.join(config.output, "run.json"), [text.encode()])
     page = make_report(config.output) if config.report else ""
     print(summary(totals, wall_s, config, page))
+    for warning in (warning for note in notes for warning in note.warnings):
+        print(f"warning: {warning}", file=sys.stderr)
     return 3 if totals.failed_fraction > config.max_failed_fraction else 0
 
 
@@ -266,6 +270,11 @@ def make_report(output: str) -> str:
 
 def summary(totals: Totals, wall_s: float, config: Config, page: str) -> str:
     """What came out, as a table for a person."""
+    if totals.outcomes[Outcome.SKIPPED.value] == totals.inputs:
+        return (
+            f"nothing new: all {totals.inputs:,} recordings were counted so before; "
+            f"the tables in {config.output} are as they were"
+        )
     counts = files.join(config.output, "counts.csv")
     rows = [
         ("recordings", f"{totals.inputs:,}"),

@@ -127,16 +127,15 @@ def entry_of(counted: Counted, counting: Counting) -> Entry:
     )
 
 
-def current(entries: Iterable[Entry]) -> Entry | None:
-    """Of all entries for one recording, the one that holds.
+def current(lines: Iterable[str]) -> Entry:
+    """Of all entries for one recording, as lines in any order, the one that holds.
 
     The last run to start decides which content and settings hold: run ids sort by that time. Of
     the entries for these a count beats a failure. Of equal counts the first holds, so that two
     runs which did the same work leave the tables as they were; of failures the last.
     """
-    in_order = sorted(entries, key=lambda entry: (entry.row.run_id, entry.to_line()))
-    if not in_order:
-        return None
+    entries = [Entry.from_line(line) for line in sorted(set(lines))]
+    in_order = sorted(entries, key=lambda entry: entry.row.run_id)
     last = in_order[-1]
     same = [e for e in in_order if e.settings == last.settings and same_content(e, last)]
     return next((entry for entry in same if not entry.failed), last)
@@ -224,12 +223,8 @@ class ReadState(beam.PTransform):
             | "Share out shards" >> beam.Reshuffle()
             | "Read entries" >> beam.FlatMap(read_lines)
             | "Group entries" >> beam.GroupByKey()
-            | "Holding entry" >> beam.MapTuple(_current_of_lines)
+            | "Holding entry" >> beam.MapTuple(lambda identity, lines: (identity, current(lines)))
         )
-
-
-def _current_of_lines(identity: str, lines: Iterable[str]) -> tuple[str, Entry | None]:
-    return identity, current(Entry.from_line(line) for line in set(lines))
 
 
 PROBE = "probe"
@@ -404,16 +399,11 @@ def _rows(identity: str, entry: Entry) -> Iterator[object]:
 
 def read_state(output: str) -> dict[str, Entry]:
     """The entry that holds for each recording, by identity: for a report, on one machine."""
-    found: dict[str, set[str]] = {}
+    found: dict[str, list[str]] = {}
     for shard in shards(output):
         for identity, line in read_lines(shard):
-            found.setdefault(identity, set()).add(line)
-    state = {}
-    for identity, lines in sorted(found.items()):
-        entry = current(map(Entry.from_line, lines))
-        if entry:
-            state[identity] = entry
-    return state
+            found.setdefault(identity, []).append(line)
+    return {identity: current(lines) for identity, lines in sorted(found.items())}
 
 
 def window_scores(

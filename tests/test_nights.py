@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import ledger
 from tests import fakes, nights
 
 
@@ -100,3 +101,5 @@ def test_twenty_random_kills_lose_and_double_nothing(tmp_path, jobs, arguments):
     assert jobs.run(*arguments, "--output", str(fresh)) == 0
     assert nights.tables(out) == nights.tables(fresh)
     assert len(nights.read(out / "counts.csv")) == len(list(archive.iterdir()))
+    scored = [row.recording for row, _, _ in ledger.window_scores(str(out))]
+    assert sorted(scored) == sorted(str(path) for path in archive.iterdir())

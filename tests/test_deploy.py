@@ -1,0 +1,95 @@
+"""Scripts and units that start the job every night."""
+
+import fcntl
+import os
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
+
+
+@pytest.fixture
+def nightly(tmp_path):
+    """nightly.sh beside a stand-in for Python that writes down what it is asked to run."""
+    shutil.copytree(DEPLOY, tmp_path / "deploy")
+    (tmp_path / "scripts").mkdir()
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\necho "$@" >>{tmp_path}/calls\n'
+        'case $2 in pipeline.canaries) exit "${CANARY_CODE:-0}" ;; esac\nexit "${JOB_CODE:-0}"\n'
+    )
+    python.chmod(python.stat().st_mode | stat.S_IXUSR)
+    script = f"use_environment() {{ PYTHON={python}; }}\n"
+    (tmp_path / "scripts" / "environment.sh").write_text(script)
+
+    def run(*arguments: str, **environment: str) -> tuple[int, list[str]]:
+        (tmp_path / "calls").write_text("")
+        paths = {"PATH": os.environ["PATH"], "LOCK": str(tmp_path / "lock")}
+        code = subprocess.run(
+            [tmp_path / "deploy" / "nightly.sh", *arguments],
+            env={**paths, **environment},
+            check=False,
+        ).returncode
+        return code, (tmp_path / "calls").read_text().splitlines()
+
+    return run
+
+
+WHERE = {"ARCHIVE": "/a", "RESULTS": "/r"}
+
+
+def test_nightly_runs_the_job_over_the_archive(nightly):
+    code, calls = nightly("--threshold=0.8", **WHERE, JOB_CODE="3", DEPLOYMENTS="d.csv")
+    assert code == 3
+    job = "-m pipeline --input /a --output /r --deployments d.csv --threshold=0.8"
+    assert calls == [job]
+
+
+def test_nightly_counts_nothing_when_a_canary_comes_out_otherwise(nightly):
+    code, calls = nightly("--model=m", **WHERE, CANARIES="c.csv", CANARY_CODE="4")
+    assert (code, calls) == (4, ["-m pipeline.canaries --manifest c.csv --model=m"])
+    code, calls = nightly(**WHERE, CANARIES="c.csv")
+    assert (code, len(calls)) == (0, 2)
+
+
+def test_nightly_leaves_a_run_out_while_another_is_going_on(nightly, tmp_path):
+    with (tmp_path / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert nightly(**WHERE) == (5, [])
+
+
+def test_nightly_says_what_to_set(nightly):
+    assert nightly(ARCHIVE="/a")[0] != 0
+
+
+def test_the_service_accounts_get_no_more_than_they_need():
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PROJECT": "project",
+        "REGION": "us-east1",
+        "BUCKET": "gs://bucket",
+        "DATASET": "calls",
+        "TEMPLATE": "gs://bucket/templates/t.json",
+        "MODEL": "gs://bucket/models/1",
+        "MAIL": "you@example.org",
+        "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
+    }
+    command = f"gcloud() {{ return 1; }}; source {DEPLOY}/create.sh --dry_run"
+    printed = subprocess.run(
+        ["bash", "-c", command],
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=DEPLOY,
+    ).stdout
+    for broad in ("roles/owner", "roles/editor", "storage.admin", "dataflow.admin", "allUsers"):
+        assert broad not in printed
+    writers = [line for line in printed.splitlines() if "storage.objectUser" in line]
+    assert len(writers) == 1
+    assert "objects/results/" in writers[0]
+    assert "recordings" not in writers[0]
