@@ -25,8 +25,10 @@ def connect_anonymously_to_emulator() -> None:
     Beam offers no option for this: it looks once in a process and remembers what it found.
     """
     if "STORAGE_EMULATOR_HOST" in os.environ:
-        from apache_beam.internal.gcp.auth import _Credentials
+        from apache_beam.internal.gcp.auth import _ApitoolsCredentialsAdapter, _Credentials
+        from google.auth.credentials import AnonymousCredentials
 
+        _Credentials._credentials = _ApitoolsCredentialsAdapter(AnonymousCredentials())
         _Credentials._credentials_init = True
 
 

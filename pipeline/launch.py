@@ -20,8 +20,9 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from model.contract import CONTRACT_FILE, MODEL_FILE, ContractError, ServingContract
-from pipeline import files, ledger, places, progress
+from pipeline import cloud, files, ledger, places, progress
 from pipeline.beam_options import LOCAL_RUNNERS, beam_options
+from pipeline.bigquery import WriteNight
 from pipeline.build import build_pipeline, build_tables
 from pipeline.count import Counting
 from pipeline.match import read_manifest
@@ -50,12 +51,13 @@ def launch(config: Config) -> int:
     prepare_output(config.output)
     counting = Counting.of(config, contract, run_id)
     finished_before = ledger.shards(config.output)
+    night = cloud.night_tables(config, counting, contract, started, options)
 
     clock = time.monotonic()
     handler = SegmentHandler(ModelLoader(config.model), contract.padding)
     try:
-        run(config, counting, handler, options, n_inputs)
-        settle(config, options, run_id, finished_before)
+        run(config, counting, handler, options, n_inputs, night)
+        settle(config, options, run_id, finished_before, night)
         ledger.tidy(config.output, run_id)
     except Exception as error:
         *trace, reason = str(error).strip().splitlines() or [type(error).__name__]
@@ -87,7 +89,7 @@ def launch(config: Config) -> int:
             "times_real_time": round(totals.heard_s / wall_s, 1),
         },
     }
-    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(report, indent=2, ensure_ascii=False, default=str) + "\n"
     files.write_atomically(files.join(config.output, "run.json"), [text.encode()])
     page = make_report(config.output) if config.report else ""
     print(summary(totals, wall_s, config, page))
@@ -105,10 +107,11 @@ def run(
     handler: SegmentHandler,
     options: PipelineOptions,
     n_inputs: int,
+    night: WriteNight | None = None,
 ) -> None:
     """Runs the job to its end."""
     pipeline = new_pipeline(options)
-    build_pipeline(pipeline, config, counting, handler)
+    build_pipeline(pipeline, config, counting, handler, night)
     progress.reset()
     with watch(n_inputs, enabled=options.view_as(StandardOptions).runner in LOCAL_RUNNERS):
         finish(pipeline)
@@ -132,7 +135,11 @@ def finish(pipeline: beam.Pipeline) -> None:
 
 
 def settle(
-    config: Config, options: PipelineOptions, run_id: str, finished_before: list[str]
+    config: Config,
+    options: PipelineOptions,
+    run_id: str,
+    finished_before: list[str],
+    night: WriteNight | None = None,
 ) -> None:
     """Writes the tables again for as long as other runs add to the ledger meanwhile.
 
@@ -143,7 +150,7 @@ def settle(
     while found := {name for name in ledger.shards(config.output) if run_id not in name} - seen:
         seen |= found
         pipeline = new_pipeline(options)
-        build_tables(pipeline | beam.Create([""]), config)
+        build_tables(pipeline | beam.Create([""]), config, night and night.once_more())
         finish(pipeline)
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 ENVIRONMENT = Path(__file__).resolve().parents[2] / ".emulators-env"
@@ -100,7 +101,7 @@ class Request:
     headers: dict[str, str]
     body: bytes
 
-    def json(self) -> dict[str, object]:
+    def json(self) -> dict[str, Any]:
         return dict(json.loads(self.body))
 
 
@@ -116,7 +117,10 @@ class Answer:
     delay_s: float = 0.0
 
 
-Rule = Callable[[Request, Callable[[], Answer]], Answer]
+PassOn = Callable[..., Answer]
+"""Asks the server, with another body if one is given."""
+
+Rule = Callable[[Request, PassOn], Answer]
 """Looks at a request and may pass it on."""
 
 
@@ -150,12 +154,12 @@ def proxy(target: str | None, rule: Rule | None = None) -> Iterator[Proxy]:
             state.requests.append(request)
             headers: list[tuple[str, str]] = [("Content-Type", "application/json")]
 
-            def pass_on() -> Answer:
+            def pass_on(body: bytes = body) -> Answer:
                 assert target is not None
                 connection = HTTPConnection(target.removeprefix("http://"), timeout=120)
-                host = {k: v for k, v in self.headers.items() if k.lower() != "transfer-encoding"}
-                host.pop("Connection", None)
-                if body:
+                drop = {"transfer-encoding", "content-length", "connection"}
+                host = {k: v for k, v in self.headers.items() if k.lower() not in drop}
+                if body or self.command in ("POST", "PUT", "PATCH"):
                     host["Content-Length"] = str(len(body))
                 connection.request(self.command, self.path, body or None, host)
                 response = connection.getresponse()
@@ -196,7 +200,7 @@ def proxy(target: str | None, rule: Rule | None = None) -> Iterator[Proxy]:
                 return b"".join(pieces)
             return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
-        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = handle_one  # noqa: N815
+        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = handle_one
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True

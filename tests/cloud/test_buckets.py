@@ -13,7 +13,7 @@ from model.audio import Recording, probe
 from pipeline import files, launch, options
 from tests.cloud.emulators import Answer
 from tests.conftest import noise_with_bursts
-from tests.fakes import CountedLoader, write_model
+from tests.fakes import write_model
 
 MIB = 2**20
 
@@ -22,12 +22,6 @@ def encoded(duration_s, rate, kind, bursts=()):
     buffer = io.BytesIO()
     soundfile.write(buffer, noise_with_bursts(duration_s, rate, 1, bursts), rate, format=kind)
     return buffer.getvalue()
-
-
-@pytest.fixture
-def peaks(monkeypatch):
-    """Every model is the stand-in for the network."""
-    monkeypatch.setattr(launch, "ModelLoader", lambda directory: CountedLoader())
 
 
 def count(*arguments):
