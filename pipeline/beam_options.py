@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Sequence
 from typing import NoReturn
 
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
 from apache_beam.runners.runner import create_runner
 
 from pipeline import options
@@ -52,6 +52,8 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
     if standard.runner in LOCAL_RUNNERS:
         standard.runner = "FnApiRunner"
         return result
+    # The workers install our packages: what __main__ holds is of no use to them.
+    result.view_as(SetupOptions).save_main_session = False
     try:
         create_runner(standard.runner)
     except (ValueError, ImportError, AttributeError) as error:
