@@ -140,7 +140,7 @@ def test_missing_tables_stop_the_run_before_it_starts(bucket, warehouse, tmp_pat
     model = write_model(tmp_path / "model")
     name = bucket.put("a.wav", encoded(1, 16_000, "WAV"))
     arguments = [f"--input={name}", f"--model={model}", "--night=2026-03-01"]
-    with pytest.raises(UsageError, match="run: python -m pipeline.bigquery --dataset"):
+    with pytest.raises(UsageError, match=r"run: python -m pipeline\.bigquery --dataset"):
         count(*arguments, f"--output={bucket.uri}/out", "--bigquery=forest.absent")
     with pytest.raises(UsageError, match="give --temp_location"):
         count(*arguments, f"--output={tmp_path}/out", "--bigquery=forest.absent")
