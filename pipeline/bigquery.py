@@ -25,8 +25,14 @@ from pipeline.match import read_manifest
 from pipeline.options import UsageError
 from pipeline.records import DetectedCall, Outcome, RecordingCount, Row, RunSummary
 
+TableRow = Row | RunSummary
+
 NIGHT = "night"
-TABLES: dict[str, type[Row]] = {"counts": RecordingCount, "calls": DetectedCall, "runs": RunSummary}
+TABLES: dict[str, type[TableRow]] = {
+    "counts": RecordingCount,
+    "calls": DetectedCall,
+    "runs": RunSummary,
+}
 DESCRIPTIONS = {
     "counts": "One row for each recording of a night: calls, outcome, provenance.",
     "calls": "One row for each call.",
@@ -45,7 +51,7 @@ _TIMES = {
 _TYPES = {str: "STRING", int: "INTEGER", float: "FLOAT", bool: "BOOLEAN"}
 
 
-def schema(row_type: type[Row]) -> list[dict[str, str]]:
+def schema(row_type: type[TableRow]) -> list[dict[str, str]]:
     """The columns of a table, as BigQuery's API spells them.
 
     A text that may be empty is NULL when it is, and so NULLABLE like what is None.
@@ -69,7 +75,7 @@ def schema(row_type: type[Row]) -> list[dict[str, str]]:
     return columns
 
 
-def to_json(row: Row, night: str) -> dict[str, Any]:
+def to_json(row: TableRow, night: str) -> dict[str, Any]:
     """A row as newline-delimited JSON wants it."""
     values = {f.name: getattr(row, f.name) for f in fields(row)}
     return {NIGHT: night, **{k: None if v == "" else v for k, v in values.items()}}

@@ -135,7 +135,11 @@ def write_atomically(name: str, chunks: Iterator[bytes] | list[bytes]) -> None:
     only when its upload is complete.
     """
     if not is_local(name):
-        with _file_systems().create(name, mime_type="application/octet-stream") as file:
+        from apache_beam.io.filesystem import CompressionTypes
+
+        # By its name's ending Beam would compress what is compressed already.
+        plain = {"compression_type": CompressionTypes.UNCOMPRESSED}
+        with _file_systems().create(name, mime_type="application/octet-stream", **plain) as file:
             for chunk in chunks:
                 file.write(chunk)
         return

@@ -45,6 +45,8 @@ class Config:
     time_zone: str
     retry_failed: bool
     report: bool
+    allow_empty: bool
+    no_wait: bool
     bigquery: str | None
     night: date | None
     max_failed_fraction: float
@@ -129,6 +131,11 @@ def parser() -> argparse.ArgumentParser:
         "America/Cayenne or -03:00 (default: their times stay local, without a zone)",
     )
     what.add_argument(
+        "--allow_empty",
+        action="store_true",
+        help="finding no recording is no error: a night in which none was made",
+    )
+    what.add_argument(
         "--model",
         default=RELEASED_MODEL,
         metavar="DIR",
@@ -167,6 +174,11 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="try again what failed before though its file has not changed (default: only what "
         "failed for a reason that may pass, such as a broken connection)",
+    )
+    how.add_argument(
+        "--no_wait",
+        action="store_true",
+        help="return as soon as a service has taken the job; run.json is then not written",
     )
     out = result.add_argument_group("what comes out")
     out.add_argument(
@@ -238,6 +250,8 @@ def parse(argv: Sequence[str]) -> Config:
         time_zone=known.time_zone,
         retry_failed=known.retry_failed,
         report=not known.no_report,
+        allow_empty=known.allow_empty,
+        no_wait=known.no_wait,
         bigquery=known.bigquery,
         night=known.night,
         max_failed_fraction=known.max_failed_fraction,

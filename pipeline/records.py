@@ -240,6 +240,9 @@ class DetectedCall:
     schema_version: int = column("Version of this table's layout.")
 
 
+Row = RecordingCount | DetectedCall
+
+
 @dataclass(frozen=True)
 class RunSummary:
     """A row of the table of runs: what was run, and what came out."""
@@ -262,10 +265,7 @@ class RunSummary:
     schema_version: int = column("Version of this table's layout.")
 
 
-Row = RecordingCount | DetectedCall | RunSummary
-
-
-def column_names(row_type: type[Row]) -> list[str]:
+def column_names(row_type: type[Row | RunSummary]) -> list[str]:
     """The header of a table."""
     return [f.name for f in fields(row_type)]
 
