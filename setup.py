@@ -8,7 +8,10 @@ setup(
     description="Counts Capuchinbird calls in large archives of forest recordings",
     python_requires=">=3.11,<3.13",
     packages=["model", "pipeline"],
-    package_data={"model": ["released/*"], "pipeline": ["report.css", "report.js"]},
+    package_data={
+        "model": ["released/*"],
+        "pipeline": ["report.css", "report.js", "views/*.sql"],
+    },
     install_requires=[
         "apache-beam[gcp]>=2.77,<2.78",
         "google-cloud-storage>=3,<4",

@@ -7,12 +7,22 @@ import difflib
 from collections.abc import Sequence
 from typing import NoReturn
 
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    DebugOptions,
+    PipelineOptions,
+    SetupOptions,
+    StandardOptions,
+)
 from apache_beam.runners.runner import create_runner
 
 from pipeline import options
 
 LOCAL_RUNNERS = (None, "DirectRunner", "FnApiRunner")
+
+DATAFLOW_THREADS = 2
+"""Threads of each worker process. Dataflow starts a process a core, each with a model of its own;
+one thread of it decodes and scores while the other waits for the bucket. Its default of 12 would
+hold the audio of 12 segments in each process, and no core would be free for 10 of them."""
 
 
 class _KnownFlags(argparse.ArgumentParser):
@@ -52,6 +62,11 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
     if standard.runner in LOCAL_RUNNERS:
         standard.runner = "FnApiRunner"
         return result
+    # The workers install our packages: what __main__ holds is of no use to them.
+    result.view_as(SetupOptions).save_main_session = False
+    workers = result.view_as(DebugOptions)
+    if standard.runner == "DataflowRunner" and workers.number_of_worker_harness_threads is None:
+        workers.number_of_worker_harness_threads = DATAFLOW_THREADS
     try:
         create_runner(standard.runner)
     except (ValueError, ImportError, AttributeError) as error:

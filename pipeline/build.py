@@ -16,7 +16,11 @@ from pipeline.write import WriteTables
 
 
 def build_pipeline(
-    root: beam.Pipeline, config: Config, counting: Counting, handler: SegmentHandler
+    root: beam.Pipeline,
+    config: Config,
+    counting: Counting,
+    handler: SegmentHandler,
+    night: beam.PTransform | None = None,
 ) -> None:
     """Recordings in, tables out.
 
@@ -25,6 +29,7 @@ def build_pipeline(
         config: what to read and where to write.
         counting: how to count.
         handler: the model.
+        night: takes (recordings, calls) to a database as well.
     """
     hop, segment = counting.hop_samples, samples_from_seconds(config.segment_s)
 
@@ -49,10 +54,15 @@ def build_pipeline(
         | "Count" >> CountCalls(counting)
     )
     committed = counted | "Commit" >> Commit(config.output, counting)
-    build_tables(committed, config)
+    build_tables(committed, config, night)
 
 
-def build_tables(committed: beam.PCollection[str], config: Config) -> None:
+def build_tables(
+    committed: beam.PCollection[str], config: Config, night: beam.PTransform | None = None
+) -> None:
     """From the ledger, as it is when the last file of it was committed, to the tables."""
     tables = committed | "State" >> ReadTables(config.output)
-    (tables.recordings, tables[CALLS]) | "Write" >> WriteTables(config.output, config.formats)
+    rows = tables.recordings, tables[CALLS]
+    rows | "Write" >> WriteTables(config.output, config.formats)
+    if night:
+        rows | "Fill a night" >> night

@@ -46,10 +46,18 @@ def expand(pattern: str) -> list[str]:
         else:
             found = filter(os.path.isfile, glob.iglob(pattern, recursive=True))
         return sorted(map(os.path.normpath, found))
-    matched = _remote_names(pattern)
-    if not matched and not glob.has_magic(pattern):
+    if glob.has_magic(pattern):
+        return sorted(name for name in _remote_names(pattern) if _is_meant(name, pattern))
+    matched = [] if pattern.endswith("/") else _remote_names(pattern)
+    if not matched:
         matched = [n for n in _remote_names(pattern.rstrip("/") + "/**") if _is_recording(n)]
     return sorted(matched)
+
+
+def _is_meant(name: str, pattern: str) -> bool:
+    """As on a disk, a pattern passes over hidden files, and over what marks a folder."""
+    base = posixpath.basename(name)
+    return bool(base) and (base[0] != "." or posixpath.basename(pattern).startswith("."))
 
 
 def _audio_in_folder(folder: str) -> Iterator[str]:
@@ -72,6 +80,9 @@ def _remote_names(pattern: str) -> list[str]:
 def _file_systems() -> Any:
     from apache_beam.io.filesystems import FileSystems
 
+    from pipeline.buckets import connect_anonymously_to_emulator
+
+    connect_anonymously_to_emulator()
     return FileSystems
 
 
@@ -80,6 +91,12 @@ def open_to_read(name: str) -> Iterator[str | IO[bytes]]:
     """What ``model.audio`` can open: the path itself, or a bucket object as a seekable file."""
     if is_local(name):
         yield name
+        return
+    if name.startswith("gs://"):
+        from pipeline.buckets import ObjectFile
+
+        with ObjectFile(name) as bucket_object:
+            yield bucket_object  # type: ignore[misc]
         return
     from apache_beam.io.filesystem import CompressionTypes
 

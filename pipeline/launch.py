@@ -14,13 +14,14 @@ import time
 import uuid
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from model.contract import CONTRACT_FILE, MODEL_FILE, ContractError, ServingContract
-from pipeline import drift, files, ledger, places, progress
+from pipeline import cloud, drift, files, ledger, places, progress
 from pipeline.beam_options import LOCAL_RUNNERS, beam_options
 from pipeline.build import build_pipeline, build_tables
 from pipeline.count import Counting
@@ -29,6 +30,9 @@ from pipeline.options import Config, UsageError
 from pipeline.records import SCHEMA_VERSION, Outcome
 from pipeline.score import ModelLoader, SegmentHandler
 from pipeline.watch import watch
+
+if TYPE_CHECKING:
+    from pipeline.bigquery import WriteNight
 
 LIBRARIES = ("apache-beam", "tensorflow", "keras", "tensorflow-io", "soundfile", "soxr", "numpy")
 
@@ -45,17 +49,22 @@ def launch(config: Config) -> int:
     started = datetime.now(UTC)
     run_id = new_run_id(started)
     options = beam_options(config.beam_args)
+    cloud.check_places(config, options)
     contract = read_contract(config.model)
     n_inputs = count_inputs(config)
     prepare_output(config.output)
     counting = Counting.of(config, contract, run_id)
     finished_before = ledger.shards(config.output)
+    night = cloud.night_tables(config, counting, contract, started, options)
 
     clock = time.monotonic()
     handler = SegmentHandler(ModelLoader(config.model), contract.padding)
     try:
-        run(config, counting, handler, options, n_inputs)
-        settle(config, options, run_id, finished_before)
+        run(config, counting, handler, options, n_inputs, night)
+        if not cloud.waits(config, options):
+            print(f"run {run_id} was handed over; its tables will lie in {config.output}")
+            return 0
+        settle(config, options, run_id, finished_before, night)
         ledger.tidy(config.output, run_id)
     except Exception as error:
         *trace, reason = str(error).strip().splitlines() or [type(error).__name__]
@@ -89,7 +98,7 @@ def launch(config: Config) -> int:
             "times_real_time": round(totals.heard_s / wall_s, 1),
         },
     }
-    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(report, indent=2, ensure_ascii=False, default=str) + "\n"
     files.write_atomically(files.join(config.output, "run.json"), [text.encode()])
     page = make_report(config.output) if config.report else ""
     print(summary(totals, wall_s, config, page))
@@ -109,13 +118,14 @@ def run(
     handler: SegmentHandler,
     options: PipelineOptions,
     n_inputs: int,
+    night: WriteNight | None = None,
 ) -> None:
     """Runs the job to its end."""
     pipeline = new_pipeline(options)
-    build_pipeline(pipeline, config, counting, handler)
+    build_pipeline(pipeline, config, counting, handler, night)
     progress.reset()
     with watch(n_inputs, enabled=options.view_as(StandardOptions).runner in LOCAL_RUNNERS):
-        finish(pipeline)
+        finish(pipeline, wait=cloud.waits(config, options))
 
 
 def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
@@ -126,17 +136,21 @@ def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
     return beam.Pipeline(runner=runner, options=options)
 
 
-def finish(pipeline: beam.Pipeline) -> None:
-    """Runs a pipeline to its end: here and only here."""
+def finish(pipeline: beam.Pipeline, *, wait: bool = True) -> None:
+    """Runs a pipeline to its end, or hands it over: here and only here."""
     logging.getLogger().addFilter(_is_news)
     result = pipeline.run()
-    state = result.wait_until_finish()
+    state = result.wait_until_finish() if wait else None
     if state is not None and state != "DONE":
         raise RuntimeError(f"it ended as {state}")
 
 
 def settle(
-    config: Config, options: PipelineOptions, run_id: str, finished_before: list[str]
+    config: Config,
+    options: PipelineOptions,
+    run_id: str,
+    finished_before: list[str],
+    night: WriteNight | None = None,
 ) -> None:
     """Writes the tables again for as long as other runs add to the ledger meanwhile.
 
@@ -147,7 +161,7 @@ def settle(
     while found := {name for name in ledger.shards(config.output) if run_id not in name} - seen:
         seen |= found
         pipeline = new_pipeline(options)
-        build_tables(pipeline | beam.Create([""]), config)
+        build_tables(pipeline | beam.Create([""]), config, night and night.once_more())
         finish(pipeline)
 
 
@@ -187,7 +201,7 @@ def count_inputs(config: Config) -> int:
     check_tables(config)
     for pattern in config.inputs:
         names = files.expand(pattern)
-        if not names:
+        if not names and not config.allow_empty:
             raise UsageError(
                 f"--input {pattern}: matches no file; check the spelling, and quote patterns"
             )
@@ -197,7 +211,7 @@ def count_inputs(config: Config) -> int:
             names = list(read_manifest(manifest))
         except (OSError, ValueError) as error:
             raise UsageError(f"--manifest {manifest}: {error}") from None
-        if not names:
+        if not names and not config.allow_empty:
             raise UsageError(f"--manifest {manifest}: lists no recording")
         found.update(map(files.identity, names))
     return len(found)

@@ -41,13 +41,13 @@ def with_version(known: Listed) -> Listed:
 
 def _bucket_versions(pattern: str) -> dict[str, Listed]:
     """Objects below the fixed beginning of a pattern, a thousand a request."""
-    from apache_beam.io.gcp.gcsio import GcsIO
+    from pipeline.buckets import storage_client
 
     bucket, _, path = pattern.removeprefix("gs://").partition("/")
     wild = glob.magic_check.search(path)  # type: ignore[attr-defined]
     prefix = path[: wild.start()] if wild else path
     found = {}
-    for blob in GcsIO().client.list_blobs(bucket, prefix=prefix):
+    for blob in storage_client().list_blobs(bucket, prefix=prefix):
         name = f"gs://{bucket}/{blob.name}"
         found[name] = Listed(name, blob.size or 0, str(blob.generation), blob.crc32c or "")
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import NoReturn
 
@@ -44,6 +45,10 @@ class Config:
     time_zone: str
     retry_failed: bool
     report: bool
+    allow_empty: bool
+    no_wait: bool
+    bigquery: str | None
+    night: date | None
     max_failed_fraction: float
     beam_args: tuple[str, ...]
 
@@ -76,6 +81,12 @@ def _fraction(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} must lie between 0 and 1")
     return value
+
+
+def _dataset(text: str) -> str:
+    if text.count(".") != 1:
+        raise argparse.ArgumentTypeError(f"{text}: write it as PROJECT.DATASET")
+    return text
 
 
 def parser() -> argparse.ArgumentParser:
@@ -120,6 +131,11 @@ def parser() -> argparse.ArgumentParser:
         "America/Cayenne or -03:00 (default: their times stay local, without a zone)",
     )
     what.add_argument(
+        "--allow_empty",
+        action="store_true",
+        help="finding no recording is no error: a night in which none was made",
+    )
+    what.add_argument(
         "--model",
         default=RELEASED_MODEL,
         metavar="DIR",
@@ -159,6 +175,11 @@ def parser() -> argparse.ArgumentParser:
         help="try again what failed before though its file has not changed (default: only what "
         "failed for a reason that may pass, such as a broken connection)",
     )
+    how.add_argument(
+        "--no_wait",
+        action="store_true",
+        help="return as soon as a service has taken the job; run.json is then not written",
+    )
     out = result.add_argument_group("what comes out")
     out.add_argument(
         "--output",
@@ -184,6 +205,20 @@ def parser() -> argparse.ArgumentParser:
         "python -m pipeline.report DIR",
     )
     out.add_argument(
+        "--bigquery",
+        type=_dataset,
+        metavar="PROJECT.DATASET",
+        help="write the tables counts, calls and runs there as well; "
+        "python -m pipeline.bigquery makes them",
+    )
+    out.add_argument(
+        "--night",
+        type=date.fromisoformat,
+        metavar="YYYY-MM-DD",
+        help="evening on which the night of these recordings began: its partition in BigQuery is "
+        "rewritten as a whole",
+    )
+    out.add_argument(
         "--max_failed_fraction",
         type=_fraction,
         default=0.5,
@@ -199,6 +234,8 @@ def parse(argv: Sequence[str]) -> Config:
     known, beam_args = command.parse_known_args(argv)
     if not known.input and not known.manifest:
         command.error("name the recordings with --input or --manifest")
+    if bool(known.bigquery) != bool(known.night):
+        command.error("--bigquery and --night go together: a night is a partition of the tables")
     return Config(
         inputs=tuple(known.input),
         manifests=tuple(known.manifest),
@@ -213,6 +250,10 @@ def parse(argv: Sequence[str]) -> Config:
         time_zone=known.time_zone,
         retry_failed=known.retry_failed,
         report=not known.no_report,
+        allow_empty=known.allow_empty,
+        no_wait=known.no_wait,
+        bigquery=known.bigquery,
+        night=known.night,
         max_failed_fraction=known.max_failed_fraction,
         beam_args=tuple(beam_args),
     )

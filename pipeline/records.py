@@ -248,7 +248,29 @@ class DetectedCall:
 Row = RecordingCount | DetectedCall
 
 
-def column_names(row_type: type[Row]) -> list[str]:
+@dataclass(frozen=True)
+class RunSummary:
+    """A row of the table of runs: what was run, and what came out."""
+
+    run_id: str = column("The run.")
+    started_at: str = column("When it was started, ISO 8601 in UTC.")
+    inputs: int = column("Recordings of the night, whatever became of them.")
+    ok: int = column("Recordings heard in full, with calls.")
+    no_calls: int = column("Recordings heard in full, without a call.")
+    truncated: int = column("Recordings of which a part could be heard.")
+    failed: int = column("Recordings that could not be counted.")
+    skipped: int = column("Of all these, recordings that an earlier run had counted.")
+    calls: int = column("Calls in all recordings.")
+    duration_s: float = column("Length of all recordings by their headers, in seconds.", 3)
+    heard_s: float = column("Length that could be decoded, in seconds.", 3)
+    model_version: str = column("Name and version of the model.")
+    model_sha256: str = column("Hash of the model's file.")
+    training_data_sha256: str = column("Hash over all that the model was trained on.")
+    configuration: str = column("All settings of the run, as JSON.")
+    schema_version: int = column("Version of this table's layout.")
+
+
+def column_names(row_type: type[Row | RunSummary]) -> list[str]:
     """The header of a table."""
     return [f.name for f in fields(row_type)]
 

@@ -17,6 +17,7 @@ from model.contract import CONTRACT_FILE, MODEL_FILE
 from model.quiet import without_start_up_noise
 from model.windows import Padding, cut_windows
 from pipeline import files
+from pipeline.options import RELEASED_MODEL
 from pipeline.records import Failure, SegmentAudio, SegmentScores
 
 WINDOWS_AT_ONCE = 64  # 12 MB of audio; the model cuts this into batches of its own
@@ -81,11 +82,12 @@ class SegmentHandler(ModelHandler[SegmentAudio, SegmentScores | Failure, Scorer]
 class ModelLoader:
     """Loads an exported model from a folder here or in a bucket.
 
+    The released model is looked for where the worker has installed it, not where the launcher has.
     TensorFlow gets one thread for each operation: Beam's worker threads already use all cores.
     """
 
     def __init__(self, directory: str) -> None:
-        self._directory = directory
+        self._directory = None if directory == RELEASED_MODEL else directory
 
     def __call__(self) -> Scorer:
         with without_start_up_noise():
@@ -97,12 +99,13 @@ class ModelLoader:
             tf.config.threading.set_intra_op_parallelism_threads(1)
         except RuntimeError:
             logging.info("TensorFlow is already running here; its threads stay as they are")
-        if files.is_local(self._directory):
-            return load_exported(self._directory)
+        directory = self._directory or RELEASED_MODEL
+        if files.is_local(directory):
+            return load_exported(directory)
         with tempfile.TemporaryDirectory() as folder:
             for name in (MODEL_FILE, CONTRACT_FILE):
                 with open(os.path.join(folder, name), "wb") as file:
-                    file.write(files.read_bytes(files.join(self._directory, name)))
+                    file.write(files.read_bytes(files.join(directory, name)))
             return load_exported(folder)
 
 

@@ -1,10 +1,10 @@
-# Sourced by the scripts at top level: makes .venv from a pinned list and sets $PYTHON.
+# Sourced by the scripts at top level: makes an environment from a pinned list and sets $PYTHON.
 # A list already installed is not installed again. Needs a Python 3.11 or 3.12 and a package index.
 
-use_environment() { # use_environment LIST
-    local wanted=$1 stamp python candidate
-    PYTHON=$PWD/.venv/bin/python
-    stamp=.venv/installed-$wanted.sha256
+use_environment() { # use_environment LIST [FOLDER]
+    local wanted=$1 folder=${2:-.venv} stamp python candidate
+    PYTHON=$PWD/$folder/bin/python
+    stamp=$folder/installed-${wanted##*/}.sha256
     if [ -x "$PYTHON" ] && sha256sum --status --check "$stamp" 2>/dev/null; then
         return
     fi
@@ -20,12 +20,12 @@ use_environment() { # use_environment LIST
             echo "$0: no Python 3.11 or 3.12 found; install one (Debian: apt install python3 python3-venv)" >&2
             exit 2
         fi
-        "$python" -m venv .venv || {
+        "$python" -m venv "$folder" || {
             echo "$0: cannot make a virtual environment (Debian: apt install python3-venv)" >&2
             exit 2
         }
     fi
-    echo "Installing $wanted into .venv: a few minutes, the first time only ..." >&2
+    echo "Installing $wanted into $folder: a few minutes, the first time only ..." >&2
     "$PYTHON" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
         -r "$wanted" || {
         echo "$0: the installation failed; is a package index within reach?" >&2

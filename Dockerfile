@@ -1,0 +1,23 @@
+# What Dataflow workers run, and what launches the job as a flex template. Build and publish:
+#   docker build -t REGION-docker.pkg.dev/PROJECT/REPOSITORY/capuchinbird:VERSION .
+#   docker push REGION-docker.pkg.dev/PROJECT/REPOSITORY/capuchinbird:VERSION
+FROM gcr.io/dataflow-templates-base/python311-template-launcher-base:latest AS launcher
+
+FROM apache/beam_python3.11_sdk:2.77.0
+COPY --from=launcher /opt/google/dataflow/python_template_launcher \
+    /opt/google/dataflow/python_template_launcher
+
+WORKDIR /opt/capuchinbird
+# The pinned list first: it changes seldom, and its layer is kept.
+COPY requirements.txt ./
+RUN pip install --no-cache-dir --no-deps --require-hashes -r requirements.txt
+COPY setup.py pyproject.toml ./
+COPY model model
+COPY pipeline pipeline
+RUN pip install --no-cache-dir --no-deps . && pip check
+
+# For the flex template: the file it runs, and the image that its workers get.
+ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/opt/capuchinbird/pipeline/__main__.py
+
+# Without TensorFlow's search for graphics cards at each start.
+ENV CUDA_VISIBLE_DEVICES=-1 TF_CPP_MIN_LOG_LEVEL=2

@@ -1,0 +1,185 @@
+"""Recordings in buckets: read in ranges, counted, and what happens when the bucket misbehaves."""
+
+import csv
+import io
+import re
+import time
+
+import numpy as np
+import pytest
+import soundfile
+
+from model.audio import Recording, probe
+from pipeline import files, launch, options
+from tests.cloud.emulators import Answer
+from tests.conftest import noise_with_bursts
+from tests.fakes import write_model
+
+MIB = 2**20
+
+
+def encoded(duration_s, rate, kind, bursts=()):
+    buffer = io.BytesIO()
+    soundfile.write(buffer, noise_with_bursts(duration_s, rate, 1, bursts), rate, format=kind)
+    return buffer.getvalue()
+
+
+def count(*arguments):
+    """Runs the job. Returns its exit code."""
+    return launch.launch(options.parse([str(argument) for argument in arguments]))
+
+
+def rows(text):
+    """A table by recording's base name, without what tells runs and places apart."""
+    table = {}
+    for row in csv.DictReader(io.StringIO(text)):
+        name = row.pop("recording").rsplit("/", 1)[1]
+        row.pop("run_id")
+        if "error" in row:
+            row["error"] = re.sub(r"\S+/", "", row["error"])
+        table.setdefault(name, []).append(row)
+    return table
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "MP3"])
+def test_only_the_wanted_part_of_a_long_recording_travels(bucket, kind, tmp_path):
+    content = encoded(400, 48_000, kind)
+    uri = bucket.put(f"long.{kind.lower()}", content)
+    local = tmp_path / f"long.{kind.lower()}"
+    local.write_bytes(content)
+
+    bucket.proxy.sent_bytes = 0
+    with files.open_to_read(uri) as source:
+        assert probe(source, uri) == probe(local)
+    assert bucket.proxy.sent_bytes < 0.3 * MIB
+
+    bucket.proxy.sent_bytes = 0
+    bucket.proxy.requests.clear()
+    with files.open_to_read(uri) as source, Recording(source, uri) as opened:
+        there = opened.read(200 * 16_000, 30 * 16_000)
+    with Recording(local) as opened:
+        here = opened.read(200 * 16_000, 30 * 16_000)
+    assert np.array_equal(there.samples, here.samples)
+    assert bucket.proxy.sent_bytes < 4.5 * MIB
+    assert len(bucket.proxy.requests) <= 8
+
+
+def test_an_object_reads_like_a_file(bucket):
+    content = np.random.default_rng(0).bytes(700_001)
+    uri = bucket.put("noise.bin", content)
+    with files.open_to_read(uri) as there:
+        here = io.BytesIO(content)
+        for offset, size in ((0, 12), (650_000, 100_000), (5, 300_000), (300_005, 9), (700_001, 4)):
+            assert there.seek(offset) == here.seek(offset)
+            assert there.read(size) == here.read(size)
+            assert there.tell() == here.tell()
+        assert there.seek(-3, io.SEEK_END) == 699_998
+        assert there.read() == content[-3:]
+    assert files.read_bytes(bucket.put("empty", b"")) == b""
+
+
+def test_counts_in_a_bucket_equal_counts_on_disk(bucket, recordings, tmp_path, peaks):
+    folder, truth = recordings
+    model = write_model(tmp_path / "model")
+    for file in (p for p in folder.rglob("*") if p.is_file()):
+        bucket.put(f"in/{file.relative_to(folder)}", file.read_bytes())
+    for file in model.iterdir():
+        bucket.put(f"model/{file.name}", file.read_bytes())
+
+    started = time.monotonic()
+    there = [f"--model={bucket.uri}/model", f"--output={bucket.uri}/out", "--format=tutorial"]
+    assert count(f"--input={bucket.uri}/in/**", "--segment_s=7", *there) == 0
+    assert time.monotonic() - started < 20, "it has searched for credentials"
+    local = [f"--model={model}", f"--output={tmp_path}/out", "--format=tutorial"]
+    assert count(f"--input={folder}/**", "--segment_s=60", *local) == 0
+
+    for table in ("counts", "calls", "failures"):
+        here = (tmp_path / "out" / f"{table}.csv").read_text()
+        assert rows(bucket.get(f"out/{table}.csv").decode()) == rows(here)
+    assert bucket.get("out/tutorial.csv") == (tmp_path / "out/tutorial.csv").read_bytes()
+    assert "run.json" in "".join(bucket.names())
+    counted = rows(bucket.get("out/counts.csv").decode())
+    found = {name: row["call_count"] for name, [row] in counted.items()}
+    for path, calls in truth.items():
+        assert found[path.rsplit("/", 1)[1]] == ("" if calls is None else str(calls))
+
+
+def test_a_folder_and_a_manifest_name_the_same_recordings(bucket, tmp_path, peaks):
+    model = write_model(tmp_path / "model")
+    for name in ("a.wav", "b.WAV"):
+        bucket.put(f"in/{name}", encoded(5, 16_000, "WAV", [2]))
+    bucket.put("in/._a.wav", b"left by macOS")
+    manifest = bucket.put("in/list.csv", f"uri\na.wav\n{bucket.uri}/in/b.WAV\n".encode())
+    arguments = (f"--model={model}", f"--output={tmp_path}/out")
+    for names in (
+        [f"--input={bucket.uri}/in"],
+        [f"--input={bucket.uri}/in/"],
+        [f"--manifest={manifest}"],
+        [f"--manifest={manifest}", f"--input={bucket.uri}/in"],
+    ):
+        assert count(*names, *arguments) == 0
+        assert list(rows((tmp_path / "out/counts.csv").read_text())) == ["a.wav", "b.WAV"]
+
+
+class Trouble:
+    """Spoils the first answers about one object's content."""
+
+    def __init__(self, times, answer):
+        self.left, self.answer = times, answer
+
+    def __call__(self, request, pass_on):
+        if "/bad.wav" in request.path and "alt=media" in request.path and self.left:
+            self.left -= 1
+            return self.answer(pass_on())
+        return pass_on()
+
+
+TROUBLES = {
+    "429": lambda answer: Answer(429),
+    "503": lambda answer: Answer(503),
+    "reset": lambda answer: Answer(reset=True),
+    "cut": lambda answer: Answer(answer.status, answer.body, cut_after=len(answer.body) // 2),
+    "slow": lambda answer: Answer(answer.status, answer.body, delay_s=2),
+    "gone": lambda answer: Answer(404),
+    "forbidden": lambda answer: Answer(403),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_a_bucket_in_trouble_costs_time_or_one_row(bucket, tmp_path, trouble, peaks):
+    lasting = trouble in ("gone", "forbidden")
+    for name in ("good.wav", "bad.wav"):
+        bucket.put(f"in/{name}", encoded(20, 48_000, "WAV", [8]))
+    bucket.proxy.rule = spoiled = Trouble(99 if lasting else 2, TROUBLES[trouble])
+    model = write_model(tmp_path / "model")
+    output = tmp_path / "out"
+    assert count(f"--input={bucket.uri}/in/*", f"--model={model}", f"--output={output}") == 0
+
+    table = rows((output / "counts.csv").read_text())
+    assert table["good.wav"][0]["call_count"] == "1"
+    [bad] = table["bad.wav"]
+    if lasting:
+        assert bad["outcome"] == "failed"
+        assert re.search("no such object any more|403", bad["error"])
+    else:
+        assert spoiled.left == 0
+        assert (bad["outcome"], bad["call_count"]) == ("ok", "1")
+
+
+def test_an_object_that_vanishes_after_it_was_matched_is_a_failed_row(bucket, tmp_path, peaks):
+    bucket.put("in/bad.wav", encoded(5, 16_000, "WAV"))
+    bucket.put("in/good.wav", encoded(5, 16_000, "WAV"))
+
+    def vanish(request, pass_on):
+        answer = pass_on()
+        if "prefix=" in request.path and len(bucket.proxy.paths("GET", "prefix=in")) == 2:
+            (bucket.folder / "in/bad.wav").unlink(missing_ok=True)
+        return answer
+
+    bucket.proxy.rule = vanish
+    model = write_model(tmp_path / "model")
+    output = tmp_path / "out"
+    assert count(f"--input={bucket.uri}/in/*", f"--model={model}", f"--output={output}") == 0
+    table = rows((output / "counts.csv").read_text())
+    assert table["good.wav"][0]["outcome"] == "no_calls"
+    assert table["bad.wav"][0]["outcome"] == "failed"

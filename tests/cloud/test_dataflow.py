@@ -1,0 +1,152 @@
+"""run_dataflow.sh up to the service's door: what it submits to a stand-in on loopback."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.cloud import emulators
+from tests.cloud.emulators import Answer
+from tests.cloud.test_buckets import encoded
+from tests.fakes import write_model
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def service():
+    """Takes jobs and does nothing."""
+
+    def answer(request, pass_on):
+        if request.method == "POST" and "/jobs" in request.path:
+            job = {k: v for k, v in request.json().items() if k in ("name", "type", "projectId")}
+            return Answer(body=json.dumps({**job, "id": "job-1", "location": "x"}).encode())
+        return Answer(body=b'{"id": "job-1", "currentState": "JOB_STATE_DONE"}')
+
+    with emulators.proxy(None, answer) as proxy:
+        yield proxy
+
+
+def submit(bucket, service, *arguments, **variables):
+    endpoint = service.url.replace("127.0.0.1", "localhost")
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": os.environ["HOME"],
+        "STORAGE_EMULATOR_HOST": bucket.proxy.url,
+        "PYTHON": sys.executable,
+        "SECRET_TOKEN": "do-not-send-me",
+        **variables,
+    }
+    command = [ROOT / "run_dataflow.sh", f"--dataflow_endpoint={endpoint}", "--no_auth"]
+    return subprocess.run(
+        [*command, *arguments], env=environ, capture_output=True, text=True, timeout=120
+    )
+
+
+def settings(bucket):
+    return {
+        "PROJECT": "forest-project",
+        "REGION": "europe-west1",
+        "INPUT": f"{bucket.uri}/in/*.wav",
+        "OUTPUT": f"{bucket.uri}/out",
+        "MODEL": f"{bucket.uri}/model",
+        "MACHINE_TYPE": "n2-standard-8",
+        "MAX_WORKERS": "7",
+        "SERVICE_ACCOUNT": "counter@forest-project.iam.gserviceaccount.com",
+    }
+
+
+@pytest.fixture
+def ready(bucket, tmp_path):
+    bucket.put("in/a.wav", encoded(5, 16_000, "WAV"))
+    for file in write_model(tmp_path / "model").iterdir():
+        bucket.put(f"model/{file.name}", file.read_bytes())
+    return bucket
+
+
+def submitted(service):
+    [job] = [r.json() for r in service.requests if r.method == "POST" and "/jobs" in r.path]
+    return job
+
+
+def test_the_submitted_job_with_an_image(ready, service):
+    image = "europe-west1-docker.pkg.dev/forest-project/birds/capuchinbird:1"
+    done = submit(ready, service, "--no_wait", **settings(ready), IMAGE=image)
+    assert done.returncode == 0, done.stderr
+    assert "was handed over" in done.stdout
+    for value in (image, "n2-standard-8", "europe-west1", "counter@forest-project"):
+        assert value in done.stderr
+
+    job = submitted(service)
+    [request] = [r for r in service.requests if r.method == "POST"]
+    assert "/projects/forest-project/locations/europe-west1/jobs" in request.path
+    environment = job["environment"]
+    assert environment["serviceAccountEmail"] == settings(ready)["SERVICE_ACCOUNT"]
+    [pool] = environment["workerPools"]
+    assert pool["machineType"] == "n2-standard-8"
+    assert pool["autoscalingSettings"]["maxNumWorkers"] == 7
+    assert {i["containerImage"] for i in pool["sdkHarnessContainerImages"]} == {image}
+    options = environment["sdkPipelineOptions"]["options"]
+    assert options["number_of_worker_harness_threads"] == 2
+    assert options["save_main_session"] is False
+    assert options["temp_location"].startswith(f"{ready.uri}/out/temp/capuchinbird-")
+
+    # Neither what the launcher knows beyond the job, nor where its files lie.
+    everything = json.dumps(job) + "".join(
+        ready.get(name).decode("latin-1") for name in ready.names() if "staging" in name
+    )
+    assert "do-not-send-me" not in everything
+    assert str(ROOT) not in json.dumps(job)
+
+
+def test_without_an_image_workers_get_our_package(ready, service):
+    done = submit(ready, service, "--no_wait", **settings(ready))
+    assert done.returncode == 0, done.stderr
+    submitted(service)
+    [package] = [name for name in ready.names() if name.endswith("workflow.tar.gz")]
+    with tarfile.open(fileobj=io.BytesIO(ready.get(package))) as archive:
+        files = {name.partition("/")[2] for name in archive.getnames()}
+    wanted = {
+        str(p.relative_to(ROOT)) for d in ("model", "pipeline") for p in ROOT.glob(f"{d}/*.py")
+    }
+    assert wanted | {"setup.py", "pipeline/views/failed_recordings.sql"} <= files
+    if (ROOT / "model/released").is_dir():
+        assert {"model/released/model.keras", "model/released/contract.json"} <= files
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"PROJECT": ""}, "PROJECT is not set"),
+        ({"INPUT": ""}, "neither INPUT nor MANIFEST is set"),
+        ({"OUTPUT": "/home/me/out"}, "OUTPUT=/home/me/out: workers reach buckets only"),
+        ({"MAX_WORKERS": "many"}, "MAX_WORKERS=many: give a whole number"),
+        ({"DATASET": "forest.birds"}, "DATASET needs NIGHT"),
+        ({"DATASET": "forest.birds", "NIGHT": "1 March"}, "NIGHT=1 March: write it as YYYY-MM-DD"),
+    ],
+)
+def test_wrong_settings_are_one_clear_line(ready, service, changed, message):
+    done = submit(ready, service, **{**settings(ready), **changed})
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"run_dataflow.sh: {message}")
+    assert not service.requests
+
+
+def test_a_path_of_this_machine_is_refused(ready, service, tmp_path):
+    done = submit(ready, service, f"--manifest={tmp_path}/list.csv", **settings(ready))
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(f"pipeline: --manifest {tmp_path}/list.csv: ")
+    assert not service.requests
+
+
+def test_the_template_offers_flags_that_exist():
+    from pipeline import options
+
+    metadata = json.loads((ROOT / "deploy/flex_template_metadata.json").read_text())
+    known = {s for action in options.parser()._actions for s in action.option_strings}
+    assert {f"--{parameter['name']}" for parameter in metadata["parameters"]} <= known
