@@ -51,7 +51,7 @@ def waits(config: Config, options: PipelineOptions) -> bool:
 
 
 def _on_dataflow(options: PipelineOptions) -> bool:
-    return options.view_as(StandardOptions).runner == "DataflowRunner"
+    return bool(options.view_as(StandardOptions).runner == "DataflowRunner")
 
 
 def night_tables(
