@@ -27,6 +27,7 @@ from pipeline.build import build_pipeline, build_tables
 from pipeline.count import Counting
 from pipeline.match import read_manifest
 from pipeline.options import Config, UsageError
+from pipeline.plan import check_cost, describe, make_plan
 from pipeline.records import SCHEMA_VERSION, Outcome
 from pipeline.score import ModelLoader, SegmentHandler
 from pipeline.watch import watch
@@ -52,8 +53,15 @@ def launch(config: Config) -> int:
     cloud.check_places(config, options)
     contract = read_contract(config.model)
     n_inputs = count_inputs(config)
-    prepare_output(config.output)
     counting = Counting.of(config, contract, run_id)
+    if config.plan or config.max_cost is not None:
+        plan = make_plan(config, counting, options)
+        if config.plan:
+            print(describe(plan))
+        check_cost(plan, config.max_cost)
+        if config.plan:
+            return 0
+    prepare_output(config.output)
     finished_before = ledger.shards(config.output)
     night = cloud.night_tables(config, counting, contract, started, options)
 

@@ -12,6 +12,7 @@ import apache_beam as beam
 
 from model.audio import AUDIO_EXTENSIONS
 from pipeline import files, listing, places
+from pipeline.options import Config
 from pipeline.records import Listed, Place
 
 MANIFEST_COLUMNS = ("recording", "uri")
@@ -89,6 +90,23 @@ class MatchRecordings(beam.PTransform):
             | "Recordings" >> beam.Values()
             | "Look up" >> beam.ParDo(self._look_up)
         )
+
+
+def list_recordings(config: Config) -> list[Listed]:
+    """The same recordings without a job, sorted by name: for a look ahead."""
+    matched = [known for pattern in config.inputs for known in listing.list_pattern(pattern)]
+    listed = [
+        Listed(name, place=place)
+        for manifest in config.manifests
+        for name, place in read_places(manifest)
+    ]
+    same: dict[str, list[Listed]] = {}
+    for known in matched + listed:
+        same.setdefault(files.identity(known.recording), []).append(known)
+    look_up = _LookUp(config.deployments, config.time_zone)
+    look_up.setup()
+    told = [_most_told(mentions) for _, mentions in sorted(same.items())]
+    return [complete for known in told for complete in look_up.process(known)]
 
 
 def _most_told(same: Iterable[Listed]) -> Listed:

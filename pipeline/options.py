@@ -47,6 +47,8 @@ class Config:
     report: bool
     allow_empty: bool
     no_wait: bool
+    plan: bool
+    max_cost: float | None
     bigquery: str | None
     night: date | None
     max_failed_fraction: float
@@ -176,6 +178,18 @@ def parser() -> argparse.ArgumentParser:
         "failed for a reason that may pass, such as a broken connection)",
     )
     how.add_argument(
+        "--plan",
+        action="store_true",
+        help="print how many files and hours of audio there are, what is done already, and time "
+        "and price on Dataflow; start nothing",
+    )
+    how.add_argument(
+        "--max_cost",
+        type=_number(0, float("inf")),
+        metavar="USD",
+        help="start only if the estimated price on Dataflow is no higher",
+    )
+    how.add_argument(
         "--no_wait",
         action="store_true",
         help="return as soon as a service has taken the job; run.json is then not written",
@@ -252,6 +266,8 @@ def parse(argv: Sequence[str]) -> Config:
         report=not known.no_report,
         allow_empty=known.allow_empty,
         no_wait=known.no_wait,
+        plan=known.plan,
+        max_cost=known.max_cost,
         bigquery=known.bigquery,
         night=known.night,
         max_failed_fraction=known.max_failed_fraction,

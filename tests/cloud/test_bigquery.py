@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from pipeline import bigquery, files
+from pipeline import bigquery, buckets, files
 from pipeline.options import UsageError
 from pipeline.records import DetectedCall, RecordingCount, RunSummary, column, column_names
 from tests.cloud.test_buckets import count, encoded
@@ -71,11 +71,11 @@ def test_a_night_is_rewritten_as_a_whole_and_others_stay(
     ]
     second = bucket.put("two/c.wav", encoded(8, 16_000, "WAV", [4]))
 
-    def run(night, recordings):
+    def run(night, recordings, *flags):
         warehouse.requests.clear()
         output = f"{bucket.uri}/out/{night}"
         where = [f"--model={model}", f"--output={output}", f"--bigquery={dataset}"]
-        assert count("--input", *recordings, f"--night={night}", *where) == 0
+        assert count("--input", *recordings, f"--night={night}", *where, *flags) == 0
         return output
 
     output_one = run("2026-03-01", first)
@@ -96,13 +96,24 @@ def test_a_night_is_rewritten_as_a_whole_and_others_stay(
     run("2026-03-01", first[1:2])
     assert set(load_jobs(warehouse)) == {"counts$20260301", "runs$20260301"}
     assert len(warehouse.paths("DELETE", r"tables/calls\$20260301")) == 1
-    assert_night_equals_files("2026-03-01", output_one)
+    night = "WHERE night = DATE '2026-03-01'"
+    left = select(f"SELECT recording FROM `{dataset}.counts` {night}")
+    assert [row["recording"] for row in left] == first[1:2]
+    assert not select(f"SELECT recording FROM `{dataset}.calls` {night}")
     assert_night_equals_files("2026-03-02", output_two)
+
+    # A night in which nothing was recorded, after all.
+    buckets.storage_client().bucket(bucket.uri[5:]).blob("two/c.wav").delete()
+    run("2026-03-02", [f"{bucket.uri}/two/*.wav"], "--allow_empty")
+    assert not select(f"SELECT recording FROM `{dataset}.counts` WHERE night > DATE '2026-03-01'")
+    assert not select(f"SELECT recording FROM `{dataset}.calls`")
+    assert [row["recording"] for row in select(f"SELECT * FROM `{dataset}.counts`")] == first[1:2]
     runs = select(f"SELECT * FROM `{dataset}.runs` ORDER BY started_at")
     assert [(str(r["night"]), r["inputs"], r["calls"], r["failed"]) for r in runs] == [
         ("2026-03-01", 3, 2, 1),
         ("2026-03-02", 1, 1, 0),
         ("2026-03-01", 1, 0, 0),
+        ("2026-03-02", 0, 0, 0),
     ]
 
 

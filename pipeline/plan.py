@@ -1,0 +1,211 @@
+"""What a run would cost, before anything is started.
+
+Files and sizes are listed, what the ledger knows as done is left out, and hours of audio come from
+headers: of all recordings when they are few, otherwise of a sample, by bytes per second of audio.
+From the hours follow work, time and price on Dataflow by the figures below.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from apache_beam.options.pipeline_options import PipelineOptions, WorkerOptions
+
+from model.audio import probe
+from model.windows import samples_from_seconds
+from pipeline import files, ledger
+from pipeline.count import Counting
+from pipeline.match import list_recordings
+from pipeline.options import Config, UsageError
+from pipeline.records import Listed
+
+SAMPLED_HEADERS = 60
+_PROBES_AT_ONCE = 16
+
+# Measured on 22 November 2026 on one core of an AMD EPYC virtual machine, with the released model
+# and the tutorial's recordings (3 min each, MP3, 48 kHz stereo): CPU time of `python -m pipeline`
+# over 40 of them less that over 4, which leaves out the start; decoding by `model.audio.read_all`.
+DECODE_S_PER_HOUR = 4.6
+"""CPU seconds to decode and resample an hour of audio."""
+SCORE_S_PER_WINDOW = 0.0012
+"""CPU seconds to score a window of 3 s, all overhead of the job included."""
+
+# Assumed, for there was no Dataflow to measure on.
+VCPUS_PER_CORE = 2
+"""A vCPU is a hardware thread, so two of them do the work of the core measured above."""
+START_UP_S = 300.0
+"""From a worker's start to its first recording, with a container image; longer with setup.py."""
+
+# List prices for batch jobs in us-central1, US dollars (cloud.google.com/dataflow/pricing). Other
+# regions cost up to about a third more; storage, network and the bucket's requests are not in it.
+VCPU_HOUR_USD = 0.056
+MEMORY_GB_HOUR_USD = 0.003557
+DISK_GB_HOUR_USD = 0.000054
+DISK_GB = 25
+
+DEFAULT_MACHINE = "n2-standard-4"
+DEFAULT_WORKERS = 10
+_MEMORY_GB_PER_VCPU = {"standard": 4.0, "highmem": 8.0, "highcpu": 1.0}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An estimate.
+
+    Attributes:
+        recordings, size_bytes: all that were named.
+        done: of these, how many the ledger knows as counted.
+        audio_h: hours of audio to do.
+        headers: how many headers that is estimated from; ``unreadable`` more could not be read.
+        core_h: hours of work for one core.
+        machine, vcpus, workers: what it would run on.
+        wall_h: how long that takes.
+        cost_usd: what it costs.
+    """
+
+    recordings: int
+    size_bytes: int
+    done: int
+    audio_h: float
+    headers: int
+    unreadable: int
+    core_h: float
+    machine: str
+    vcpus: int
+    workers: int
+    wall_h: float
+    cost_usd: float
+
+
+def make_plan(
+    config: Config,
+    counting: Counting,
+    options: PipelineOptions,
+    is_done: Callable[[Listed], bool] | None = None,
+) -> Plan:
+    """Lists and samples; starts and writes nothing.
+
+    Args:
+        config: what would be run.
+        counting: how it would be counted.
+        options: Beam's, for machine and workers.
+        is_done: tells what needs no work; by default the ledger in ``config.output``.
+    """
+    recordings = list_recordings(config)
+    is_done = is_done or _ledger_of(config, counting)
+    todo = [known for known in recordings if not is_done(known)]
+    audio_h, headers, unreadable = _audio_hours(todo)
+    windows = audio_h * 3600 * samples_from_seconds(1) / counting.hop_samples
+    core_h = (audio_h * DECODE_S_PER_HOUR + windows * SCORE_S_PER_WINDOW) / 3600
+    vcpu_h = core_h * VCPUS_PER_CORE
+
+    asked = options.view_as(WorkerOptions)
+    machine = asked.machine_type or DEFAULT_MACHINE
+    vcpus, memory_gb = _size_of(machine)
+    # More workers than there is work for are not started; each works for ten minutes at least.
+    useful = max(1, math.ceil(vcpu_h / vcpus * 6))
+    workers = min(asked.max_num_workers or asked.num_workers or DEFAULT_WORKERS, useful)
+    wall_h = (vcpu_h / (workers * vcpus) + START_UP_S / 3600) if todo else 0.0
+    hourly_usd = vcpus * VCPU_HOUR_USD + memory_gb * MEMORY_GB_HOUR_USD + DISK_GB * DISK_GB_HOUR_USD
+    return Plan(
+        recordings=len(recordings),
+        size_bytes=sum(max(0, known.size) for known in recordings),
+        done=len(recordings) - len(todo),
+        audio_h=audio_h,
+        headers=headers,
+        unreadable=unreadable,
+        core_h=core_h,
+        machine=machine,
+        vcpus=vcpus,
+        workers=workers,
+        wall_h=wall_h,
+        cost_usd=workers * wall_h * hourly_usd,
+    )
+
+
+def describe(plan: Plan) -> str:
+    """A plan for a person."""
+    todo = plan.recordings - plan.done
+    sampled = plan.headers + plan.unreadable
+    basis = "all headers" if sampled == todo else f"estimated from {plan.headers:,} headers"
+    unreadable = f", {plan.unreadable:,} of {sampled:,} cannot be read" if plan.unreadable else ""
+    return "\n".join(
+        [
+            f"recordings   {plan.recordings:,} ({plan.size_bytes / 1e9:,.1f} GB), "
+            f"{plan.done:,} done before, {todo:,} to do",
+            f"audio        {plan.audio_h:,.1f} h to do ({basis}{unreadable})",
+            f"work         {plan.core_h:,.2f} h of one core, "
+            f"{plan.core_h * VCPUS_PER_CORE / plan.vcpus:,.2f} worker hours",
+            f"on Dataflow  {plan.workers} × {plan.machine}, about {plan.wall_h * 60:,.0f} min, "
+            f"{plan.cost_usd:,.2f} USD at list prices of us-central1",
+            "nothing was started",
+        ]
+    )
+
+
+def check_cost(plan: Plan, max_cost_usd: float | None) -> None:
+    """Raises UsageError when the plan costs more than allowed."""
+    if max_cost_usd is not None and plan.cost_usd > max_cost_usd:
+        raise UsageError(
+            f"--max_cost {max_cost_usd:g}: the run comes to about {plan.cost_usd:,.2f} USD; "
+            "--plan shows why"
+        )
+
+
+def _ledger_of(config: Config, counting: Counting) -> Callable[[Listed], bool]:
+    state = ledger.read_state(config.output)
+
+    def is_done(known: Listed) -> bool:
+        entry = state.get(files.identity(known.recording))
+        retry = config.retry_failed
+        # A file whose time alone has changed counts as new: reading it would take too long here.
+        return ledger.is_done(entry, known, counting, retry, checksum=lambda _: "")
+
+    return is_done
+
+
+def _audio_hours(recordings: Sequence[Listed]) -> tuple[float, int, int]:
+    """Hours of audio, and how many headers they come from and how many could not be read.
+
+    Bytes per second differ by format, so each kind of file is estimated by its own sample.
+    """
+    kinds: dict[str, list[Listed]] = {}
+    for known in recordings:
+        kinds.setdefault(PurePath(known.recording).suffix.lower(), []).append(known)
+    hours, headers, unreadable = 0.0, 0, 0
+    with ThreadPoolExecutor(_PROBES_AT_ONCE) as pool:
+        for alike in kinds.values():
+            share = max(10, SAMPLED_HEADERS * len(alike) // len(recordings))
+            sample = alike[:: math.ceil(len(alike) / share)]
+            durations = list(pool.map(_duration_s, sample))
+            heard = [s for s in durations if s is not None]
+            headers += len(heard)
+            unreadable += len(sample) - len(heard)
+            sample_bytes = sum(max(0, known.size) for known in sample)
+            all_bytes = sum(max(0, known.size) for known in alike)
+            # Without sizes, by their number. What cannot be read has bytes and no seconds.
+            scale = all_bytes / sample_bytes if sample_bytes else len(alike) / len(sample)
+            hours += sum(heard) * scale / 3600
+    return hours, headers, unreadable
+
+
+def _duration_s(known: Listed) -> float | None:
+    try:
+        with files.open_to_read(known.recording) as source:
+            return probe(source, known.recording).duration_s
+    except Exception:
+        return None  # the run would give it a failed row
+
+
+def _size_of(machine: str) -> tuple[int, float]:
+    """vCPUs and memory in GB of a machine type such as ``n2-standard-4``."""
+    match = re.fullmatch(r"\w+-(standard|highmem|highcpu)-(\d+)", machine)
+    if not match:
+        raise UsageError(f"--machine_type {machine}: its price is not known here; leave it out")
+    vcpus = int(match[2])
+    return vcpus, vcpus * _MEMORY_GB_PER_VCPU[match[1]]
