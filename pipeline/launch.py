@@ -12,7 +12,7 @@ import platform
 import sys
 import time
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from pipeline.count import Counting
 from pipeline.match import read_manifest
 from pipeline.options import Config, UsageError
 from pipeline.plan import check_cost, describe, make_plan
+from pipeline.publish import resolve as resolve_model
 from pipeline.records import SCHEMA_VERSION, Outcome
 from pipeline.score import ModelLoader, SegmentHandler
 from pipeline.watch import watch
@@ -51,6 +52,7 @@ def launch(config: Config) -> int:
     run_id = new_run_id(started)
     options = beam_options(config.beam_args)
     cloud.check_places(config, options)
+    config = replace(config, model=resolve_model(config.model))
     contract = read_contract(config.model)
     n_inputs = count_inputs(config)
     counting = Counting.of(config, contract, run_id)

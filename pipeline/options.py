@@ -141,7 +141,8 @@ def parser() -> argparse.ArgumentParser:
         "--model",
         default=RELEASED_MODEL,
         metavar="DIR",
-        help="folder with model.keras and contract.json (default: the released model)",
+        help="folder with model.keras and contract.json, or the folder of versions that "
+        "python -m pipeline.publish fills (default: the released model)",
     )
     how = result.add_argument_group("how to count")
     how.add_argument(

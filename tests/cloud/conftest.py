@@ -128,10 +128,13 @@ def bigquery_url(
 @pytest.fixture
 def warehouse(bigquery_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[emulators.Proxy]:
     """The BigQuery server through a proxy that records requests and knows partitions."""
+    from apache_beam.io.gcp import bigquery_file_loads
     from apache_beam.io.gcp.internal.clients.bigquery import BigqueryV2
 
     with emulators.proxy(bigquery_url, _Partitions(bigquery_url)) as proxy:
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", proxy.url)
+        # Beam would look after ten seconds for what is done in one.
+        monkeypatch.setattr(bigquery_file_loads, "_SLEEP_DURATION_BETWEEN_POLLS", 0.2)
         monkeypatch.setattr(BigqueryV2, "BASE_URL", f"{proxy.url}/bigquery/v2/")
         anonymous = AnonymousCredentials(), "forest"
         monkeypatch.setattr(google.auth, "default", lambda *_, **__: anonymous)

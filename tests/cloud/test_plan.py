@@ -46,7 +46,7 @@ def test_the_ledger_is_asked_and_nothing_is_written(tmp_path, peaks, capsys):
     for n in range(3):
         (tmp_path / "in" / f"{n}.wav").write_bytes(encoded(4, 16_000, "WAV"))
     model = write_model(tmp_path / "model")
-    arguments = [f"--model={model}", f"--output={tmp_path}/out", "--no_report"]
+    arguments = [f"--model={model}", f"--output={tmp_path}/out"]
     assert count(f"--input={tmp_path}/in", *arguments, "--plan") == 0
     assert not (tmp_path / "out").exists()
     assert "3 (0.0 GB), 0 done before, 3 to do" in capsys.readouterr().out
@@ -65,7 +65,7 @@ def test_a_run_above_max_cost_does_not_start(tmp_path, peaks):
     with pytest.raises(options.UsageError, match=r"--max_cost 0\.001: the run comes to about 0"):
         count(*arguments, "--max_cost=0.001")
     assert not (tmp_path / "out").exists()
-    assert count(*arguments, "--max_cost=5", "--no_report") == 0
+    assert count(*arguments, "--max_cost=5") == 0
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,6 @@ def test_ten_thousand_objects_in_under_a_minute(bucket, tmp_path, peaks, capsys)
     assert f"10,000.0 h to do (estimated from {len(read)} headers)" in printed
     assert 40 <= len(read) <= 100
     assert bucket.names() == []
-    print(printed, time.monotonic() - started)
 
 
 def test_launch_has_the_plan_before_anything_else(monkeypatch, tmp_path, peaks):
