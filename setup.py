@@ -15,8 +15,10 @@ setup(
     install_requires=[
         "apache-beam[gcp]>=2.77,<2.78",
         "google-cloud-storage>=3,<4",
+        "google-crc32c>=1.5",
         "matplotlib>=3.9",
         "numpy>=2",
+        "pyarrow>=16",
         "soundfile>=0.13",
         "soxr>=0.5",
         "tensorflow>=2.21,<2.22",

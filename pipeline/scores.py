@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import time
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,7 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -44,6 +46,7 @@ SCHEMA = pa.schema(
         ("header", pa.string()),
     ]
 )
+ROWS_AT_ONCE = 1000  # segments in memory when a file is read
 FLUSH_S = 30.0
 """How much work of a thread a crash may lose, in seconds."""
 
@@ -90,7 +93,14 @@ def _write(folder: str, counting: Counting, segments: list[SegmentScores]) -> No
         key=lambda row: (row["identity"], row["first_window"]),
     )
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), buffer, compression="zstd")
+    pq.write_table(
+        pa.Table.from_pylist(rows, SCHEMA),
+        buffer,
+        compression="zstd",
+        row_group_size=ROWS_AT_ONCE,
+        use_dictionary=[f.name for f in SCHEMA if pa.types.is_string(f.type)],
+        column_encoding={"starts.list.element": "DELTA_BINARY_PACKED"},
+    )
     content = buffer.getvalue()
     name = f"{counting.run_id}-{hashlib.sha256(content).hexdigest()[:16]}.parquet"
     files.write_atomically(files.join(folder, name), [content])
@@ -125,23 +135,40 @@ def read_of(name: str, identities: set[str], scoring: str) -> Iterator[tuple[str
     except FileNotFoundError:
         return
     file = pq.ParquetFile(io.BytesIO(content))
-    keys = file.read(["identity", "scoring"])
-    wanted = pc.and_(
-        pc.equal(keys["scoring"], scoring),
-        pc.is_in(keys["identity"], pa.array(identities, pa.string())),
-    )
-    if pc.any(wanted).as_py():
-        for row in file.read().filter(wanted).to_pylist():
-            yield row["identity"], _from_row(row, "/unfinished/" not in name)
+    names = pa.array(identities, pa.string())
+    for group in range(file.num_row_groups):
+        keys = file.read_row_group(group, ["identity", "scoring"])
+        wanted = pc.and_(
+            pc.equal(keys["scoring"], scoring), pc.is_in(keys["identity"], value_set=names)
+        )
+        if not pc.any(wanted).as_py():
+            continue
+        table = file.read_row_group(group).filter(wanted)
+        arrays = zip(*(_arrays(table[column]) for column in ("starts", "scores")), strict=True)
+        rows = table.drop_columns(["starts", "scores"]).to_pylist()
+        for row, (starts, values) in zip(rows, arrays, strict=True):
+            yield row["identity"], _from_row(row, starts, values, "/unfinished/" not in name)
 
 
-def _from_row(row: dict[str, Any], is_finished: bool) -> KeptSegment:
+def _arrays(lists: pa.ChunkedArray) -> Iterator[npt.NDArray[Any]]:
+    """A column of lists as arrays, without a Python object for each number."""
+    for chunk in lists.chunks:
+        values, offsets = chunk.values.to_numpy(), chunk.offsets.to_numpy()
+        yield from (values[a:b] for a, b in itertools.pairwise(offsets))
+
+
+def _from_row(
+    row: dict[str, Any],
+    starts: npt.NDArray[np.int64],
+    values: npt.NDArray[np.float32],
+    is_finished: bool,
+) -> KeptSegment:
     header = json.loads(row["header"])
     header["note"] = RecorderNote(**header["note"])
     listed = Listed(row["recording"], row["size"], row["stamp"])
     segment = SegmentScores(
-        starts=np.array(row["starts"], np.int64),
-        scores=np.array(row["scores"], np.float32),
+        starts=starts,
+        scores=values,
         heard_samples=row["heard_samples"],
         quality=Quality(**json.loads(row["quality"])),
     )
