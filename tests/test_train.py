@@ -9,7 +9,6 @@ import soundfile
 from model import train
 from model.augment import Recipe, made_up_call
 from model.clips import Annotation, DataError, Example, Scene
-from model.contract import CONTRACT_FILE
 from model.export import load_exported
 from model.quiet import without_start_up_noise
 
