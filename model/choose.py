@@ -11,6 +11,9 @@ from model.calls import CountingRule
 from model.measure import call_figures, fit_log_odds
 from model.trials import Trial
 
+TIE = 0.01
+"""Thresholds this little worse than the best count as equally good: one recording in a hundred."""
+
 LEAST_THRESHOLD = 0.5
 """Archives are mostly without calls, far more so than any validation set: never lower than even
 odds, whatever the trials say."""
@@ -71,7 +74,7 @@ def _threshold(trials: Sequence[Trial]) -> float:
             for level in levels
         }
         worth.append(float(np.mean([f.f1 + f.exact_share for f in figures.values()])))
-    best = np.flatnonzero(np.array(worth) >= max(worth) - 0.002)
+    best = np.flatnonzero(np.array(worth) >= max(worth) - TIE)
     return round(float(candidates[best[len(best) // 2]]), 3)
 
 

@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     add("--hop_s", type=float, help="distance of windows; the contract's unless given")
     add("--leave_out", choices=("take", "group"), help="train anew without each, try on it")
     add("--calls", nargs="*", type=int, default=[], help="with --leave_out: so many calls only")
-    add("--epochs", type=int, default=14, help="of each training")
+    add("--epochs", type=int, default=10, help="of each training")
     add("--windows_per_epoch", type=int, default=4096, help="of each training")
     add("--seed", type=int, default=0, help="decides everything random")
     add("--threads", type=int, default=2, help="of TensorFlow")
@@ -146,7 +146,7 @@ def evaluate_folds(
     from model.train import Plan, make_folds
 
     reports = []
-    plan = Plan(label="", folds=flags.leave_out, hop_s=flags.hop_s or 1.0)
+    plan = Plan(label="", folds=flags.leave_out, hop_s=flags.hop_s or 1.25)
     scenes = material.scenes
     folds = make_folds(plan.folds, scenes)
     for most in flags.calls or [None]:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from model.augment import Kitchen, Recipe
+from model.augment import Kitchen, PlainWindows, Recipe, WindowSource
 from model.clips import Example
 from model.network import NETWORKS
 
@@ -40,7 +40,7 @@ class Settings:
     """
 
     network: str = "compact"
-    epochs: int = 14
+    epochs: int = 10
     windows_per_epoch: int = 4096
     patience: int = 5
     seed: int = 0
@@ -96,9 +96,7 @@ def fit(
     """
     keras.utils.set_random_seed(settings.seed)
     tf.config.experimental.enable_op_determinism()
-    validation = Kitchen(examples, settings.seed + VALIDATION_SEED, VALIDATION_RECIPE).windows(
-        min(1024, settings.windows_per_epoch)
-    )
+    validation = _validation(examples, settings)
     history: list[dict[str, float]] = []
     network = NETWORKS[settings.network]()
     network.compile(_optimizer(settings), "binary_crossentropy", metrics=["precision", "recall"])
@@ -117,8 +115,11 @@ def fit(
             figures = network.train_on_batch(*next(batches), return_dict=True)
         row = {name: float(value) for name, value in figures.items()}
         moving = network.get_weights()
-        network.optimizer.finalize_variable_values(network.trainable_variables)
-        figures = network.evaluate(*validation, batch_size=64, verbose=0, return_dict=True)
+        if network.optimizer.use_ema:
+            network.optimizer.finalize_variable_values(network.trainable_variables)
+        figures = network.evaluate(
+            *validation, batch_size=settings.batch, verbose=0, return_dict=True
+        )
         row |= {f"validation_{name}": float(value) for name, value in figures.items()}
         history.append(row)
         if _best(history) == epoch:
@@ -142,6 +143,21 @@ def fit(
     batches.close()
     network.set_weights(averaged)
     return Fitted(network, tuple(history))
+
+
+def _source(examples: Sequence[Example], settings: Settings) -> WindowSource:
+    """Windows to learn from. The tutorial's network gets its windows plain."""
+    if settings.network == "tutorial":
+        return PlainWindows(examples, settings.seed, held_out=False)
+    return Kitchen(examples, settings.seed, RECIPE)
+
+
+def _validation(examples: Sequence[Example], settings: Settings) -> Batch:
+    if settings.network == "tutorial":
+        held_out = PlainWindows(examples, settings.seed, held_out=True)
+        return held_out.windows(len(held_out))
+    kitchen = Kitchen(examples, settings.seed + VALIDATION_SEED, VALIDATION_RECIPE)
+    return kitchen.windows(min(1024, settings.windows_per_epoch))
 
 
 _HISTORY, _LAST, _BEST = "history.json", "last.keras", "best.npz"
@@ -196,13 +212,13 @@ def _batches(
 
     def make() -> None:
         try:
-            kitchen = Kitchen(examples, settings.seed, RECIPE)
+            source = _source(examples, settings)
             for epoch in range(settings.epochs):
-                kitchen.reseed(settings.seed, epoch)  # the same windows after a resumption
+                source.reseed(settings.seed, epoch)  # the same windows after a resumption
                 if epoch:
-                    kitchen.renew()
+                    source.renew()
                 for _ in range(settings.steps if epoch >= first else 0):
-                    hand_over(kitchen.windows(settings.batch))
+                    hand_over(source.windows(settings.batch))
                     if stop.is_set():
                         return
         except BaseException as error:

@@ -25,8 +25,8 @@ from model.contract import ServingContract
 from model.dataset import read_material
 from model.measure import call_figures, reliability, window_figures
 from model.quiet import without_start_up_noise
-from model.trials import Score, Trial, noise_trials, run_trial
-from model.windows import SAMPLE_RATE_HZ
+from model.trials import NOISE_LEVELS_DB, Score, Trial, noise_trials, run_trial
+from model.windows import SAMPLE_RATE_HZ, WINDOW_S
 
 if TYPE_CHECKING:
     from model.learn import Settings
@@ -59,8 +59,8 @@ def parser() -> argparse.ArgumentParser:
         help="what is left out in turn to choose the counting rule and to measure: each take, or "
         "a third of the groups; auto: takes where there are two or more",
     )
-    add("--epochs", type=int, help="at most; 14 for compact and 4 for tutorial unless given")
-    add("--windows_per_epoch", type=int, default=4096, help="windows made for an epoch")
+    add("--epochs", type=int, help="at most; 10 for compact and 4 for tutorial unless given")
+    add("--windows_per_epoch", type=int, help="4096 for compact and 576 for tutorial unless given")
     add("--patience", type=int, default=5, help="epochs without a lower loss before it stops")
     add("--seed", type=int, default=0, help="decides everything random")
     add("--threads", type=int, default=2, help="of TensorFlow")
@@ -76,11 +76,13 @@ class Plan:
         label: what a score is the score of.
         folds: ``auto``, ``take``, ``group`` or ``none``.
         hop_s: distance of windows for which the counting rule is chosen.
+        noise_levels_db: of the noise under which every fold is tried besides.
     """
 
     label: str
     folds: str
-    hop_s: float = 1.0
+    hop_s: float = 1.25
+    noise_levels_db: tuple[int, ...] = NOISE_LEVELS_DB
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def try_fold(
         return not fold.takes or call.take in fold.takes
 
     clean = [run_trial(scene, score, plan.hop_s, None, wanted) for scene in tried]
-    return clean + noise_trials(tried, score, plan.hop_s, seed, wanted)
+    return clean + noise_trials(tried, score, plan.hop_s, seed, wanted, plan.noise_levels_db)
 
 
 def train_and_export(
@@ -339,13 +341,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     settings = Settings(
         network=flags.network,
-        epochs=flags.epochs or (14 if flags.network == "compact" else 4),
-        windows_per_epoch=flags.windows_per_epoch,
+        epochs=flags.epochs or (10 if flags.network == "compact" else 4),
+        windows_per_epoch=flags.windows_per_epoch or (4096 if flags.network == "compact" else 576),
         patience=flags.patience,
         seed=flags.seed,
         threads=flags.threads,
     )
-    plan = Plan(label=flags.label, folds=flags.folds)
+    plan = Plan(flags.label, flags.folds)
+    if flags.network == "tutorial":  # as published: windows side by side, and no noise
+        plan = Plan(flags.label, flags.folds, hop_s=WINDOW_S, noise_levels_db=())
     try:
         train_and_export(
             flags.data,

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from model.augment import (
     Kitchen,
+    PlainWindows,
     Recipe,
     Sound,
     band_power,
@@ -119,3 +120,15 @@ def test_fading_and_distance_keep_the_length():
         far = from_afar(np.random.default_rng(0), noise, reverb_s, 1500.0, 3.0)
         assert far.shape == noise.shape
         assert np.isfinite(far).all()
+
+
+def test_plain_windows_are_the_examples_own_and_split_at_random():
+    train, held_out = (PlainWindows(examples(), 3, held_out=side) for side in (False, True))
+    assert (len(train), len(held_out)) == (8, 3)
+    windows, labels = train.windows(len(train))
+    again = PlainWindows(examples(), 3, held_out=False).windows(len(train))
+    assert np.array_equal(windows, again[0])
+    assert labels.sum() + held_out.windows(3)[1].sum() == PlainWindows.CALL_WINDOWS
+    call = examples()[0].audio
+    for window in windows[labels[:, 0] == 1]:
+        assert any(np.array_equal(call[i : i + 50], window[-50:]) for i in range(len(call)))

@@ -9,7 +9,6 @@ import soundfile
 from model import train
 from model.augment import Recipe, made_up_call
 from model.clips import Annotation, DataError, Example, Scene
-from model.contract import CONTRACT_FILE
 from model.export import load_exported
 from model.quiet import without_start_up_noise
 
@@ -70,17 +69,22 @@ def test_one_argument_gives_a_model_that_scores(tiny, tmp_path, capfd):
     assert len(history) == 1
 
 
-def test_the_same_seed_gives_the_same_metrics(tiny, tmp_path):
-    metrics = []
-    for name in ("one", "two"):
-        assert run(tiny, tmp_path / name, "--folds", "none", "--threads", "1") == 0
-        metrics.append(json.loads((tmp_path / name / CONTRACT_FILE).read_text())["metrics"])
-        metrics.append(json.loads((tmp_path / f"{name}-training/all/history.json").read_text()))
-    assert metrics[:2] == metrics[2:]
+@pytest.fixture(scope="module")
+def examples(tiny):
+    return train.read_material([tiny]).examples
 
 
-def test_an_interrupted_training_goes_on_where_it_stopped(tiny, tmp_path, monkeypatch, capfd):
-    keep = learn._keep
+def test_the_same_seed_gives_the_same_network(examples):
+    settings = learn.Settings(epochs=1, windows_per_epoch=64, seed=3, threads=1)
+    one, two = (learn.fit(examples, settings, print) for _ in range(2))
+    assert one.history == two.history
+    for ours, theirs in zip(one.network.get_weights(), two.network.get_weights(), strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+def test_an_interrupted_training_goes_on_where_it_stopped(examples, tmp_path, monkeypatch):
+    settings = learn.Settings(epochs=2, windows_per_epoch=64)
+    keep, lines = learn._keep, []
 
     def stop(folder, network, averaged, history):
         keep(folder, network, averaged, history)
@@ -89,14 +93,12 @@ def test_an_interrupted_training_goes_on_where_it_stopped(tiny, tmp_path, monkey
     with monkeypatch.context() as patch:
         patch.setattr(learn, "_keep", stop)
         with pytest.raises(KeyboardInterrupt):
-            run(tiny, tmp_path / "cut", "--folds", "none", "--epochs", "2")
-    path = tmp_path / "cut-training" / "all" / "history.json"
-    first = json.loads(path.read_text())
-    assert run(tiny, tmp_path / "cut", "--folds", "none", "--epochs", "2", "--resume") == 0
-    assert "going on after epoch 1" in capfd.readouterr().err
-    history = json.loads(path.read_text())
-    assert len(history) == 2
-    assert history[:1] == first
+            learn.fit(examples, settings, lines.append, tmp_path)
+    first = json.loads((tmp_path / "history.json").read_text())
+    fitted = learn.fit(examples, settings, lines.append, tmp_path, resume=True)
+    assert "going on after epoch 1" in lines
+    assert len(fitted.history) == 2
+    assert list(fitted.history[:1]) == first
 
 
 def test_going_on_with_another_training_is_refused(tiny, tmp_path, capfd):
@@ -135,11 +137,10 @@ def test_folds_leave_out_takes_or_groups():
     assert train.make_folds("auto", [scene("a", "g1", "A")]) == []
 
 
-def test_it_stops_when_nothing_is_learnt(tiny, monkeypatch):
-    material = train.read_material([tiny])
+def test_it_stops_when_nothing_is_learnt(examples, monkeypatch):
     lines = []
-    settings = learn.Settings(epochs=6, windows_per_epoch=32, patience=1)
+    settings = learn.Settings(epochs=6, windows_per_epoch=64, patience=1)
     monkeypatch.setattr(learn, "_best", lambda history: 0)
-    fitted = learn.fit(material.examples, settings, lines.append)
+    fitted = learn.fit(examples, settings, lines.append)
     assert len(fitted.history) == 2
     assert lines[-1].startswith("stopped")
