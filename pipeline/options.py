@@ -78,6 +78,13 @@ def _number(low: float, high: float) -> type:
     return parse  # type: ignore[return-value]
 
 
+def _score(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} must lie between 0 and 1, and be neither")
+    return value
+
+
 def _fraction(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
@@ -160,7 +167,7 @@ def parser() -> argparse.ArgumentParser:
     )
     how.add_argument(
         "--threshold",
-        type=_number(0, 1),
+        type=_score,
         metavar="SCORE",
         help="score that makes a call, 0 to 1 (default: the model's)",
     )

@@ -40,7 +40,7 @@ def call(recordings, tmp_path, capsys):
         ({"model": "/nowhere"}, "no contract.json"),
         ({"hop_s": "5"}, "5 must lie above 0, up to 3"),
         ({"hop_s": "often"}, "often"),
-        ({"threshold": "7"}, "7 must lie above 0, up to 1"),
+        ({"threshold": "1"}, "1 must lie between 0 and 1"),
         ({"segment_s": "0"}, "0 must lie above 0"),
         ({"counting": "stars"}, "invalid choice"),
         ({"format": "papyrus"}, "invalid choice"),
