@@ -95,7 +95,8 @@ def document() -> str:
         "own, without rows if nothing called; a recording that failed has none. Its name is made "
         "of the recording's folder and name and of the first 8 digits of the SHA-256 of the "
         "recording's whole name, as two folders may hold recordings of one name. Where the program "
-        "knows such a thing, there is a table of all recordings besides.\n",
+        "knows such a thing, there is a table of all recordings besides. After "
+        "`python -m pipeline.rescore` only those tables are up to date that were named again.\n",
         *(_tool(tool, call) for tool in TOOL_FORMATS.values()),
         "### parquet\n",
         "`counts.parquet` and `calls.parquet` hold the rows of the CSV files with typed columns, "

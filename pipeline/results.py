@@ -116,11 +116,10 @@ def read_scores(output: str, recordings: Collection[str]) -> dict[str, WindowSco
     Of a recording that was scored by several runs, the last one's.
     """
     parts: dict[str, dict[str, list[tuple[Any, Any]]]] = {}
-    folder = files.join(output, "scores")
     columns = ["recording", "run_id", "starts", "scores"]
     # counts.csv may write ./ in front of a name.
     wanted = pa.array({*recordings, *(name.removeprefix("./") for name in recordings)}, pa.string())
-    for name in files.expand(files.join(folder, "*.parquet")):
+    for name in files.list_folder(files.join(output, "scores"), ".parquet"):
         table = pq.read_table(io.BytesIO(files.read_bytes(name)), columns=columns)
         for row in table.filter(pc.is_in(table["recording"], wanted)).to_pylist():
             recording = guard_path(row["recording"])

@@ -15,7 +15,7 @@ import pyarrow.parquet
 import pytest
 import soundfile
 
-from pipeline import launch, options
+from pipeline import launch, options, rescore
 from pipeline.activity import Activity, by_date, by_hour, by_site
 from pipeline.charts import bars, clock, strip
 from pipeline.page import render_page
@@ -211,6 +211,7 @@ def test_the_run_makes_a_page_that_needs_nothing_else(output: Path) -> None:
     page = (output / "report.html").read_text("utf-8")
     assert page.count("<figure") == 8
     assert page.count("<tr>") == 6 + 1 + 1 + 1  # recordings, their head, failures, their head
+    assert page.count('<path class="score"') == 5  # one for each that was heard
     assert "cannot be opened as audio" in page
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
     assert "<img src=x" not in page
@@ -223,6 +224,14 @@ def test_the_model_and_the_rule_are_on_the_page(output: Path) -> None:
     assert "<dt>front end</dt><dd>none</dd>" in page
     assert 'class="threshold"' in page
     assert "<dt>min separation s</dt><dd>4.5</dd>" in page
+
+
+def test_counting_again_renews_the_page(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(output.parent)
+    for threshold, calls in (("0.85", 1), ("0.5", 8)):
+        arguments = ["--output", "out", "--model", "model", "--threshold", threshold]
+        assert rescore.main(arguments) == 0
+        assert Path("out/report.html").read_text("utf-8").count("<figure") == calls
 
 
 def test_no_report_on_request(tmp_path: Path) -> None:
