@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import options
+from pipeline.beam_options import beam_options
 from tests.cloud import emulators
 from tests.cloud.emulators import Answer
 from tests.cloud.test_buckets import encoded
@@ -145,8 +148,11 @@ def test_a_path_of_this_machine_is_refused(ready, service, tmp_path):
 
 
 def test_the_template_offers_flags_that_exist():
-    from pipeline import options
-
     metadata = json.loads((ROOT / "deploy/flex_template_metadata.json").read_text())
-    known = {s for action in options.parser()._actions for s in action.option_strings}
-    assert {f"--{parameter['name']}" for parameter in metadata["parameters"]} <= known
+    names = {parameter["name"] for parameter in metadata["parameters"]}
+    ours = {flag for action in options.parser()._actions for flag in action.option_strings}
+    beam_options([f"--{name}=x" for name in names if f"--{name}" not in ours])
+    workflow = (ROOT / "deploy/workflow.yaml").read_text().split("parameters:\n")[1]
+    sent = re.findall(r"^ {16}(\w+): ", workflow.split("environment:")[0], re.MULTILINE)
+    required = {p["name"] for p in metadata["parameters"] if not p.get("isOptional")}
+    assert required <= set(sent) <= names
