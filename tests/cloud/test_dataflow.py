@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from pipeline import options
 from pipeline.beam_options import beam_options
+from pipeline.score import ModelLoader
 from tests.cloud import emulators
 from tests.cloud.emulators import Answer
 from tests.cloud.test_buckets import encoded
@@ -145,6 +147,11 @@ def test_a_path_of_this_machine_is_refused(ready, service, tmp_path):
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(f"pipeline: --manifest {tmp_path}/list.csv: ")
     assert not service.requests
+
+
+def test_the_released_model_is_named_and_not_its_path_here(tmp_path):
+    assert options.RELEASED_MODEL.encode() not in pickle.dumps(ModelLoader(options.RELEASED_MODEL))
+    assert b"gs://birds/model" in pickle.dumps(ModelLoader("gs://birds/model"))
 
 
 def test_the_template_offers_flags_that_exist():
