@@ -14,7 +14,7 @@ RUN pip install --no-cache-dir --no-deps --require-hashes -r requirements.txt
 COPY setup.py pyproject.toml ./
 COPY model model
 COPY pipeline pipeline
-RUN pip install --no-cache-dir --no-deps . && pip check
+RUN pip install --no-cache-dir --no-deps .
 
 # For the flex template: the file it runs, and the image that its workers get.
 ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/opt/capuchinbird/pipeline/__main__.py

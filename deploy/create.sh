@@ -3,12 +3,12 @@
 # that do, the workflow, its schedule, and an alert by mail when a night fails.
 #
 #   PROJECT=p REGION=r BUCKET=gs://b DATASET=d TEMPLATE=gs://b/templates/t.json \
-#   MODEL=gs://b/models/current MAIL=you@example.org deploy/create.sh [--dry_run]
+#   IMAGE=r-docker.pkg.dev/p/birds/capuchinbird:1 MODEL=gs://b/models MAIL=you@example.org deploy/create.sh [--dry_run]
 #
 # Can be run again, except that it makes the alert anew. With --dry_run it only prints the commands.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
-for name in PROJECT REGION BUCKET DATASET TEMPLATE MODEL MAIL; do
+for name in PROJECT REGION BUCKET DATASET TEMPLATE IMAGE MODEL MAIL; do
     : "${!name:?set $name, see the top of this file}"
 done
 MAX_WORKERS=${MAX_WORKERS:-20}
@@ -67,7 +67,7 @@ run gcloud iam service-accounts add-iam-policy-binding "$worker" --project="$PRO
 
 run gcloud workflows deploy capuchinbird-nightly --project="$PROJECT" --location="$REGION" \
     --source=workflow.yaml --service-account="$launcher" \
-    --set-env-vars="BUCKET=$BUCKET,DATASET=$DATASET,TEMPLATE=$TEMPLATE,MODEL=$MODEL,WORKER=$worker,MAX_WORKERS=$MAX_WORKERS"
+    --set-env-vars="BUCKET=$BUCKET,DATASET=$DATASET,TEMPLATE=$TEMPLATE,IMAGE=$IMAGE,MODEL=$MODEL,WORKER=$worker,MAX_WORKERS=$MAX_WORKERS"
 
 # The clock may start workflows, and nothing else.
 on_project "$clock" roles/workflows.invoker

@@ -24,8 +24,8 @@ from pipeline.buckets import storage_client
 from pipeline.options import RELEASED_MODEL, UsageError
 
 POINTER = "current.json"
-NOTES = ("metrics.json", "golden.json")
-"""Not needed for scoring, but kept with the model."""
+NOTES = ("metrics.json", "golden.json", "reference.json")
+"""Not needed for scoring, but kept with the model where they lie beside it."""
 
 
 def publish(model: str, destination: str) -> str:

@@ -166,6 +166,27 @@ def test_a_bucket_in_trouble_costs_time_or_one_row(bucket, tmp_path, trouble, pe
         assert (bad["outcome"], bad["call_count"]) == ("ok", "1")
 
 
+def test_a_bucket_that_is_busy_for_every_kind_of_request(bucket, tmp_path, peaks):
+    """Listing, metadata, content, uploads, deletion: each is refused once."""
+    bucket.put("in/a.wav", encoded(20, 48_000, "WAV", [8]))
+    refused = set()
+
+    def busy(request, pass_on):
+        kind = request.method, "alt=media" in request.path, "prefix=" in request.path
+        if kind in refused:
+            return pass_on()
+        refused.add(kind)
+        return Answer(503)
+
+    bucket.proxy.rule = busy
+    model = write_model(tmp_path / "model")
+    there = [f"--model={model}", f"--output={bucket.uri}/out"]
+    assert count(f"--input={bucket.uri}/in/*", *there) == 0
+    assert {method for method, _, _ in refused} >= {"GET", "POST", "PUT"}
+    [row] = rows(bucket.get("out/counts.csv").decode())["a.wav"]
+    assert (row["outcome"], row["call_count"]) == ("ok", "1")
+
+
 def test_an_object_that_vanishes_after_it_was_matched_is_a_failed_row(bucket, tmp_path, peaks):
     bucket.put("in/bad.wav", encoded(5, 16_000, "WAV"))
     bucket.put("in/good.wav", encoded(5, 16_000, "WAV"))

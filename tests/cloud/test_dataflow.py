@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import pickle
+import re
 import subprocess
 import sys
 import tarfile
@@ -10,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import options
+from pipeline.beam_options import beam_options
+from pipeline.score import ModelLoader
 from tests.cloud import emulators
 from tests.cloud.emulators import Answer
 from tests.cloud.test_buckets import encoded
@@ -144,9 +149,17 @@ def test_a_path_of_this_machine_is_refused(ready, service, tmp_path):
     assert not service.requests
 
 
-def test_the_template_offers_flags_that_exist():
-    from pipeline import options
+def test_the_released_model_is_named_and_not_its_path_here(tmp_path):
+    assert options.RELEASED_MODEL.encode() not in pickle.dumps(ModelLoader(options.RELEASED_MODEL))
+    assert b"gs://birds/model" in pickle.dumps(ModelLoader("gs://birds/model"))
 
+
+def test_the_template_offers_flags_that_exist():
     metadata = json.loads((ROOT / "deploy/flex_template_metadata.json").read_text())
-    known = {s for action in options.parser()._actions for s in action.option_strings}
-    assert {f"--{parameter['name']}" for parameter in metadata["parameters"]} <= known
+    names = {parameter["name"] for parameter in metadata["parameters"]}
+    ours = {flag for action in options.parser()._actions for flag in action.option_strings}
+    beam_options([f"--{name}=x" for name in names if f"--{name}" not in ours])
+    workflow = (ROOT / "deploy/workflow.yaml").read_text().split("parameters:\n")[1]
+    sent = re.findall(r"^ {16}(\w+): ", workflow.split("environment:")[0], re.MULTILINE)
+    required = {p["name"] for p in metadata["parameters"] if not p.get("isOptional")}
+    assert required <= set(sent) <= names
