@@ -21,6 +21,7 @@ setup(
         "pyarrow>=16",
         "soundfile>=0.13",
         "soxr>=0.5",
+        "tensorboard>=2.20",
         "tensorflow>=2.21,<2.22",
         "tensorflow-io==0.37.1",
         "tfx-bsl>=1.21,<1.22",

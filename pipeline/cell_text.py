@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 _RUN_BY_SPREADSHEETS = r"[=+\-@\t\r\n＝＋－＠]"
-_GUARDED_TEXT = re.compile(rf"'*{_RUN_BY_SPREADSHEETS}")
+_GUARDED_TEXT = re.compile(rf"(?![+-]\d\d:\d\d$)'*{_RUN_BY_SPREADSHEETS}")  # not an offset
 _GUARDED_PATH = re.compile(rf'{_RUN_BY_SPREADSHEETS}|"')  # a leading quote also misleads readers
 _CONTROL_PICTURES = {code: chr(0x2400 + code) for code in range(0x20)}
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
-from model.audio import AUDIO_EXTENSIONS
+from model.audio import AUDIO_EXTENSIONS, AudioError
 
 
 def is_local(name: str) -> bool:
@@ -45,13 +45,21 @@ def expand(pattern: str) -> list[str]:
             found = iter([pattern])
         else:
             found = filter(os.path.isfile, glob.iglob(pattern, recursive=True))
-        return sorted(map(os.path.normpath, found))
+        return sorted(_as_text(os.path.normpath(path)) for path in found)
     if glob.has_magic(pattern):
         return sorted(name for name in _remote_names(pattern) if _is_meant(name, pattern))
     matched = [] if pattern.endswith("/") else _remote_names(pattern)
     if not matched:
         matched = [n for n in _remote_names(pattern.rstrip("/") + "/**") if _is_recording(n)]
     return sorted(matched)
+
+
+def _as_text(path: str) -> str:
+    """A path as text that every table can hold: bytes that are not UTF-8 become ``\\udcXX``.
+
+    It then names no file any more, so that the recording fails in a row of its own.
+    """
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _is_meant(name: str, pattern: str) -> bool:
@@ -90,6 +98,8 @@ def _file_systems() -> Any:
 def open_to_read(name: str) -> Iterator[str | IO[bytes]]:
     """What ``model.audio`` can open: the path itself, or a bucket object as a seekable file."""
     if is_local(name):
+        if "\\udc" in name and not os.path.exists(name):
+            raise AudioError(f"{name}: its name is not valid UTF-8; rename the file")
         yield name
         return
     if name.startswith("gs://"):

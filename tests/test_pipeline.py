@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -133,6 +135,20 @@ def test_a_truncated_recording_is_counted_as_far_as_it_goes(tmp_path):
     assert float(row["heard_s"]) == pytest.approx(30, abs=0.01)
     assert "30.0 s of 60.0 s" in row["error"]
     assert len(calls) == 1
+
+
+def test_a_name_that_is_no_text_fails_alone(recordings, tmp_path):
+    folder, _ = recordings
+    good = (Path(folder) / "c.mp3").read_bytes()
+    (tmp_path / "c.mp3").write_bytes(good)
+    with open(os.fsencode(tmp_path) + b"/caf\xe9.mp3", "wb") as file:
+        file.write(good)
+    rows, _ = run(tmp_path, "--input", str(tmp_path))
+    assert [(r["outcome"], r["recording"][-11:]) for r in rows] == [
+        ("ok", f"{tmp_path}/c.mp3"[-11:]),
+        ("failed", r"f\udce9.mp3"),
+    ]
+    assert "not valid UTF-8; rename" in rows[1]["error"]
 
 
 def test_counting_windows_steps_by_whole_windows(recordings, tmp_path):
