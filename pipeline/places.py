@@ -111,7 +111,13 @@ def folder_of(name: str) -> str:
 
 def resolve(folder: str, name: str) -> str:
     """A name in a table: a relative one starts at the table's folder."""
-    return os.path.normpath(files.join(folder, name)) if files.is_local(name) else name
+    if not files.is_local(name):
+        return name
+    joined = files.join(folder, name)
+    if files.is_local(joined):
+        return os.path.normpath(joined)
+    scheme, _, path = joined.partition("://")
+    return f"{scheme}://{posixpath.normpath(path)}"
 
 
 def place_of_row(row: Mapping[str, str | None], table: str) -> Place:
