@@ -74,7 +74,8 @@ def test_the_service_accounts_get_no_more_than_they_need():
         "BUCKET": "gs://bucket",
         "DATASET": "calls",
         "TEMPLATE": "gs://bucket/templates/t.json",
-        "MODEL": "gs://bucket/models/1",
+        "IMAGE": "us-east1-docker.pkg.dev/project/birds/capuchinbird:1",
+        "MODEL": "gs://bucket/models",
         "MAIL": "you@example.org",
         "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
     }
@@ -87,6 +88,7 @@ def test_the_service_accounts_get_no_more_than_they_need():
         text=True,
         cwd=DEPLOY,
     ).stdout
+    assert "IMAGE=us-east1-docker.pkg.dev/project/birds/capuchinbird:1" in printed
     for broad in ("roles/owner", "roles/editor", "storage.admin", "dataflow.admin", "allUsers"):
         assert broad not in printed
     writers = [line for line in printed.splitlines() if "storage.objectUser" in line]
