@@ -3,7 +3,8 @@
 # that do, the workflow, its schedule, and an alert by mail when a night fails.
 #
 #   PROJECT=p REGION=r BUCKET=gs://b DATASET=d TEMPLATE=gs://b/templates/t.json \
-#   IMAGE=r-docker.pkg.dev/p/birds/capuchinbird:1 MODEL=gs://b/models MAIL=you@example.org deploy/create.sh [--dry_run]
+#   IMAGE=r-docker.pkg.dev/p/birds/capuchinbird:1 MODEL=gs://b/models MAIL=you@example.org \
+#   deploy/create.sh [--dry_run]
 #
 # Can be run again, except that it makes the alert anew. With --dry_run it only prints the commands.
 set -euo pipefail

@@ -74,6 +74,7 @@ def test_the_service_accounts_get_no_more_than_they_need():
         "BUCKET": "gs://bucket",
         "DATASET": "calls",
         "TEMPLATE": "gs://bucket/templates/t.json",
+        "IMAGE": "us-east1-docker.pkg.dev/project/birds/capuchinbird:1",
         "MODEL": "gs://bucket/models/1",
         "MAIL": "you@example.org",
         "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
