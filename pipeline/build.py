@@ -7,7 +7,8 @@ import apache_beam as beam
 from model.windows import samples_from_seconds
 from pipeline.count import CountCalls, Counting
 from pipeline.decode import FAILURES, PLANS, DecodeSegments, ProbeRecordings
-from pipeline.ledger import CALLS, PROBE, Commit, ReadState, ReadTables, TakeUp
+from pipeline.drift import warn
+from pipeline.ledger import CALLS, PROBE, Commit, ReadState, ReadTables, TakeUp, tidy
 from pipeline.match import MatchRecordings
 from pipeline.options import Config
 from pipeline.score import ScoreSegments, SegmentHandler
@@ -55,6 +56,10 @@ def build_pipeline(
     )
     committed = counted | "Commit" >> Commit(config.output, counting)
     build_tables(committed, config, night)
+    # In the job, since whoever handed it over to a service may not wait for its end.
+    done = committed | "All committed" >> beam.combiners.Count.Globally()
+    _ = done | "Tidy up" >> beam.Map(lambda _: tidy(config.output, counting.run_id))
+    _ = done | "Note drift" >> beam.Map(lambda _: warn(config.output, config.model, counting))
 
 
 def build_tables(

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import math
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from model.contract import CONTRACT_FILE, ServingContract
 from pipeline import files, ledger
@@ -114,13 +116,20 @@ def notes_of_run(output: str, model: str, counting: Counting) -> list[SiteNote]:
     return notes(entries.values(), read_reference(model, counting.model_version))
 
 
+def warn(output: str, model: str, counting: Counting) -> None:
+    """Logs what has left the band in a run that has committed all it counted."""
+    for note in notes_of_run(output, model, counting):
+        for warning in note.warnings:
+            logging.getLogger(__name__).warning("drift: %s", warning)
+
+
 def read_reference(model: str, model_version: str) -> list[int] | None:
     """The histogram beside a model, if there is one and it is of that model."""
     name = files.join(model, REFERENCE_FILE)
     if not files.exists(name):
         return None
-    reference = json.loads(files.read_bytes(name))
-    return reference["histogram"] if reference["model_version"] == model_version else None
+    reference: dict[str, Any] = json.loads(files.read_bytes(name))
+    return reference["histogram"] if reference.get("model_version") == model_version else None
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -75,7 +75,6 @@ def launch(config: Config) -> int:
             print(f"run {run_id} was handed over; its tables will lie in {config.output}")
             return 0
         settle(config, options, run_id, finished_before, night)
-        ledger.tidy(config.output, run_id)
     except Exception as error:
         *trace, reason = str(error).strip().splitlines() or [type(error).__name__]
         print(*trace, f"pipeline: the job failed: {reason}", sep="\n", file=sys.stderr)
@@ -112,8 +111,6 @@ def launch(config: Config) -> int:
     files.write_atomically(files.join(config.output, "run.json"), [text.encode()])
     page = make_report(config.output) if config.report else ""
     print(summary(totals, wall_s, config, page))
-    for warning in (warning for note in notes for warning in note.warnings):
-        print(f"warning: {warning}", file=sys.stderr)
     return 3 if totals.failed_fraction > config.max_failed_fraction else 0
 
 

@@ -33,7 +33,7 @@ def job(tmp_path, monkeypatch):
     return run
 
 
-def test_a_run_warns_when_scores_leave_the_reference(tmp_path, job, monkeypatch, capsys):
+def test_a_run_warns_when_scores_leave_the_reference(tmp_path, job, monkeypatch, caplog):
     monkeypatch.setattr(drift, "FEWEST_WINDOWS", 20)
     for k in range(3):
         nights.write_recording(tmp_path / f"usual/{k}.wav", bursts=0, seed=k)
@@ -42,22 +42,22 @@ def test_a_run_warns_when_scores_leave_the_reference(tmp_path, job, monkeypatch,
     model = str(tmp_path / "model")
     assert drift.main(["--output", str(tmp_path / "out"), "--model", model]) == 0
     assert job(tmp_path / "usual", tmp_path / "again") == 0
-    assert "warning" not in capsys.readouterr().err
+    assert "drift:" not in caplog.text
     assert job(tmp_path / "odd", tmp_path / "out") == 0
-    assert "scores are spread otherwise" in capsys.readouterr().err
+    assert "scores are spread otherwise" in caplog.text
     [note] = json.loads((tmp_path / "out" / "run.json").read_text())["drift"]
     assert note["recordings"] == 3
     assert note["distance"] > drift.MAX_DISTANCE
 
 
-def test_a_site_of_clipped_recordings_is_warned_of(tmp_path, job, capsys):
+def test_a_site_of_clipped_recordings_is_warned_of(tmp_path, job, caplog):
     folder = tmp_path / "loud"
     folder.mkdir()
     for k in range(10):
         audio = np.clip(3 * noise_with_bursts(6, 16_000, 1, [2], k), -1, 1)
         soundfile.write(folder / f"{k}.wav", audio, 16_000)
     job(folder, tmp_path / "out")
-    assert "10 of 10 recordings clipped" in capsys.readouterr().err
+    assert "10 of 10 recordings clipped" in caplog.text
     rows = nights.read(tmp_path / "out" / "counts.csv")
     assert {row["quality_flags"] for row in rows} == {"clipped"}
 
