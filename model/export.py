@@ -91,7 +91,7 @@ def export_model(
 
     Args:
         network: what to save.
-        contract: its contract; ``model_sha256`` is filled in here.
+        contract: its contract; ``model_sha256`` and ``version`` are filled in here.
         directory: the folder to make.
         metrics: everything measured, for ``metrics.json``.
 
@@ -103,7 +103,8 @@ def export_model(
     try:
         network.save(str(partial / MODEL_FILE))
         digest = hashlib.sha256((partial / MODEL_FILE).read_bytes()).hexdigest()
-        contract = replace(contract, model_sha256=digest)
+        # Another training on the same data with the same seed may differ on another machine.
+        contract = replace(contract, model_sha256=digest, version=digest[:8])
         (partial / CONTRACT_FILE).write_text(contract.to_json(), encoding="utf-8")
         _write_json(partial / METRICS_FILE, metrics)
         windows = golden_windows()

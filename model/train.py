@@ -218,7 +218,7 @@ def train_and_export(
     figures["training_exact_share"] = call_figures([t.match(rule) for t in own]).exact_share
     contract = ServingContract(
         name=settings.network,
-        version=data_hash[:8] + f"-{settings.seed}",
+        version="",  # named after its content when exported
         label=plan.label,
         hop_s=plan.hop_s,
         rule=rule,
