@@ -1,0 +1,53 @@
+"""The model that ships: what it is, and what it counts."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.audio import AudioError, read_all
+from model.calls import find_calls
+from model.export import GOLDEN_FILE, golden_windows, load_exported
+from model.trials import score_windows
+
+RELEASED = Path(__file__).resolve().parents[1] / "model" / "released"
+
+
+@pytest.fixture(scope="module")
+def released():
+    return load_exported(RELEASED)
+
+
+def count(model, path):
+    audio = read_all(path)
+    contract = model.contract
+    starts, scores = score_windows(audio, model.score, contract.hop_s, contract.padding)
+    return len(find_calls(starts, scores, contract.rule, len(audio)))
+
+
+def test_golden_scores_are_replayed(released):
+    golden = json.loads((RELEASED / GOLDEN_FILE).read_text())
+    scores = released.score(np.stack([golden_windows()[name] for name in golden]))
+    np.testing.assert_allclose(scores, list(golden.values()), atol=1e-4)
+
+
+def test_counts_of_recordings_that_are_easy_to_get_wrong(released, forest):
+    """Calls every 6 s, loud lead-ins, and the look-alikes of the training set."""
+    with (forest / "recordings.csv").open(newline="") as table:
+        truth = {row["recording"]: int(row["call_count"]) for row in csv.DictReader(table)}
+    names = [f"recording_{n}.mp3" for n in ("00", "08", "19", "25", "71", "87", "92", "96")]
+    counts = {name: count(released, forest / "recordings" / name) for name in names}
+    assert counts == {name: truth[name] for name in names}
+
+
+def test_no_call_in_recordings_from_elsewhere(released, field):
+    heard = 0
+    for path in sorted(field.iterdir()):
+        try:
+            assert count(released, path) == 0, path.name
+            heard += 1
+        except AudioError:
+            continue  # an empty file
+    assert heard >= 10
