@@ -16,11 +16,12 @@ from model.windows import SAMPLE_RATE_HZ
 
 
 def draw_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Learning curves: loss, precision and recall, epoch by epoch."""
+    """Learning curves: loss, and precision and recall on validation windows, epoch by epoch."""
     figure = Figure(figsize=(10, 3), layout="constrained")
     epochs = np.arange(1, len(history) + 1)
     for axes, name in zip(figure.subplots(1, 3), ("loss", "precision", "recall"), strict=True):
-        axes.plot(epochs, [row[name] for row in history], label="training")
+        if name == "loss":
+            axes.plot(epochs, [row[name] for row in history], label="training")
         axes.plot(epochs, [row[f"validation_{name}"] for row in history], label="validation")
         axes.set(xlabel="epoch", title=name)
         axes.grid(alpha=0.3)

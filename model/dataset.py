@@ -204,6 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags, beam_arguments = parser().parse_known_args(arguments)
     with without_start_up_noise():
         import apache_beam as beam
+        import tensorflow  # noqa: F401  here, where its chatter is held back
         from apache_beam.options.pipeline_options import PipelineOptions
 
     try:

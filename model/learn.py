@@ -110,10 +110,8 @@ def fit(
     started, first = time.monotonic(), len(history)
     batches = _batches(examples, settings, first)
     for epoch in range(first, settings.epochs):
-        network.reset_metrics()
-        for _ in range(settings.steps):
-            figures = network.train_on_batch(*next(batches), return_dict=True)
-        row = {name: float(value) for name, value in figures.items()}
+        losses = [float(network.train_on_batch(*next(batches))[0]) for _ in range(settings.steps)]
+        row = {"loss": float(np.mean(losses))}
         moving = network.get_weights()
         if network.optimizer.use_ema:
             network.optimizer.finalize_variable_values(network.trainable_variables)
