@@ -151,7 +151,7 @@ RAVEN = ToolFormat(
         Column("Species Code", "The bird's eBird code.", lambda s: s.species.code),
         Column(
             "Confidence",
-            "The call's score, 0 to 1; not a probability.",
+            "The call's score, 0 to 1.",
             lambda s: f"{s.call.score:.4f}",
         ),
         Column("Begin Path", "The recording.", _path),

@@ -341,8 +341,8 @@ def _about(results: RunResults) -> Iterator[str]:
     yield f'<div class="panel"><h3>Versions</h3>{_definitions(run.get("versions", {}))}</div>'
     yield "</div>"
     yield (
-        "<footer>A score says how alike a window is to what the model learned; it is not the "
-        "probability of a call. Listen to a sample before drawing conclusions.</footer>"
+        "<footer>Scores were calibrated on recordings of few birds; elsewhere they need not be "
+        "probabilities of a call. Listen to a sample before drawing conclusions.</footer>"
     )
 
 

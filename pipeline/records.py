@@ -285,4 +285,5 @@ def _cell(name: str, value: Any, digits: int | None) -> str:
         return ""
     if isinstance(value, str):
         return guard_path(value) if name == "recording" else guard_text(value)
-    return f"{value:.{digits}f}" if digits is not None else str(value)
+    # Adding 0 turns what rounds to -0 into 0.
+    return f"{round(value, digits) + 0.0:.{digits}f}" if digits is not None else str(value)
