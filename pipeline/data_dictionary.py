@@ -78,7 +78,8 @@ def document() -> str:
         "# What a run writes\n",
         "All files lie in the folder that `--output` names. Times are seconds from the start of a "
         "recording unless a column says otherwise; scores lie between 0 and 1; they are "
-        "probabilities as far as the recordings are like those the model was calibrated on. Text is UTF-8, decimals have a point. A file is written whole or not at "
+        "probabilities as far as the recordings are like those the model was calibrated on. Text "
+        "is UTF-8, decimals have a point. A file is written whole or not at "
         "all, and has its header even when nothing was found.\n",
         _overview(),
         "## counts.csv and failures.csv\n",
