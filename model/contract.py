@@ -86,6 +86,11 @@ class ServingContract:
                 "export the model again or use the pipeline it was made with"
             )
 
+    @property
+    def model_version(self) -> str:
+        """Name and version as one word, as every row of output has it."""
+        return f"{self.name}-{self.version}"
+
     def to_json(self) -> str:
         """The contract as the text of ``contract.json``."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"

@@ -71,7 +71,7 @@ class Counting:
             rule=rule,
             hop_samples=max(1, samples_from_seconds(config.hop_s or default_hop_s)),
             label=contract.label,
-            model_version=f"{contract.name}-{contract.version}",
+            model_version=contract.model_version,
             run_id=run_id,
             model_sha256=contract.model_sha256,
             padding=contract.padding,

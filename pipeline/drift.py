@@ -145,7 +145,7 @@ def main(argv: list[str] | None = None) -> int:
     contract = ServingContract.from_json(
         files.read_bytes(files.join(arguments.model, CONTRACT_FILE))
     )
-    version = f"{contract.name}-{contract.version}"
+    version = contract.model_version
     counted = [
         entry
         for entry in ledger.read_state(arguments.output).values()

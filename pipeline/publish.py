@@ -44,7 +44,7 @@ def publish(model: str, destination: str) -> str:
     from pipeline.launch import read_contract
 
     contract = read_contract(model)
-    version = f"{contract.name}-{contract.version}"
+    version = contract.model_version
     folder = files.join(destination, version)
     bucket = storage_client().bucket(destination.removeprefix("gs://").partition("/")[0])
     beside = [name for name in NOTES if files.exists(files.join(model, name))]
