@@ -12,6 +12,6 @@ use_environment requirements.txt
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
 cd "$here"
 if [ $# -eq 0 ]; then
-    exec "$PYTHON" -m pipeline.demo
+    exec "$PYTHON" -m pipeline.commands.demo
 fi
 exec "$PYTHON" -m pipeline "$@"

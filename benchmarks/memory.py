@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 
 from benchmarks.child import ROOT, Usage, run_child
-from model.synth import synthesise_recording
+from model.training.synth import synthesise_recording
 
 SAMPLE_RATE_HZ = 48_000
 CHANNELS = 2

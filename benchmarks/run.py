@@ -29,7 +29,7 @@ import numpy as np
 import soundfile
 
 from benchmarks.child import ROOT, Usage, run_child
-from model.synth import synthesise_recording
+from model.training.synth import synthesise_recording
 
 TUTORIAL = "tutorial loop"
 DECODE = "decode only"

@@ -31,7 +31,7 @@ for argument in "$@"; do
     case $argument in --model=*) model=("$argument") ;; esac
 done
 if [ -n "${CANARIES:-}" ]; then
-    "$PYTHON" -m pipeline.canaries --manifest "$CANARIES" "${model[@]}"
+    "$PYTHON" -m pipeline.commands.canaries --manifest "$CANARIES" "${model[@]}"
 fi
 deployments=()
 if [ -n "${DEPLOYMENTS:-}" ]; then

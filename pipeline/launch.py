@@ -21,20 +21,25 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from model.contract import CONTRACT_FILE, MODEL_FILE, ContractError, ServingContract
-from pipeline import cloud, drift, files, ledger, places, progress
+from pipeline import preflight as cloud
+from pipeline import progress
 from pipeline.beam_options import LOCAL_RUNNERS, beam_options
-from pipeline.build import build_pipeline, build_tables
-from pipeline.count import Counting
-from pipeline.match import read_manifest
+from pipeline.commands.publish import resolve as resolve_model
+from pipeline.inference.count import Counting
+from pipeline.inference.score import ModelLoader, SegmentHandler
+from pipeline.inputs import deployments as places
+from pipeline.inputs.manifests import read_manifest
+from pipeline.job import build_pipeline, build_tables
+from pipeline.ledger import drift
+from pipeline.ledger import entries as ledger
 from pipeline.options import Config, UsageError
 from pipeline.plan import check_cost, describe, make_plan
-from pipeline.publish import resolve as resolve_model
+from pipeline.progress_line import watch
 from pipeline.records import SCHEMA_VERSION, Outcome
-from pipeline.score import ModelLoader, SegmentHandler
-from pipeline.watch import watch
+from pipeline.storage import files
 
 if TYPE_CHECKING:
-    from pipeline.bigquery import WriteNight
+    from pipeline.tables.bigquery import WriteNight
 
 LIBRARIES = ("apache-beam", "tensorflow", "keras", "tensorflow-io", "soundfile", "soxr", "numpy")
 
@@ -184,7 +189,7 @@ def read_contract(model: str) -> ServingContract:
         text = files.read_bytes(name)
     except OSError:
         raise UsageError(
-            f"--model {model}: no {CONTRACT_FILE} there; give the folder that model.train wrote"
+            f"--model {model}: no {CONTRACT_FILE} there; give the folder that model.training.train wrote"
         ) from None
     try:
         contract = ServingContract.from_json(text)
@@ -280,7 +285,9 @@ def read_totals(counts_csv: str, run_id: str, n_inputs: int) -> Totals:
 
 def make_report(output: str) -> str:
     """Makes report.html. Returns its name, or nothing: the tables are worth more than the page."""
-    from pipeline.report import write_report  # imports matplotlib: not for a run without a report
+    from pipeline.report.make import (
+        write_report,  # imports matplotlib: not for a run without a report
+    )
 
     try:
         return write_report(output)

@@ -149,7 +149,7 @@ def parser() -> argparse.ArgumentParser:
         default=RELEASED_MODEL,
         metavar="DIR",
         help="folder with model.keras and contract.json, or the folder of versions that "
-        "python -m pipeline.publish fills (default: the released model)",
+        "python -m pipeline.commands.publish fills (default: the released model)",
     )
     how = result.add_argument_group("how to count")
     how.add_argument(
@@ -224,14 +224,14 @@ def parser() -> argparse.ArgumentParser:
         "--no_report",
         action="store_true",
         help="leave out report.html, the page to look at and listen to; it can also be made later: "
-        "python -m pipeline.report DIR",
+        "python -m pipeline.report.make DIR",
     )
     out.add_argument(
         "--bigquery",
         type=_dataset,
         metavar="PROJECT.DATASET",
         help="write the tables counts, calls and runs there as well; "
-        "python -m pipeline.bigquery makes them",
+        "python -m pipeline.tables.bigquery makes them",
     )
     out.add_argument(
         "--night",

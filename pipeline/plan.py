@@ -18,11 +18,12 @@ from apache_beam.options.pipeline_options import PipelineOptions, WorkerOptions
 
 from model.audio import probe
 from model.windows import samples_from_seconds
-from pipeline import files, ledger
-from pipeline.count import Counting
-from pipeline.match import list_recordings
+from pipeline.inference.count import Counting
+from pipeline.inputs.manifests import list_recordings
+from pipeline.ledger import entries as ledger
 from pipeline.options import Config, UsageError
 from pipeline.records import Listed
+from pipeline.storage import files
 
 SAMPLED_HEADERS = 60
 _PROBES_AT_ONCE = 16

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from model.quality import NOTHING, Quality
-from pipeline.cell_text import guard_path, guard_text
 
 SCHEMA_VERSION = 1
 
@@ -273,17 +272,3 @@ class RunSummary:
 def column_names(row_type: type[Row | RunSummary]) -> list[str]:
     """The header of a table."""
     return [f.name for f in fields(row_type)]
-
-
-def cells(row: Row) -> list[str]:
-    """A row as text, empty where a value is unknown."""
-    return [_cell(f.name, getattr(row, f.name), f.metadata["digits"]) for f in fields(row)]
-
-
-def _cell(name: str, value: Any, digits: int | None) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return guard_path(value) if name == "recording" else guard_text(value)
-    # Adding 0 turns what rounds to -0 into 0.
-    return f"{round(value, digits) + 0.0:.{digits}f}" if digits is not None else str(value)

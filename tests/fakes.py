@@ -8,7 +8,7 @@ import numpy as np
 
 from model.calls import CountingRule
 from model.contract import CONTRACT_FILE, MODEL_FILE, ServingContract
-from pipeline.score import SegmentHandler
+from pipeline.inference.score import SegmentHandler
 
 RULE = CountingRule(threshold=0.5)
 

@@ -10,7 +10,7 @@ import soundfile
 
 from pipeline import options
 from pipeline.beam_options import beam_options
-from pipeline.count import Counting
+from pipeline.inference.count import Counting
 from pipeline.launch import run
 from tests import fakes
 

@@ -19,7 +19,9 @@ from typing import Any
 
 import soundfile
 
-from pipeline import files, launch, options, scores
+from pipeline import launch, options
+from pipeline.ledger import kept_scores as scores
+from pipeline.storage import files
 from tests.conftest import noise_with_bursts
 from tests.fakes import CountedLoader
 

@@ -7,7 +7,8 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.audio import AudioError, Recording, probe, read_all
+from model.audio import Recording, probe, read_all
+from model.decoders import AudioError
 from tests.conftest import noise_with_bursts
 
 FORMATS = {
@@ -212,6 +213,6 @@ def test_m4a_segments_equal_the_undivided_decode(m4a):
 
 
 def test_m4a_without_the_extra_names_the_package(m4a, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "model.audio_av", None)
+    monkeypatch.setitem(__import__("sys").modules, "model.decoder_av", None)
     with pytest.raises(AudioError, match="pip install av"):
         probe(m4a)

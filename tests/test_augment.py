@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.augment import (
+from model.training.augment import (
     Kitchen,
     PlainWindows,
     Recipe,
@@ -18,7 +18,7 @@ from model.augment import (
     other_sound,
     play_at_speed,
 )
-from model.clips import Example, window_label
+from model.training.clips import Example, window_label
 from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES
 
 SMALL = Recipe(stores=(6, 4, 6, 2))

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from pipeline import files
 from pipeline.__main__ import main
+from pipeline.storage import files
 from tests.fakes import contract, write_model
 
 

@@ -8,7 +8,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.clips import (
+from model.training.clips import (
     NEGATIVE_SHARE,
     POSITIVE_SHARE,
     Annotation,

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.data_dictionary import document
-from pipeline.formats import TOOL_FORMATS
 from pipeline.options import FORMATS
 from pipeline.records import DetectedCall, Outcome, RecordingCount, column_names
+from pipeline.tables.dictionary import document
+from pipeline.tables.tool_formats import TOOL_FORMATS
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "outputs.md"
 
 
 def test_the_document_is_the_one_that_the_code_makes() -> None:
     assert DOCUMENT.read_text("utf-8") == document(), (
-        "python -m pipeline.data_dictionary > docs/outputs.md"
+        "python -m pipeline.tables.dictionary > docs/outputs.md"
     )
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from model import dataset
-from model.augment import made_up_call
-from model.clips import DataError
+from model.training import dataset
+from model.training.augment import made_up_call
+from model.training.clips import DataError
 
 RATE = 16_000
 

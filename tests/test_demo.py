@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from model.audio import AudioError, probe, read_all
+from model.audio import probe, read_all
+from model.decoders import AudioError
 from model.windows import SAMPLE_RATE_HZ
-from pipeline.demo import TRUTH_FILE, DemoRecording, make_demo
+from pipeline.commands.demo import TRUTH_FILE, DemoRecording, make_demo
 
 
 @pytest.fixture(scope="module")

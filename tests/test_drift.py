@@ -9,7 +9,10 @@ import soundfile
 
 from model import quality
 from model.audio import Recording
-from pipeline import canaries, drift, launch, ledger
+from pipeline import launch
+from pipeline.commands import canaries
+from pipeline.ledger import drift
+from pipeline.ledger import entries as ledger
 from tests import fakes, nights
 from tests.conftest import noise_with_bursts
 

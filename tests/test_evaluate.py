@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.augment import made_up_call
 from model.calls import Call, CountingRule
-from model.choose import calibrated, choose
-from model.clips import Annotation, Scene
-from model.evaluate import Report, fewer_calls, write_report
-from model.measure import (
+from model.training.augment import made_up_call
+from model.training.choose import calibrated, choose
+from model.training.clips import Annotation, Scene
+from model.training.evaluate import Report, fewer_calls, write_report
+from model.training.measure import (
     call_figures,
     fit_log_odds,
     match_calls,
@@ -22,7 +22,7 @@ from model.measure import (
     roc_curve,
     window_figures,
 )
-from model.trials import Trial, in_band, noise_trials, run_trial, under_noise
+from model.training.trials import Trial, in_band, noise_trials, run_trial, under_noise
 
 RATE = 16_000
 RULE = CountingRule(threshold=0.5, before_s=2.6, after_s=1.1)
@@ -168,7 +168,7 @@ def test_peaks_are_labelled_once_a_call():
 
 
 def test_fewer_calls_keeps_all_background():
-    from model.clips import Example
+    from model.training.clips import Example
 
     audio = np.zeros(1, np.float32)
     examples = [Example(audio, "call", f"{i}", 0, "g") for i in range(9)]

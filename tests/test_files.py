@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from pipeline import files
-from pipeline.match import read_manifest
+from pipeline.inputs.manifests import read_manifest
+from pipeline.storage import files
 
 
 def test_a_folder_is_searched_for_audio_whatever_the_case(recordings):

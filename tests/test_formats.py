@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 
 from model.calls import CountingRule
 from pipeline import options
-from pipeline.cell_text import encode, guard_path, guard_text, unguard_text
-from pipeline.count import Counting, count_recording
-from pipeline.formats import (
+from pipeline.inference.count import Counting, count_recording
+from pipeline.records import RecordingHeader, SegmentScores
+from pipeline.tables.cell_text import encode, guard_path, guard_text, unguard_text
+from pipeline.tables.csv_text import cells
+from pipeline.tables.tool_formats import (
     AUDACITY,
     BIRDNET,
     CALL_HIGH_HZ,
@@ -35,7 +37,6 @@ from pipeline.formats import (
     run_selections,
     table_name,
 )
-from pipeline.records import RecordingHeader, SegmentScores, cells
 from tests.fixed_run import make_recordings, run_in
 
 GOLDEN = Path(__file__).parent / "golden"

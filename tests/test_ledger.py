@@ -13,7 +13,11 @@ import pytest
 
 from model.audio import read_all
 from model.windows import cut_windows, window_starts
-from pipeline import decode, launch, ledger, rescore, scores
+from pipeline import launch
+from pipeline.commands import rescore
+from pipeline.inference import decode
+from pipeline.ledger import entries as ledger
+from pipeline.ledger import kept_scores as scores
 from tests import fakes, nights
 
 Run = Callable[..., int]
@@ -240,7 +244,7 @@ def identities(archive: Path) -> set[str]:
 
 def counting_of(output: Path):
     from pipeline import options
-    from pipeline.count import Counting
+    from pipeline.inference.count import Counting
 
     config = options.parse(["--input=x", f"--output={output}"])
     return Counting.of(config, fakes.contract(), launch.new_run_id(launch.datetime.now(launch.UTC)))

@@ -41,7 +41,7 @@ def test_help_imports_neither_tensorflow_nor_beam():
 def test_the_model_package_does_not_know_the_pipeline():
     code = (
         "import pathlib, importlib, sys\n"
-        "for path in sorted(pathlib.Path('model').glob('*.py')):\n"
+        "for path in sorted(pathlib.Path('model').rglob('*.py')):\n"
         "    text = path.read_text()\n"
         "    assert 'import pipeline' not in text and 'from pipeline' not in text, path\n"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import ledger
+from pipeline.ledger import entries as ledger
 from tests import fakes, nights
 
 

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from model.audio import AudioError, Recording, read_all
+from model.audio import Recording, read_all
 from model.calls import find_calls
+from model.decoders import AudioError
 from model.windows import cut_windows, window_starts
 from pipeline import launch, options
 from pipeline.beam_options import beam_options
-from pipeline.count import Counting
+from pipeline.inference.count import Counting
 from tests.conftest import noise_with_bursts
 from tests.fakes import CountedLoader, PeakScorer, contract, peak_handler, write_model
 
@@ -91,8 +92,8 @@ def test_segments_change_nothing(many_formats, tmp_path):
 
 
 def test_windows_and_scores_are_the_same_for_all_segments(many_formats):
-    from pipeline.decode import decode_segment, plan_segments, read_header
-    from pipeline.score import score_segment
+    from pipeline.inference.decode import decode_segment, plan_segments, read_header
+    from pipeline.inference.score import score_segment
 
     for path in sorted(many_formats.iterdir()):
         found = []

@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.match import read_places
-from pipeline.places import deployment_of, later, merge, read_deployments, when_and_where
-from pipeline.recorder import note_from_name, read_note
+from pipeline.inputs.deployments import (
+    deployment_of,
+    later,
+    merge,
+    read_deployments,
+    when_and_where,
+)
+from pipeline.inputs.manifests import read_places
+from pipeline.inputs.recorder_notes import note_from_name, read_note
 from pipeline.records import Place, RecorderNote
 
 

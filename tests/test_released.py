@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.audio import AudioError, read_all
+from model.audio import read_all
 from model.calls import find_calls
+from model.decoders import AudioError
 from model.export import GOLDEN_FILE, golden_windows, load_exported
-from model.trials import score_windows
+from model.training.trials import score_windows
 
 RELEASED = Path(__file__).resolve().parents[1] / "model" / "released"
 

@@ -15,13 +15,14 @@ import pyarrow.parquet
 import pytest
 import soundfile
 
-from pipeline import launch, options, rescore
-from pipeline.activity import Activity, by_date, by_hour, by_site
-from pipeline.charts import bars, clock, strip
-from pipeline.page import render_page
-from pipeline.pictures import TOP_HZ, picture_call, spectrogram_db
-from pipeline.report import choose_calls, choose_recordings, main, write_report
-from pipeline.results import (
+from pipeline import launch, options
+from pipeline.commands import rescore
+from pipeline.report.activity import Activity, by_date, by_hour, by_site
+from pipeline.report.make import choose_calls, choose_recordings, main, write_report
+from pipeline.report.page import render_page
+from pipeline.report.pictures import TOP_HZ, picture_call, spectrogram_db
+from pipeline.report.svg import bars, clock, strip
+from pipeline.tables.read import (
     CallResult,
     RecordingResult,
     RunResults,

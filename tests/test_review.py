@@ -7,8 +7,8 @@ import pytest
 import soundfile
 
 from model.calls import Call
-from model.clips import DataError, read_data, read_raven
-from model.review import Counted, choose_clips, read_run, write_review
+from model.training.clips import DataError, read_data, read_raven
+from pipeline.commands.review import Counted, choose_clips, read_run, write_review
 
 RATE = 16_000
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from model.audio import AudioError
-from pipeline import show
+from model.decoders import AudioError
+from pipeline.commands import show
 from tests import fakes
 from tests.fixed_run import write_recording
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from model.synth import (
+from model.training.synth import (
     CallVoice,
     Samples,
     draw_voice,
@@ -100,7 +100,7 @@ def test_the_bed_repeats_without_a_seam() -> None:
 
 def test_it_is_light() -> None:
     script = (
-        "import sys, model.synth, pipeline.demo; "
+        "import sys, model.training.synth, pipeline.commands.demo; "
         "assert not {'tensorflow', 'keras', 'apache_beam'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from model import train
-from model.augment import Recipe, made_up_call
-from model.clips import Annotation, DataError, Example, Scene
 from model.export import load_exported
 from model.quiet import without_start_up_noise
+from model.training import train
+from model.training.augment import Recipe, made_up_call
+from model.training.clips import Annotation, DataError, Example, Scene
 
 with without_start_up_noise():
-    from model import learn
+    from model.training import learn
 
 RATE = 16_000
 

@@ -13,10 +13,18 @@ from apache_beam.testing.util import assert_that, equal_to
 from model.audio import Recording
 from model.calls import CountingRule
 from model.windows import cut_windows, window_starts
-from pipeline.count import CountCalls, Counting, count_recording
-from pipeline.decode import FAILURES, DecodeSegments, ProbeRecordings, plan_segments, read_header
-from pipeline.listing import content_checksum
-from pipeline.match import MatchRecordings
+from pipeline.inference.count import Counting, count_recording
+from pipeline.inference.decode import plan_segments, read_header
+from pipeline.inference.score import SegmentHandler, score_segment
+from pipeline.inference.transforms import (
+    FAILURES,
+    CountCalls,
+    DecodeSegments,
+    ProbeRecordings,
+    ScoreSegments,
+)
+from pipeline.inputs.transforms import MatchRecordings
+from pipeline.inputs.versions import content_checksum
 from pipeline.records import (
     Failure,
     Listed,
@@ -25,11 +33,10 @@ from pipeline.records import (
     SegmentAudio,
     SegmentPlan,
     SegmentScores,
-    cells,
     column_names,
 )
-from pipeline.score import ScoreSegments, SegmentHandler, score_segment
-from pipeline.write import WriteCsv
+from pipeline.tables.csv_text import cells
+from pipeline.tables.transforms import WriteCsv
 from tests.fakes import PeakScorer, load_broken, peak_handler
 
 RULE = CountingRule(threshold=0.5, smoothing_s=0, min_separation_s=2)

@@ -8,9 +8,10 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import progress, watch
+from pipeline import progress
+from pipeline import progress_line as watch
 from pipeline.progress import Progress
-from pipeline.watch import progress_line
+from pipeline.progress_line import progress_line
 
 
 def test_a_line_says_how_far_how_fast_and_how_long():

@@ -13,7 +13,8 @@ import google.auth
 import pytest
 from google.auth.credentials import AnonymousCredentials
 
-from pipeline import buckets, launch
+from pipeline import launch
+from pipeline.storage import buckets
 from tests.cloud import emulators
 from tests.cloud.emulators import Answer, PassOn, Request
 from tests.fakes import CountedLoader

@@ -7,9 +7,10 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from pipeline import bigquery, buckets, files
 from pipeline.options import UsageError
 from pipeline.records import DetectedCall, RecordingCount, RunSummary, column, column_names
+from pipeline.storage import buckets, files
+from pipeline.tables import bigquery
 from tests.cloud.test_buckets import count, encoded
 from tests.fakes import write_model
 

@@ -10,8 +10,9 @@ import pytest
 import soundfile
 
 from model.audio import Recording, probe
-from pipeline import files, launch, options
-from pipeline.match import list_recordings
+from pipeline import launch, options
+from pipeline.inputs.manifests import list_recordings
+from pipeline.storage import files
 from tests.cloud.emulators import Answer
 from tests.conftest import noise_with_bursts
 from tests.fakes import write_model

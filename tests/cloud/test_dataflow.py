@@ -14,7 +14,7 @@ import pytest
 
 from pipeline import options
 from pipeline.beam_options import beam_options
-from pipeline.score import ModelLoader
+from pipeline.inference.score import ModelLoader
 from tests.cloud import emulators
 from tests.cloud.emulators import Answer
 from tests.cloud.test_buckets import encoded

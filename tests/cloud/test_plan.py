@@ -8,7 +8,7 @@ import pytest
 from model.windows import SAMPLE_RATE_HZ
 from pipeline import launch, options, plan
 from pipeline.beam_options import beam_options
-from pipeline.count import Counting
+from pipeline.inference.count import Counting
 from tests.cloud.emulators import Answer
 from tests.cloud.test_buckets import count, encoded
 from tests.fakes import contract, write_model

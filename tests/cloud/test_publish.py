@@ -5,7 +5,7 @@ import json
 import pytest
 
 from model.contract import CONTRACT_FILE, MODEL_FILE
-from pipeline import publish
+from pipeline.commands import publish
 from pipeline.options import RELEASED_MODEL, UsageError
 from tests.cloud.test_buckets import count, encoded
 from tests.fakes import contract, write_model

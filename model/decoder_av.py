@@ -1,0 +1,81 @@
+"""M4A and AAC through PyAV (FFmpeg), for who has installed it: an extra of ``model.audio``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import IO
+
+import av
+import numpy as np
+
+from model.decoders import AudioInfo, Samples
+
+
+class AvDecoder:
+    """The first audio stream of a file.
+
+    AAC decoders carry state (noise substitution among it) from frame to frame, so decoding from
+    the middle gives other samples than decoding from the start. Decoding therefore always starts
+    at the start: slow for long files in many segments, but the same samples always.
+
+    Raises:
+        OSError, ValueError: no file, no audio stream, or an unknown format.
+    """
+
+    restart_s = float("inf")
+
+    def __init__(self, source: str | os.PathLike[str] | IO[bytes]) -> None:
+        self._source = source
+        self._open()
+        stream = self._container.streams.audio[0]
+        if stream.duration is None or stream.time_base is None:
+            raise ValueError("its length is not stated")
+        self.info = AudioInfo(
+            sample_rate_hz=stream.rate,
+            channels=stream.layout.nb_channels,
+            frames=round(stream.duration * stream.time_base * stream.rate),
+            absent_frames=0,
+            encoding=f"{self._container.format.name.split(',')[0].upper()} {stream.name.upper()}",
+        )
+
+    def _open(self) -> None:
+        if not isinstance(self._source, (str, os.PathLike)):
+            self._source.seek(0)
+        self._container = av.open(self._source)
+        if not self._container.streams.audio:
+            raise ValueError("it holds no audio stream")
+        self._frames = self._decode()
+        self._left: Samples | None = None
+
+    def _decode(self) -> Iterator[Samples]:
+        planar = av.AudioResampler(format="fltp")  # float, one row a channel; the rate is kept
+        for frame in self._container.decode(audio=0):
+            for converted in planar.resample(frame):
+                yield np.ascontiguousarray(converted.to_ndarray().T, dtype=np.float32)
+
+    def start(self, frame: int) -> None:
+        self.close()
+        self._open()
+        while frame > 0:
+            passed = len(self.read(min(frame, 1 << 18)))
+            if not passed:
+                break
+            frame -= passed
+
+    def read(self, n_frames: int) -> Samples:
+        pieces: list[Samples] = []
+        wanted = n_frames
+        while wanted:
+            piece = self._left if self._left is not None else next(self._frames, None)
+            if piece is None:
+                break
+            pieces.append(piece[:wanted])
+            self._left = piece[wanted:] if len(piece) > wanted else None
+            wanted -= len(pieces[-1])
+        if not pieces:
+            return np.zeros((0, self.info.channels), dtype=np.float32)
+        return np.concatenate(pieces)
+
+    def close(self) -> None:
+        self._container.close()

@@ -1,0 +1,211 @@
+"""Audio files through libsndfile, and what every decoder offers."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from dataclasses import dataclass
+from typing import IO, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from model.windows import SAMPLE_RATE_HZ
+
+_MP3_RESTART_S = 60
+_RF64_LINE = re.compile(r"frame count (\d+) does not match value from 'ds64' chunk of (\d+)")
+
+
+PIECE_FRAMES = 1152  # an MP3 frame; FLAC and WAV have no preference
+
+
+Samples = npt.NDArray[np.float32]
+
+
+class AudioError(Exception):
+    """A recording that cannot be heard. The message names the file and what to do."""
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a file's header says.
+
+    Attributes:
+        sample_rate_hz, channels: as recorded.
+        frames: samples per channel that the file should hold, as recorded.
+        absent_frames: those of ``frames`` known at once to lie past the end of a cut-off file.
+        encoding: for example ``WAV PCM_16``.
+    """
+
+    sample_rate_hz: int
+    channels: int
+    frames: int
+    absent_frames: int
+    encoding: str
+
+    @property
+    def n_samples(self) -> int:
+        """Length at 16 kHz: how many 16 kHz sampling instants lie within the recording."""
+        return -(-self.frames * SAMPLE_RATE_HZ // self.sample_rate_hz)
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.frames / self.sample_rate_hz
+
+
+class Decoder(Protocol):
+    """One open file.
+
+    Attributes:
+        restart_s: decoding may start afresh at multiples of this, in whole blocks. A codec whose
+            frames depend on the ones before gives slightly other samples from another start, so
+            where it starts must not depend on who asks.
+    """
+
+    info: AudioInfo
+    restart_s: float
+
+    def start(self, frame: int) -> None:
+        """Goes to a frame, into a state that depends on that frame alone."""
+
+    def read(self, n_frames: int) -> Samples:
+        """The next frames, float32 ``[n, channels]``: fewer only at the end of the audio."""
+
+    def close(self) -> None:
+        """Closes what this decoder opened itself."""
+
+
+def size_of(source: str | os.PathLike[str] | IO[bytes], name: str) -> int:
+    """Bytes in a file or a file object; None when it cannot be told."""
+    if isinstance(source, (str, os.PathLike)):
+        try:
+            return os.path.getsize(source)
+        except OSError as error:
+            raise AudioError(f"{name}: {error.strerror or error}") from None
+    return source.seek(0, io.SEEK_END)
+
+
+class SndfileDecoder:
+    """WAV, W64, RF64, FLAC, OGG, Opus, MP3, AIFF … by libsndfile."""
+
+    def __init__(self, source: str | os.PathLike[str] | IO[bytes], name: str) -> None:
+        self._source = source if isinstance(source, (str, os.PathLike)) else _Guard(source)
+        self._open()
+        file = self._file
+        absent = _absent_frames(file)
+        self._present = file.frames
+        self.info = AudioInfo(
+            sample_rate_hz=file.samplerate,
+            channels=file.channels,
+            frames=file.frames + absent,
+            absent_frames=absent,
+            encoding=f"{file.format} {file.subtype}",
+        )
+        self._is_mp3 = file.subtype.startswith("MPEG")
+        self.restart_s = _MP3_RESTART_S if self._is_mp3 else 0.0
+        self._past_end = False
+        self._has_failed = False  # libFLAC does not decode again after an error
+
+    def _open(self) -> None:
+        if isinstance(self._source, _Guard):
+            self._source.seek(0)
+        try:
+            self._file = soundfile.SoundFile(self._source)
+        finally:
+            self._raise_read_error()
+
+    def start(self, frame: int) -> None:
+        # Seeking past the end is an error to libsndfile; to us the audio just ends there.
+        self._past_end = frame > self._present
+        lead = min(frame, self.info.sample_rate_hz) if self._is_mp3 else 0
+        if self._is_mp3 or self._has_failed:
+            self._file.close()
+            self._open()
+        self._file.seek(min(frame - lead, self._present))
+        self.read(lead)
+
+    def read(self, n_frames: int) -> Samples:
+        if self._past_end:
+            return np.zeros((0, self.info.channels), dtype=np.float32)
+        try:
+            frames: Samples = self._file.read(n_frames, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError:
+            self._has_failed = True
+            raise
+        finally:
+            self._raise_read_error()
+        return frames
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _raise_read_error(self) -> None:
+        if isinstance(self._source, _Guard) and self._source.error is not None:
+            raise self._source.error
+
+
+class _Guard:
+    """A file object for libsndfile that remembers what went wrong.
+
+    libsndfile calls back from C, where an exception is printed and then taken for the end of the
+    file: a broken connection would look like a short recording.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: Exception | None = None
+
+    def _try(self, call: Any, *arguments: Any) -> Any:
+        try:
+            return call(*arguments)
+        except Exception as error:
+            self.error = self.error or error
+            return None
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._try(self._file.seek, offset, whence) or 0
+
+    def tell(self) -> int:
+        return self._try(self._file.tell) or 0
+
+    def read(self, n_bytes: int = -1) -> bytes:
+        return self._try(self._file.read, n_bytes) or b""
+
+    def write(self, data: bytes) -> int:
+        raise io.UnsupportedOperation("recordings are only read")
+
+
+_SIZE_LINE = re.compile(r"^\s*(?:data|SSND|riff)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
+
+
+_PLACEHOLDER_BYTES = 0x7FFF_F000  # recorders that stream write "unknown" as a size near 2 or 4 GiB
+
+
+_SAMPLE_BYTES = {
+    "PCM_U8": 1,
+    "PCM_S8": 1,
+    "PCM_16": 2,
+    "PCM_24": 3,
+    "PCM_32": 4,
+    "FLOAT": 4,
+    "DOUBLE": 8,
+}
+
+
+def _absent_frames(file: soundfile.SoundFile) -> int:
+    """Frames that a cut-off file's header promises beyond the file's end.
+
+    libsndfile quietly shortens such a recording to what is there; only its log tells.
+    """
+    log = file.extra_info
+    if match := _RF64_LINE.search(log):
+        return max(0, int(match[2]) - int(match[1]))
+    frame_bytes = _SAMPLE_BYTES.get(file.subtype, 1) * int(file.channels)
+    absent = 0
+    for declared, found in _SIZE_LINE.findall(log):
+        if int(found) < int(declared) < _PLACEHOLDER_BYTES:
+            absent = -(-(int(declared) - int(found)) // frame_bytes)
+    return absent

@@ -1,0 +1,228 @@
+"""Training examples as TFRecords, made by Beam and read by tfx-bsl: ``python -m model.training.dataset``.
+
+For an archive the training set is too much for one machine to decode. This job cuts the examples
+of ``model.training.clips`` from every recording with the very code that training uses in memory, and writes
+them as tf.Example in TFRecord files. ``python -m model.training.train FILES`` reads them.
+
+    python -m model.training.dataset DATA --output records/forest [Beam options]
+
+An example is a call with its surroundings or a stretch of background, not a window: where windows
+lie, and what they are mixed with, is drawn anew in every epoch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+
+from model.audio import read_all
+from model.decoders import AudioError
+from model.quiet import without_start_up_noise
+from model.training.clips import (
+    Annotation,
+    DataError,
+    Example,
+    LabelledRecording,
+    Scene,
+    cut_examples,
+    labelled,
+    load_scenes,
+    read_data,
+)
+from model.windows import SAMPLE_RATE_HZ
+
+if TYPE_CHECKING:
+    import apache_beam as beam
+
+SUFFIX = ".tfrecord.gz"
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything a training works with.
+
+    Attributes:
+        scenes: recordings, or cut-outs of them, to try networks on.
+        examples: calls and background to train on.
+        sha256: hash over all of it.
+        skipped: a line for everything that could not be used.
+    """
+
+    scenes: tuple[Scene, ...]
+    examples: tuple[Example, ...]
+    sha256: str
+    skipped: tuple[str, ...] = ()
+
+
+def read_material(
+    sources: Sequence[Path], negatives: Sequence[Path] = (), annotations: Path | None = None
+) -> Material:
+    """Labelled audio from folders (see ``clips.read_data``) or from TFRecord files.
+
+    Raises:
+        DataError: nothing usable, or folders and files together.
+    """
+    files = [path for path in sources if path.is_file()]
+    if not files:
+        data = read_data(sources, negatives, annotations)
+        scenes, skipped = load_scenes(data)
+        examples = tuple(e for scene in scenes for e in cut_examples(scene))
+        return Material(tuple(scenes), examples, data.sha256(), (*data.skipped, *skipped))
+    if len(files) < len(sources) or negatives or annotations:
+        raise DataError("give either folders or TFRecord files: files hold all that is to be known")
+    if wrong := [path for path in files if not path.name.endswith(SUFFIX)]:
+        raise DataError(f"{wrong[0]}: neither a folder nor a file that ends in {SUFFIX}")
+    examples = tuple(sorted(read_examples(files), key=lambda e: (e.source, e.offset, e.kind)))
+    if not any(e.kind == "call" for e in examples):
+        raise DataError(f"{files[0]}: no call is annotated in these files")
+    digests = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
+    scenes = [scene_of(example) for example in examples]
+    return Material(tuple(scenes), examples, hashlib.sha256("".join(digests).encode()).hexdigest())
+
+
+def scene_of(example: Example) -> Scene:
+    """An example as a short recording with at most one call."""
+    notes: tuple[Annotation, ...] = ()
+    if example.kind == "call":
+        start_s, end_s = example.call_start / SAMPLE_RATE_HZ, example.call_end / SAMPLE_RATE_HZ
+        notes = (Annotation(start_s, end_s, example.take),)
+    name = f"{example.source} from sample {example.offset}"
+    return Scene(name, example.group, example.audio, notes)
+
+
+def encode(example: Example) -> bytes:
+    """The example as a serialised tf.Example; audio as 16-bit PCM, half the size of floats."""
+    import tensorflow as tf
+
+    def text(value: str) -> Any:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
+
+    def number(value: int) -> Any:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+    pcm = np.round(np.clip(example.audio, -1, 1) * 32767).astype("<i2").tobytes()
+    features = {
+        "audio": tf.train.Feature(bytes_list=tf.train.BytesList(value=[pcm])),
+        "label": number(int(example.kind == "call")),
+        "source": text(example.source),
+        "offset": number(example.offset),
+        "group": text(example.group),
+        "take": text(example.take),
+        "call_start": number(example.call_start),
+        "cue_start": number(example.cue_start),
+        "call_end": number(example.call_end),
+    }
+    record = tf.train.Example(features=tf.train.Features(feature=features))
+    return cast(bytes, record.SerializeToString(deterministic=True))
+
+
+def read_examples(files: Sequence[Path]) -> Iterator[Example]:
+    """The examples in TFRecord files, through tfx-bsl's TFXIO."""
+    with without_start_up_noise():
+        from tfx_bsl.public import tfxio
+
+    source = tfxio.TFExampleRecord([str(path) for path in files], telemetry_descriptors=["model"])
+    options = tfxio.RecordBatchesOptions(batch_size=16, num_epochs=1, shuffle=False)
+    for batch in source.RecordBatches(options):
+        columns = {name: batch.column(i) for i, name in enumerate(batch.schema.names)}
+        for row in range(batch.num_rows):
+            yield _decode({name: column[row].as_py()[0] for name, column in columns.items()})
+
+
+def _decode(row: dict[str, Any]) -> Example:
+    kind: Literal["call", "background"] = "call" if row["label"] else "background"
+    return Example(
+        audio=np.frombuffer(row["audio"], "<i2").astype(np.float32) / np.float32(32767),
+        kind=kind,
+        source=row["source"].decode(),
+        offset=row["offset"],
+        group=row["group"].decode(),
+        take=row["take"].decode(),
+        call_start=row["call_start"],
+        cue_start=row["cue_start"],
+        call_end=row["call_end"],
+    )
+
+
+def encoded_examples(recording: LabelledRecording) -> Iterator[bytes]:
+    """Every example in a recording, ready to write. An unreadable recording gives none."""
+    from apache_beam.metrics import Metrics
+
+    try:
+        audio = read_all(recording.path)
+    except AudioError as error:
+        print(f"skipped: {error}", file=sys.stderr)
+        Metrics.counter("examples", "recordings_skipped").inc()
+        return
+    scene, late = labelled(recording, audio)
+    for line in late:
+        print(f"skipped: {line}", file=sys.stderr)
+        Metrics.counter("examples", "annotations_skipped").inc()
+    for example in cut_examples(scene):
+        Metrics.counter("examples", f"{example.kind}s").inc()
+        yield encode(example)
+
+
+def build_dataset(
+    root: beam.Pipeline, recordings: Iterable[LabelledRecording], prefix: str
+) -> None:
+    """The job: recordings → examples → ``PREFIX-00000-of-0000N.tfrecord.gz``."""
+    import apache_beam as beam
+
+    (
+        root
+        | "Recordings" >> beam.Create(list(recordings))
+        | "Spread" >> beam.Reshuffle()
+        | "Cut" >> beam.FlatMap(encoded_examples)
+        | "Write"
+        >> beam.io.WriteToTFRecord(prefix, file_name_suffix=SUFFIX, compression_type="gzip")
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    """The flags."""
+    p = argparse.ArgumentParser(
+        prog="python -m model.training.dataset",
+        description="Cuts training examples from labelled recordings and writes them as TFRecords. "
+        "Flags it does not know go to Beam.",
+    )
+    p.add_argument(
+        "data", nargs="+", type=Path, help="labelled recordings, as for model.training.train"
+    )
+    p.add_argument("--negatives", nargs="*", type=Path, default=[], help="folders without any call")
+    p.add_argument("--annotations", type=Path, help="a table used in place of the data's own")
+    p.add_argument("--output", required=True, help="what the files' names begin with")
+    return p
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. Returns the exit code: 0 done, 2 data that cannot be used."""
+    flags, beam_arguments = parser().parse_known_args(arguments)
+    with without_start_up_noise():
+        import apache_beam as beam
+        import tensorflow  # noqa: F401  here, where its chatter is held back
+        from apache_beam.options.pipeline_options import PipelineOptions
+
+    try:
+        data = read_data(flags.data, flags.negatives, flags.annotations)
+    except (DataError, OSError) as error:
+        print(f"model.training.dataset: {error}", file=sys.stderr)
+        return 2
+    for line in data.skipped:
+        print(f"skipped: {line}", file=sys.stderr)
+    options = PipelineOptions(beam_arguments)
+    runner = None if options.get_all_options()["runner"] else "FnApiRunner"
+    with beam.Pipeline(runner, options=options) as root:
+        build_dataset(root, data.recordings, flags.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

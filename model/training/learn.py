@@ -1,0 +1,233 @@
+"""Fits a network: epochs of fresh windows, early stop, a checkpoint to go on from."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from model.network import NETWORKS
+from model.training.augment import Kitchen, PlainWindows, Recipe, WindowSource
+from model.training.clips import Example
+
+Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+
+RECIPE = Recipe()
+
+VALIDATION_SEED = 1_000_003
+VALIDATION_RECIPE = Recipe(stores=(150, 60, 100, 8))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a network is trained.
+
+    Attributes:
+        network: ``compact`` or ``tutorial``.
+        epochs, windows_per_epoch: how much it sees at most.
+        patience: it stops after so many epochs without a lower validation loss.
+        seed: decides everything random.
+        threads: of TensorFlow.
+    """
+
+    network: str = "compact"
+    epochs: int = 10
+    windows_per_epoch: int = 4096
+    patience: int = 5
+    seed: int = 0
+    threads: int = 2
+
+    @property
+    def batch(self) -> int:
+        """Windows in a step. 16 is what the tutorial takes."""
+        return 16 if self.network == "tutorial" else 64
+
+    @property
+    def steps(self) -> int:
+        """Steps in an epoch."""
+        return max(1, self.windows_per_epoch // self.batch)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained network and its figures epoch by epoch."""
+
+    network: keras.Model
+    history: tuple[dict[str, float], ...]
+
+
+def use_threads(threads: int) -> None:
+    """Limits TensorFlow to so many threads; the first call in a process decides."""
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:  # it runs already
+        return
+
+
+def fit(
+    examples: Sequence[Example],
+    settings: Settings,
+    tell: Callable[[str], None],
+    folder: Path | None = None,
+    resume: bool = False,
+) -> Fitted:
+    """Trains on mixtures of examples.
+
+    The rate rises, then falls as a cosine; the network that is kept has the moving average of the
+    weights. Validation windows are other mixtures of the same examples: they say when learning
+    stands still, not how good the network is with other birds.
+
+    Args:
+        examples: calls and background.
+        settings: how.
+        tell: is told one line an epoch.
+        folder: holds the checkpoint and TensorBoard's files; none are kept without.
+        resume: go on from the checkpoint, if there is one.
+    """
+    keras.utils.set_random_seed(settings.seed)
+    tf.config.experimental.enable_op_determinism()
+    validation = _validation(examples, settings)
+    history: list[dict[str, float]] = []
+    network = NETWORKS[settings.network]()
+    network.compile(_optimizer(settings), "binary_crossentropy", metrics=["precision", "recall"])
+    averaged = network.get_weights()
+    if resume and folder and (folder / _HISTORY).is_file():
+        history = json.loads((folder / _HISTORY).read_text())
+        network = keras.saving.load_model(folder / _LAST)
+        averaged = list(np.load(folder / _BEST).values())
+        tell(f"going on after epoch {len(history)}")
+    writer = tf.summary.create_file_writer(str(folder / "tensorboard")) if folder else None
+    started, first = time.monotonic(), len(history)
+    batches = _batches(examples, settings, first)
+    for epoch in range(first, settings.epochs):
+        losses = [float(network.train_on_batch(*next(batches))[0]) for _ in range(settings.steps)]
+        row = {"loss": float(np.mean(losses))}
+        moving = network.get_weights()
+        if network.optimizer.use_ema:
+            network.optimizer.finalize_variable_values(network.trainable_variables)
+        figures = network.evaluate(
+            *validation, batch_size=settings.batch, verbose=0, return_dict=True
+        )
+        row |= {f"validation_{name}": float(value) for name, value in figures.items()}
+        history.append(row)
+        if _best(history) == epoch:
+            averaged = network.get_weights()
+        network.set_weights(moving)
+        if folder:
+            _keep(folder, network, averaged, history)
+        if writer:
+            with writer.as_default(step=epoch + 1):
+                for name, value in row.items():
+                    tf.summary.scalar(name, value)
+        each_s = (time.monotonic() - started) / (epoch + 1 - first)
+        tell(
+            f"epoch {epoch + 1}/{settings.epochs}  loss {row['loss']:.3f}  validation: loss "
+            f"{row['validation_loss']:.3f}, precision {row['validation_precision']:.3f}, recall "
+            f"{row['validation_recall']:.3f}  {each_s * (settings.epochs - epoch - 1):.0f} s left"
+        )
+        if epoch - _best(history) >= settings.patience:
+            tell(f"stopped: no better since epoch {_best(history) + 1}")
+            break
+    batches.close()
+    network.set_weights(averaged)
+    return Fitted(network, tuple(history))
+
+
+def _source(examples: Sequence[Example], settings: Settings) -> WindowSource:
+    """Windows to learn from. The tutorial's network gets its windows plain."""
+    if settings.network == "tutorial":
+        return PlainWindows(examples, settings.seed, held_out=False)
+    return Kitchen(examples, settings.seed, RECIPE)
+
+
+def _validation(examples: Sequence[Example], settings: Settings) -> Batch:
+    if settings.network == "tutorial":
+        held_out = PlainWindows(examples, settings.seed, held_out=True)
+        return held_out.windows(len(held_out))
+    kitchen = Kitchen(examples, settings.seed + VALIDATION_SEED, VALIDATION_RECIPE)
+    return kitchen.windows(min(1024, settings.windows_per_epoch))
+
+
+_HISTORY, _LAST, _BEST = "history.json", "last.keras", "best.npz"
+
+
+def _keep(
+    folder: Path,
+    network: keras.Model,
+    averaged: Sequence[npt.NDArray[np.float32]],
+    history: Sequence[dict[str, float]],
+) -> None:
+    """The checkpoint. The history is written last: without it there is none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    network.save(folder / _LAST)
+    np.savez(folder / _BEST, *averaged)
+    partial = folder / (_HISTORY + ".partial")
+    partial.write_text(json.dumps(list(history), indent=1))
+    partial.replace(folder / _HISTORY)
+
+
+def _best(history: Sequence[dict[str, float]]) -> int:
+    return int(np.argmin([row["validation_loss"] for row in history]))
+
+
+def _optimizer(settings: Settings) -> keras.Optimizer:
+    if settings.network == "tutorial":
+        return keras.optimizers.Adam()
+    steps = settings.epochs * settings.steps
+    rising = max(1, steps // 20)
+    rate = keras.optimizers.schedules.CosineDecay(
+        1e-5, max(1, steps - rising), warmup_target=3e-3, warmup_steps=rising
+    )
+    # The average spans some 100 steps; on short trainings fewer, or it would never catch up.
+    momentum = min(0.99, 1 - 10 / (10 + steps))
+    return keras.optimizers.AdamW(rate, weight_decay=1e-3, use_ema=True, ema_momentum=momentum)
+
+
+def _batches(
+    examples: Sequence[Example], settings: Settings, first: int
+) -> Generator[Batch, None, None]:
+    """Batches of windows from epoch ``first`` on, made a few steps ahead in a thread."""
+    made: queue.Queue[Batch | BaseException] = queue.Queue(16)
+    stop = threading.Event()
+
+    def hand_over(item: Batch | BaseException) -> None:
+        while not stop.is_set():
+            try:
+                made.put(item, timeout=0.5)
+                return
+            except queue.Full:
+                continue
+
+    def make() -> None:
+        try:
+            source = _source(examples, settings)
+            for epoch in range(settings.epochs):
+                source.reseed(settings.seed, epoch)  # the same windows after a resumption
+                if epoch:
+                    source.renew()
+                for _ in range(settings.steps if epoch >= first else 0):
+                    hand_over(source.windows(settings.batch))
+                    if stop.is_set():
+                        return
+        except BaseException as error:
+            hand_over(error)
+
+    threading.Thread(target=make, daemon=True).start()
+    try:
+        while True:
+            item = made.get()
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()

@@ -1,0 +1,370 @@
+"""Trains a network on labelled recordings: ``python -m model.training.train DATA --output DIR``.
+
+First one network for every fold, each trained without the calls (or background) of that fold and
+then applied to it: from these out-of-fold scores come the counting rule, the calibration and every
+figure in the contract. Then one network on everything: that one is exported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from model.calls import CountingRule, estimate_count
+from model.contract import ServingContract
+from model.quiet import without_start_up_noise
+from model.training.clips import Annotation, DataError, Example, Scene, refuse_leaks
+from model.training.dataset import read_material
+from model.training.measure import call_figures, reliability, window_figures
+from model.training.trials import NOISE_LEVELS_DB, Score, Trial, noise_trials, run_trial
+from model.windows import SAMPLE_RATE_HZ, WINDOW_S
+
+if TYPE_CHECKING:
+    from model.training.learn import Settings
+
+
+def parser() -> argparse.ArgumentParser:
+    """The flags."""
+    p = argparse.ArgumentParser(
+        prog="python -m model.training.train",
+        description="Trains a network on labelled recordings and exports it with its contract.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = p.add_argument
+    add(
+        "data",
+        nargs="+",
+        type=Path,
+        help="folders of labelled audio: recordings/ with annotations.csv or Raven tables, or the "
+        "tutorial's clip folders; or TFRecord files made by model.training.dataset",
+    )
+    add("--negatives", nargs="*", type=Path, default=[], help="folders without any call")
+    add("--annotations", type=Path, help="a table used in place of the data's own")
+    add("--output", type=Path, default=Path("trained"), help="the exported model")
+    add("--network", choices=("compact", "tutorial"), default="compact", help="what to train")
+    add("--label", default="Perissocephalus tricolor", help="what a score is the score of")
+    add(
+        "--folds",
+        choices=("auto", "take", "group", "none"),
+        default="auto",
+        help="what is left out in turn to choose the counting rule and to measure: each take, or "
+        "a third of the groups; auto: takes where there are two or more",
+    )
+    add("--epochs", type=int, help="at most; 10 for compact and 4 for tutorial unless given")
+    add("--windows_per_epoch", type=int, help="4096 for compact and 576 for tutorial unless given")
+    add("--patience", type=int, default=5, help="epochs without a lower loss before it stops")
+    add("--seed", type=int, default=0, help="decides everything random")
+    add("--threads", type=int, default=2, help="of TensorFlow")
+    add("--resume", action="store_true", help="go on with an interrupted training")
+    return p
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to train and how, beside ``learn.Settings``.
+
+    Attributes:
+        label: what a score is the score of.
+        folds: ``auto``, ``take``, ``group`` or ``none``.
+        hop_s: distance of windows for which the counting rule is chosen.
+        noise_levels_db: of the noise under which every fold is tried besides.
+    """
+
+    label: str
+    folds: str
+    hop_s: float = 1.25
+    noise_levels_db: tuple[int, ...] = NOISE_LEVELS_DB
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Calls that one network never hears, and is then applied to.
+
+    Attributes:
+        name: for people.
+        takes, groups: what is left out; one of the two is empty.
+    """
+
+    name: str
+    takes: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+
+    def trains_on(self, example: Example) -> bool:
+        """Whether the fold's network hears the example. Every background is heard by a take's."""
+        if example.group in self.groups:
+            return False
+        return example.kind == "background" or example.take not in self.takes
+
+
+def make_folds(kind: str, scenes: Sequence[Scene]) -> list[Fold]:
+    """The folds of a kind.
+
+    ``take``: one for each take. ``group``: three, their calls shared out evenly. ``auto``: by take
+    where there are two or more, else by group where calls lie in two or more, else none.
+    """
+    takes = sorted({a.take for s in scenes for a in s.annotations} - {""})
+    calls: dict[str, int] = {}
+    for scene in scenes:
+        calls[scene.group] = calls.get(scene.group, 0) + len(scene.annotations)
+    with_calls = sum(n > 0 for n in calls.values())
+    if kind == "auto":
+        kind = "take" if len(takes) > 1 else "group" if with_calls > 1 else "none"
+    if kind == "take":
+        if len(takes) < 2:
+            raise DataError("leaving out takes needs a column take with two or more of them")
+        return [Fold(f"without take {take}", takes=frozenset([take])) for take in takes]
+    if kind == "group":
+        if with_calls < 2:
+            raise DataError("leaving out groups needs calls in two or more of them")
+        parts: list[list[str]] = [[] for _ in range(min(3, with_calls))]
+        totals = [0.0] * len(parts)
+        for group in sorted(calls, key=lambda g: (-calls[g], g)):
+            least = totals.index(min(totals))
+            parts[least].append(group)
+            totals[least] += calls[group] + 0.1
+        return [
+            Fold(f"without groups {i + 1}/{len(parts)}", groups=frozenset(part))
+            for i, part in enumerate(parts)
+        ]
+    return []
+
+
+def try_fold(
+    fold: Fold, scenes: Sequence[Scene], score: Score, plan: Plan, seed: int
+) -> list[Trial]:
+    """Applies a fold's network to what it never heard, clean and under noise.
+
+    A take's fold is tried on every recording; calls of other takes need not be found there. A
+    group's fold is tried on that group's recordings.
+    """
+    tried = [s for s in scenes if not fold.groups or s.group in fold.groups]
+
+    def wanted(call: Annotation) -> bool:
+        return not fold.takes or call.take in fold.takes
+
+    clean = [run_trial(scene, score, plan.hop_s, None, wanted) for scene in tried]
+    return clean + noise_trials(tried, score, plan.hop_s, seed, wanted, plan.noise_levels_db)
+
+
+def train_and_export(
+    sources: Sequence[Path],
+    negatives: Sequence[Path],
+    annotations: Path | None,
+    output: Path,
+    settings: Settings,
+    plan: Plan,
+    resume: bool = False,
+) -> ServingContract:
+    """The whole command: read, train every fold, choose, train on everything, export.
+
+    Args:
+        sources, negatives, annotations: as for ``dataset.read_material``.
+        output: the folder of the exported model. Checkpoints, curves and TensorBoard's files go to
+            ``OUTPUT-training`` beside it.
+        settings, plan: how.
+        resume: go on from what ``OUTPUT-training`` holds; it must come from the same command.
+
+    Raises:
+        DataError: the data cannot be used, or the checkpoints are of another training.
+    """
+    from model.export import Scorer, export_model
+    from model.network import FRONT_ENDS, calibrate, for_serving
+    from model.training.charts import draw_clips, draw_curves
+    from model.training.choose import calibrated, choose
+    from model.training.learn import fit, use_threads
+
+    use_threads(settings.threads)
+    started = time.monotonic()
+    tell("reading the data")
+    material = read_material(sources, negatives, annotations)
+    scenes, examples, data_hash = material.scenes, material.examples, material.sha256
+    for line in material.skipped:
+        tell(f"skipped: {line}")
+    work = output.with_name(output.name + "-training")
+    _same_training(work, resume, {**asdict(settings), **asdict(plan), "data": data_hash})
+    statistics = clip_statistics(scenes, examples)
+    tell(statistics.line())
+    draw_clips(examples, work / "clips.png")
+
+    trials: list[Trial] = []
+    for i, fold in enumerate(make_folds(plan.folds, scenes)):
+        part = [e for e in examples if fold.trains_on(e)]
+        out = [e for e in examples if not fold.trains_on(e)]
+        refuse_leaks(part, out, ("take",) if fold.takes else ("group", "source"))
+        tell(f"{fold.name}: {sum(e.kind == 'call' for e in part)} calls to learn from")
+        fitted = fit(part, settings, tell, work / f"fold{i}", resume)
+        trials += try_fold(fold, scenes, Scorer(fitted.network).score, plan, settings.seed)
+    tell("everything:" if trials else "everything (nothing left out: no figures for unheard calls)")
+    fitted = fit(examples, settings, tell, work / "all", resume)
+    draw_curves(fitted.history, work / "curves.png")
+
+    rule, figures = CountingRule(threshold=0.5), {}
+    if trials:
+        choice = choose(trials)
+        rule = choice.rule
+        calibrate(fitted.network, choice.slope, choice.offset)
+        trials = [calibrated(t, choice.slope, choice.offset) for t in trials]
+        figures = figures_of(trials, rule)
+    own = [run_trial(s, Scorer(fitted.network).score, plan.hop_s) for s in scenes]
+    figures["training_exact_share"] = call_figures([t.match(rule) for t in own]).exact_share
+    contract = ServingContract(
+        name=settings.network,
+        version="",  # named after its content when exported
+        label=plan.label,
+        hop_s=plan.hop_s,
+        rule=rule,
+        front_end=FRONT_ENDS[settings.network],
+        training_data_sha256=data_hash,
+        model_sha256="",
+        padding="front" if settings.network == "tutorial" else "end",
+        metrics={name: round(value, 4) for name, value in figures.items()},
+        libraries={name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")},
+    )
+    details = {
+        "out_of_fold": dict(contract.metrics),
+        "clips": asdict(statistics),
+        "skipped": list(material.skipped),
+        "settings": {**asdict(settings), **asdict(plan)},
+        "history": list(fitted.history),
+    }
+    contract = export_model(for_serving(fitted.network), contract, output, details)
+    for name, value in contract.metrics.items():
+        tell(f"{name:32} {value:g}")
+    tell(f"{output}: written after {(time.monotonic() - started) / 60:.1f} min")
+    return contract
+
+
+def figures_of(trials: Sequence[Trial], rule: CountingRule) -> dict[str, float]:
+    """Out-of-fold figures: counts on recordings as they are, F1 at each level of noise, windows."""
+    clean = [t for t in trials if t.level_db is None]
+    counts = call_figures([t.match(rule) for t in clean])
+    figures = {
+        "exact_share": counts.exact_share,
+        "mean_absolute_error": counts.mean_absolute_error,
+        "bias": counts.bias,
+        "false_calls": float(counts.false),
+        "f1": counts.f1,
+    }
+    for level in sorted({t.level_db for t in trials if t.level_db is not None}, reverse=True):
+        noisy = call_figures([t.match(rule) for t in trials if t.level_db == level])
+        figures[f"f1_at_{level}_db"] = noisy.f1
+    windows = [t.labelled_windows() for t in clean]
+    scores = np.concatenate([s for s, _ in windows])
+    labels = np.concatenate([y for _, y in windows])
+    told = window_figures(scores, labels, rule.threshold)
+    figures |= {
+        "window_precision": told.precision,
+        "window_recall": told.recall,
+        "window_roc_area": told.roc_area,
+    }
+    windows = [t.labelled_windows() for t in trials]
+    scores = np.concatenate([s for s, _ in windows])
+    labels = np.concatenate([y for _, y in windows])
+    figures["calibration_error"] = reliability(scores, labels).error
+    inside = []
+    for trial in trials:
+        if not trial.overlooked:
+            estimate = estimate_count(trial.starts, trial.scores, rule)
+            inside.append(estimate.low <= len(trial.calls) <= estimate.high)
+    figures["count_interval_coverage"] = float(np.mean(inside)) if inside else float("nan")
+    return {name: value for name, value in figures.items() if value == value}
+
+
+@dataclass(frozen=True)
+class ClipStatistics:
+    """Lengths of annotated calls in samples at 16 kHz, and how much audio there is."""
+
+    calls: int
+    shortest: int
+    mean: float
+    longest: int
+    recordings: int
+    hours: float
+    background_hours: float
+
+    def line(self) -> str:
+        """In words."""
+        return (
+            f"{self.calls} calls of {self.shortest} to {self.longest} samples "
+            f"(mean {self.mean:.0f}; {SAMPLE_RATE_HZ} a second) in {self.recordings} recordings; "
+            f"{self.background_hours:.2f} of {self.hours:.2f} h are background"
+        )
+
+
+def clip_statistics(scenes: Sequence[Scene], examples: Sequence[Example]) -> ClipStatistics:
+    """What the tutorial looks at before it chooses the length of a window."""
+    lengths = [e.call_end - e.call_start for e in examples if e.kind == "call"]
+    background = sum(len(e.audio) for e in examples if e.kind == "background")
+    hour = 3600 * SAMPLE_RATE_HZ
+    return ClipStatistics(
+        calls=len(lengths),
+        shortest=min(lengths),
+        mean=sum(lengths) / len(lengths),
+        longest=max(lengths),
+        recordings=len(scenes),
+        hours=round(sum(len(s.audio) for s in scenes) / hour, 3),
+        background_hours=round(background / hour, 3),
+    )
+
+
+def _same_training(work: Path, resume: bool, identity: dict[str, Any]) -> None:
+    """Keeps what a training is, and refuses to go on with another one."""
+    path = work / "training.json"
+    text = json.dumps(identity, indent=1, sort_keys=True)
+    if resume and path.is_file() and path.read_text() != text:
+        raise DataError(
+            f"{work}: begun with other data or flags; give the same ones or leave out --resume"
+        )
+    work.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def tell(line: str) -> None:
+    """Progress, on standard error."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. Returns the exit code: 0 done, 2 data or flags that cannot be used."""
+    flags = parser().parse_args(arguments)
+    with without_start_up_noise():
+        from model.training.learn import Settings
+
+    settings = Settings(
+        network=flags.network,
+        epochs=flags.epochs or (10 if flags.network == "compact" else 4),
+        windows_per_epoch=flags.windows_per_epoch or (4096 if flags.network == "compact" else 576),
+        patience=flags.patience,
+        seed=flags.seed,
+        threads=flags.threads,
+    )
+    plan = Plan(flags.label, flags.folds)
+    if flags.network == "tutorial":  # as published: windows side by side, and no noise
+        plan = Plan(flags.label, flags.folds, hop_s=WINDOW_S, noise_levels_db=())
+    try:
+        train_and_export(
+            flags.data,
+            flags.negatives,
+            flags.annotations,
+            flags.output,
+            settings,
+            plan,
+            flags.resume,
+        )
+    except (DataError, OSError) as error:
+        print(f"model.training.train: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

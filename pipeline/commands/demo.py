@@ -1,0 +1,216 @@
+"""Make a small set of recordings whose call counts are known, in the formats met in the field."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from model.training.synth import Samples, synthesise_recording
+
+TRUTH_FILE = "truth.csv"
+# As an AudioMoth writes it into its files.
+AUDIOMOTH_COMMENT = (
+    "Recorded at 18:00:00 12/06/2024 (UTC) by AudioMoth 0000000000000000 at medium gain "
+    "while battery was 4.2V and temperature was 24.5C."
+)
+
+
+@dataclass(frozen=True)
+class DemoRecording:
+    """One file of the demo. ``call_count`` is None where the file cannot be opened."""
+
+    name: str
+    call_count: int | None
+    call_starts_s: tuple[float, ...]
+    note: str
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    name: str
+    file_format: str
+    sample_rate_hz: int
+    channels: int
+    duration_s: float
+    note: str
+    call_starts_s: tuple[float, ...] = ()
+    call_level: float = 0.35
+    sounds_per_minute: float = 30.0
+    comment: str = ""
+
+
+_RECIPES = (
+    _Recipe(
+        "lek_at_dawn.mp3",
+        "MP3",
+        sample_rate_hz=48_000,
+        channels=2,
+        duration_s=60.0,
+        call_starts_s=(2.4, 9.0, 15.6, 22.1, 28.8, 35.2, 41.9, 48.4, 55.0),
+        note="a call every 6.5 s",
+    ),
+    _Recipe(
+        "river_trail.flac",
+        "FLAC",
+        sample_rate_hz=44_100,
+        channels=1,
+        duration_s=45.0,
+        call_starts_s=(8.3, 31.7),
+        note="two calls, far apart",
+        call_level=0.25,
+    ),
+    _Recipe(
+        "canopy_walk.wav",
+        "WAV",
+        sample_rate_hz=48_000,
+        channels=2,
+        duration_s=40.0,
+        call_starts_s=(5.0, 12.5, 33.6),
+        note="three calls, one near the end",
+        call_level=0.3,
+    ),
+    _Recipe(
+        "SITE01_20240611_053000.wav",
+        "WAV",
+        sample_rate_hz=22_050,
+        channels=1,
+        duration_s=60.0,
+        call_starts_s=(3.5, 10.0, 16.5, 40.0, 46.8),
+        note="five calls; a Song Meter's name and rate",
+    ),
+    _Recipe(
+        "20240612_180000.WAV",
+        "WAV",
+        sample_rate_hz=32_000,
+        channels=1,
+        duration_s=45.0,
+        note="no call but many other voices; an AudioMoth's name and comment",
+        sounds_per_minute=60.0,
+        comment=AUDIOMOTH_COMMENT,
+    ),
+    _Recipe(
+        "rain_and_doves.mp3",
+        "MP3",
+        sample_rate_hz=44_100,
+        channels=2,
+        duration_s=45.0,
+        note="no call but many other voices",
+        sounds_per_minute=60.0,
+    ),
+)
+
+
+def make_demo(directory: Path) -> list[DemoRecording]:
+    """Write the recordings and ``truth.csv`` (recording,call_count) into ``directory``.
+
+    The samples are the same in every run; so are the files for one version of the
+    encoders. A damaged file has an empty count in ``truth.csv``.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    made = []
+    for seed, recipe in enumerate(_RECIPES):
+        _write(directory / recipe.name, _synthesise(recipe, seed), recipe)
+        made.append(
+            DemoRecording(recipe.name, len(recipe.call_starts_s), recipe.call_starts_s, recipe.note)
+        )
+    made.append(_write_silent(directory))
+    made.append(_write_damaged(directory))
+    with open(directory / TRUTH_FILE, "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(("recording", "call_count"))
+        rows.writerows((r.name, "" if r.call_count is None else r.call_count) for r in made)
+    return made
+
+
+def _synthesise(recipe: _Recipe, seed: int) -> Samples:
+    return synthesise_recording(
+        recipe.duration_s,
+        recipe.call_starts_s,
+        recipe.sample_rate_hz,
+        recipe.channels,
+        seed,
+        call_level=recipe.call_level,
+        sounds_per_minute=recipe.sounds_per_minute,
+    )
+
+
+def _write(path: Path, samples: Samples, recipe: _Recipe) -> None:
+    with soundfile.SoundFile(
+        path, "w", recipe.sample_rate_hz, recipe.channels, format=recipe.file_format
+    ) as file:
+        if recipe.comment:
+            file.comment = recipe.comment
+        file.write(samples)
+
+
+def _write_silent(directory: Path) -> DemoRecording:
+    name = "silent.wav"
+    soundfile.write(directory / name, np.zeros(30 * 16_000, np.int16), 16_000, format="WAV")
+    return DemoRecording(name, 0, (), "digital silence, as from an unplugged microphone")
+
+
+def _write_damaged(directory: Path) -> DemoRecording:
+    """A FLAC whose first kilobyte, with the stream's description, was overwritten."""
+    name = "damaged.flac"
+    path = directory / name
+    recipe = _RECIPES[1]
+    _write(path, np.zeros((recipe.sample_rate_hz, 1), np.float32), recipe)
+    intact = path.read_bytes()
+    path.write_bytes(b"fLaC" + b"\xff" * 1020 + intact[1024:])
+    return DemoRecording(name, None, (), "damaged, cannot be opened")
+
+
+def comparison(made: list[DemoRecording], counts: dict[str, dict[str, str]]) -> tuple[str, bool]:
+    """Counts beside the truth as a table for the terminal, and whether all of them agree.
+
+    Args:
+        made: the recordings and what they hold.
+        counts: rows of counts.csv by base name.
+    """
+    width = max(len(recording.name) for recording in made)
+    lines = [f"{'recording':{width}}  {'truth':>5}  {'counted':>7}  outcome   what it is"]
+    agree = True
+    for recording in made:
+        row = counts[recording.name]
+        truth = "" if recording.call_count is None else str(recording.call_count)
+        agree = agree and row["call_count"] == truth
+        lines.append(
+            f"{recording.name:{width}}  {truth or '-':>5}  {row['call_count'] or '-':>7}  "
+            f"{row['outcome']:8}  {recording.note}"
+        )
+    return "\n".join(lines), agree
+
+
+def main() -> int:
+    """Makes the demo's recordings, counts them with the released model, compares.
+
+    Returns:
+        0 when every count equals the truth and the damaged file is reported, else 1.
+    """
+    from pipeline import options
+    from pipeline.launch import launch  # imports Beam
+
+    recordings, output = Path("demo", "recordings"), Path("demo", "results")
+    print(f"Making recordings in {recordings} ...", flush=True)
+    made = make_demo(recordings)
+    arguments = ["--input", str(recordings), "--output", str(output)]
+    print(f"python -m pipeline {' '.join(arguments)}", flush=True)
+    code = launch(options.parse(arguments))
+    if code:
+        return code
+    with open(output / "counts.csv", newline="", encoding="utf-8") as file:
+        counts = {Path(row["recording"]).name: row for row in csv.DictReader(file)}
+    table, agree = comparison(made, counts)
+    failures = [row["error"] for row in counts.values() if row["outcome"] == "failed"]
+    print(f"\n{table}\n\nnot counted: {'; '.join(failures)}")
+    print(f"Every count equals the truth: {'yes' if agree else 'NO'}")
+    return 0 if agree else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

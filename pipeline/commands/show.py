@@ -1,0 +1,199 @@
+"""``python -m pipeline.commands.show FILE --output PNG``: what the model hears in one recording or clip."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model.audio import Recording
+from model.calls import Call, CountingRule, find_calls
+from model.contract import ServingContract
+from model.decoders import AudioError, Samples
+from model.windows import SAMPLE_RATE_HZ, WINDOW_S, samples_from_seconds, window_starts
+from pipeline import options
+from pipeline.inference.score import ModelLoader, Scorer, score_segment
+from pipeline.records import SegmentAudio
+from pipeline.report.pictures import TOP_HZ, shown_range_db, spectrogram_db
+from pipeline.storage import files
+
+LONGEST_S = 600.0
+_WAVE, _SCORE, _CALL = "#555555", "#0072B2", "#D55E00"
+_COLUMNS = 2000  # more cannot be told apart in a picture
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A stretch of a recording, its scores and its calls.
+
+    Attributes:
+        recording_s: length of the whole recording.
+        begin_s: where the stretch begins in it.
+        samples: its audio, mono, 16 kHz.
+        starts: first samples of its windows, from the start of the stretch, int64 ``[n]``.
+        scores: float32 ``[n]``.
+        calls: times from the start of the stretch.
+    """
+
+    recording_s: float
+    begin_s: float
+    samples: Samples
+    starts: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float32]
+    calls: tuple[Call, ...]
+    rule: CountingRule
+
+
+def hear(
+    recording: str, scorer: Scorer, contract: ServingContract, begin_s: float, length_s: float
+) -> Heard:
+    """Reads and scores a stretch of a recording, with the contract's windows and counting rule.
+
+    Raises:
+        AudioError: the recording cannot be opened, or the stretch lies past its end.
+    """
+    with files.open_to_read(recording) as source, Recording(source, recording) as opened:
+        first = samples_from_seconds(begin_s)
+        n_samples = min(opened.info.n_samples - first, samples_from_seconds(length_s))
+        if n_samples <= 0:
+            raise AudioError(f"{recording}: ends before {begin_s:g} s")
+        samples = opened.read(first, n_samples).samples
+        recording_s = opened.info.duration_s
+    starts = window_starts(n_samples, samples_from_seconds(contract.hop_s))
+    audio = SegmentAudio(0, starts, samples, n_samples)
+    scores = score_segment(audio, scorer, contract.padding).scores
+    calls = find_calls(starts, scores, contract.rule, n_samples)
+    return Heard(recording_s, begin_s, samples, starts, scores, calls, contract.rule)
+
+
+def draw(heard: Heard, title: str) -> Any:
+    """A matplotlib figure: waveform, spectrogram, scores and calls over the same time."""
+    from matplotlib.figure import Figure
+
+    end_s = heard.begin_s + len(heard.samples) / SAMPLE_RATE_HZ
+    figure = Figure(figsize=(12, 7), layout="constrained")
+    wave, levels, scores = figure.subplots(3, 1, sharex=True, height_ratios=[1, 2.4, 1.2])
+    part = f" ({heard.begin_s:g} to {end_s:.1f} s of {heard.recording_s:.1f} s)"
+    is_whole = end_s - heard.begin_s >= heard.recording_s - 0.1
+    calls = f"{len(heard.calls)} call{'' if len(heard.calls) == 1 else 's'}"
+    figure.suptitle(f"{title}{'' if is_whole else part}: {calls}")
+
+    low, high = _envelope(heard.samples)
+    times = np.linspace(heard.begin_s, end_s, len(low))
+    wave.fill_between(times, low, high, color=_WAVE, linewidth=0.3)
+    wave.set(ylabel="amplitude", ylim=(-1, 1))
+
+    levels_db = spectrogram_db(heard.samples)
+    darkest, brightest = shown_range_db(levels_db)
+    levels.imshow(
+        levels_db,
+        origin="lower",
+        aspect="auto",
+        extent=(heard.begin_s, end_s, 0, TOP_HZ / 1000),
+        cmap="cividis",
+        vmin=darkest,
+        vmax=brightest,
+        interpolation="antialiased",
+    )
+    levels.set(ylabel="frequency (kHz)")
+
+    middles_s = heard.begin_s + heard.starts / SAMPLE_RATE_HZ + WINDOW_S / 2
+    scores.plot(middles_s, heard.scores, color=_SCORE, marker=".", markersize=3, linewidth=1)
+    scores.axhline(heard.rule.threshold, color=_WAVE, linestyle="--", linewidth=1)
+    scores.annotate(
+        "threshold",
+        (1, heard.rule.threshold),
+        xycoords=("axes fraction", "data"),
+        xytext=(-4, 3),
+        textcoords="offset points",
+        ha="right",
+        color=_WAVE,
+    )
+    scores.set(ylabel="score of window\n(at its middle)", ylim=(-0.02, 1.08))
+    scores.set(xlabel="time in the recording (s)", xlim=(heard.begin_s, end_s))
+    for call in heard.calls:
+        for panel in (wave, levels, scores):
+            panel.axvspan(
+                heard.begin_s + call.start_s,
+                heard.begin_s + call.end_s,
+                color=_CALL,
+                alpha=0.18 if panel is not levels else 0,
+                linewidth=0,
+            )
+        for edge_s in (call.start_s, call.end_s):
+            levels.axvline(heard.begin_s + edge_s, color="white", linestyle=":", linewidth=1.2)
+    return figure
+
+
+def _envelope(samples: Samples) -> tuple[Samples, Samples]:
+    """Lowest and highest sample in each of at most ``_COLUMNS`` stretches."""
+    parts = np.array_split(samples, min(_COLUMNS, len(samples)))
+    return (
+        np.array([part.min() for part in parts], np.float32),
+        np.array([part.max() for part in parts], np.float32),
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.commands.show",
+        description="Draw one recording or clip as the model hears it: waveform, spectrogram, "
+        "scores of its windows and calls.",
+    )
+    parser.add_argument("file", metavar="FILE", help="the recording; a path or a gs:// URI")
+    parser.add_argument(
+        "--model",
+        default=options.RELEASED_MODEL,
+        metavar="DIR",
+        help="folder with model.keras and contract.json (default: the released model)",
+    )
+    parser.add_argument("--output", required=True, metavar="PNG", help="the picture to write")
+    parser.add_argument(
+        "--begin_s",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="where in the recording to begin (default: 0)",
+    )
+    parser.add_argument(
+        "--length_s",
+        type=float,
+        default=LONGEST_S,
+        metavar="SECONDS",
+        help=f"how much to draw at most (default: {LONGEST_S:.0f})",
+    )
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Returns 0, or 2 when there is nothing to draw or no model to ask."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.begin_s < 0 or arguments.length_s <= 0:
+        parser.error("--begin_s must not be negative, --length_s must be above 0")
+    from pipeline.launch import read_contract  # imports Beam: seconds that --help need not wait for
+
+    try:
+        contract = read_contract(arguments.model)
+        scorer = ModelLoader(arguments.model)()
+        heard = hear(arguments.file, scorer, contract, arguments.begin_s, arguments.length_s)
+        Path(arguments.output).parent.mkdir(parents=True, exist_ok=True)
+        title = files.identity(arguments.file).rpartition("/")[2]
+        draw(heard, title).savefig(arguments.output, format="png", dpi=120)
+    except (AudioError, OSError, options.UsageError) as error:
+        print(f"pipeline.commands.show: {error}", file=sys.stderr)
+        return 2
+    for call in heard.calls:
+        start_s, end_s = (heard.begin_s + t for t in (call.start_s, call.end_s))
+        print(f"call from {start_s:.1f} to {end_s:.1f} s, score {call.score:.3f}")
+    print(arguments.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,191 @@
+"""Where and when a recording was made: manifests, deployment tables, the recorder's own notes.
+
+A time becomes absolute only where someone stated the clock's zone: the file's header, the manifest,
+the deployment table or ``--time_zone``. Nothing is guessed; what is not known stays empty.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import posixpath
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from zoneinfo import ZoneInfo
+
+from pipeline.records import Place, RecorderNote
+from pipeline.storage import files
+
+
+@dataclass(frozen=True)
+class WhenAndWhere:
+    """A recording's columns of place and time; empty where unknown."""
+
+    site: str
+    latitude: float | None
+    longitude: float | None
+    recorded_at: str
+    recorded_local: str
+    time_zone: str
+    time_source: str
+
+
+def when_and_where(place: Place, note: RecorderNote) -> WhenAndWhere:
+    """What tables and recorder say together; the tables win.
+
+    Args:
+        place: from the manifest or deployment table.
+        note: from the file.
+    """
+    stated = place.time_zone
+    source, moment = note.source, _moment(note.clock + note.utc_offset)
+    if place.recorded_at:
+        source, moment = "manifest", _moment(place.recorded_at)
+    at = None
+    if moment is not None and moment.tzinfo is None and stated:
+        at = _localised(moment, parse_zone(stated))
+    elif moment is not None and moment.tzinfo is not None:
+        at = moment.astimezone(parse_zone(stated)) if stated else moment
+    on_site = at or moment
+    offset = "" if at is None else at.isoformat()[-6:]
+    has_position = place.latitude is not None and place.longitude is not None
+    return WhenAndWhere(
+        site=place.site,
+        latitude=place.latitude if has_position else note.latitude,
+        longitude=place.longitude if has_position else note.longitude,
+        recorded_at=at.isoformat() if at else "",
+        recorded_local=on_site.replace(tzinfo=None).isoformat() if on_site else "",
+        time_zone=(stated or offset) if at else "",
+        time_source=source if on_site else "",
+    )
+
+
+def later(recorded_at: str, seconds: float) -> str:
+    """The moment so long after the start of a recording, to the millisecond; empty stays empty."""
+    if not recorded_at:
+        return ""
+    moment = datetime.fromisoformat(recorded_at) + timedelta(seconds=seconds)
+    return moment.isoformat(timespec="milliseconds")
+
+
+def _moment(text: str) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _localised(clock: datetime, zone: tzinfo) -> datetime | None:
+    """A clock's time in its zone; nothing in the hour that is skipped or told twice a year."""
+    first, second = clock.replace(tzinfo=zone, fold=0), clock.replace(tzinfo=zone, fold=1)
+    return first if first.utcoffset() == second.utcoffset() else None
+
+
+_OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?")
+
+
+def parse_zone(text: str) -> tzinfo:
+    """A zone's name or an offset such as ``-03:00`` as a time zone.
+
+    Raises:
+        ValueError: neither of the two.
+    """
+    if text in ("UTC", "Z"):
+        return UTC
+    if match := _OFFSET.fullmatch(text):
+        delta = timedelta(hours=int(match[2]), minutes=int(match[3] or 0))
+        if delta < timedelta(hours=24):
+            return timezone(delta if match[1] == "+" else -delta)
+    try:
+        return ZoneInfo(text)
+    except (OSError, ValueError, KeyError):
+        raise ValueError(
+            f"time zone {text!r}: give a name such as America/Cayenne or an offset such as -03:00"
+        ) from None
+
+
+def folder_of(name: str) -> str:
+    """The folder that a file lies in, here or in a bucket."""
+    return os.path.dirname(name) if files.is_local(name) else posixpath.dirname(name)
+
+
+def resolve(folder: str, name: str) -> str:
+    """A name in a table: a relative one starts at the table's folder."""
+    if not files.is_local(name):
+        return name
+    joined = files.join(folder, name)
+    if files.is_local(joined):
+        return os.path.normpath(joined)
+    scheme, _, path = joined.partition("://")
+    return f"{scheme}://{posixpath.normpath(path)}"
+
+
+def place_of_row(row: Mapping[str, str | None], table: str) -> Place:
+    """The place that a row of a manifest or deployment table states.
+
+    Raises:
+        ValueError: a cell that cannot be right; the message names table and cell.
+    """
+    cells = {name: (value or "").strip() for name, value in row.items() if isinstance(value, str)}
+    recorded_at = cells.get("recorded_at") or cells.get("start_time") or ""
+    zone = cells.get("time_zone", "")
+    try:
+        if zone:
+            parse_zone(zone)
+        if recorded_at:
+            recorded_at = datetime.fromisoformat(recorded_at).isoformat()
+        latitude = _degrees(cells.get("latitude", ""), 90)
+        longitude = _degrees(cells.get("longitude", ""), 180)
+    except ValueError as error:
+        raise ValueError(f"{table}: {error}") from None
+    return Place(cells.get("site", ""), latitude, longitude, recorded_at, zone)
+
+
+def _degrees(text: str, limit: int) -> float | None:
+    if not text:
+        return None
+    value = float(text)
+    if not -limit <= value <= limit:
+        raise ValueError(f"{text} degrees lie outside -{limit} to {limit}")
+    return value
+
+
+def read_deployments(table: str) -> dict[str, Place]:
+    """Places by folder, from a CSV with a column ``folder``; relative ones start at the table's.
+
+    Raises:
+        ValueError: no such column, no row, or a cell that cannot be right.
+        OSError: the table cannot be read.
+    """
+    rows = csv.DictReader(io.StringIO(files.read_bytes(table).decode("utf-8-sig")))
+    if "folder" not in (rows.fieldnames or ()):
+        raise ValueError(f"{table}: has no column named folder")
+    base = folder_of(table)
+    return {
+        files.identity(resolve(base, row["folder"])).rstrip("/"): place_of_row(row, table)
+        for row in rows
+        if row["folder"]
+    }
+
+
+def deployment_of(recording: str, deployments: Mapping[str, Place]) -> Place:
+    """The place of the nearest folder above a recording that the table names."""
+    folder = files.identity(recording)
+    while deployments and "/" in folder.strip("/"):
+        folder = folder.rpartition("/")[0]
+        if folder in deployments:
+            return deployments[folder]
+    return Place()
+
+
+def merge(place: Place, fallback: Place) -> Place:
+    """``place`` with its empty fields taken from ``fallback``; a position is taken as a pair."""
+    with_position = place if place.latitude is not None else fallback
+    return replace(
+        place,
+        site=place.site or fallback.site,
+        latitude=with_position.latitude,
+        longitude=with_position.longitude,
+        recorded_at=place.recorded_at or fallback.recorded_at,
+        time_zone=place.time_zone or fallback.time_zone,
+    )

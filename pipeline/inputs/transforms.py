@@ -1,0 +1,62 @@
+"""Beam's part of finding recordings: transforms that only wire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import apache_beam as beam
+
+from pipeline.inputs.deployments import read_deployments
+from pipeline.inputs.manifests import complete, most_told, read_places
+from pipeline.inputs.versions import list_pattern
+from pipeline.records import Listed, Place
+from pipeline.storage import files
+
+
+class MatchRecordings(beam.PTransform):
+    """All recordings, once each, whichever pattern or manifest mentions them."""
+
+    def __init__(
+        self,
+        patterns: tuple[str, ...],
+        manifests: tuple[str, ...],
+        deployments: str | None = None,
+        time_zone: str = "",
+    ) -> None:
+        super().__init__()
+        self._patterns, self._manifests = patterns, manifests
+        self._complete = _Complete(deployments, time_zone)
+
+    def expand(self, root: beam.Pipeline) -> beam.PCollection[Listed]:
+        """Root → recordings."""
+        matched = (
+            root
+            | "Name patterns" >> beam.Create(self._patterns)
+            | "Expand patterns" >> beam.FlatMap(list_pattern)
+        )
+        listed = (
+            root
+            | "Name manifests" >> beam.Create(self._manifests)
+            | "Read manifests" >> beam.FlatMap(read_places)
+            | "Without versions" >> beam.MapTuple(lambda name, place: Listed(name, place=place))
+        )
+        return (
+            (matched, listed)
+            | "Join names" >> beam.Flatten()
+            | "Key by identity" >> beam.WithKeys(lambda known: files.identity(known.recording))
+            | "Drop repeats" >> beam.CombinePerKey(most_told)
+            | "Recordings" >> beam.Values()
+            | "Look up" >> beam.ParDo(self._complete)
+        )
+
+
+class _Complete(beam.DoFn):
+    def __init__(self, deployments: str | None, time_zone: str) -> None:
+        self._table, self._time_zone = deployments, time_zone
+        self._deployments: dict[str, Place] = {}
+
+    def setup(self) -> None:
+        self._deployments = read_deployments(self._table) if self._table else {}
+
+    def process(self, known: Listed) -> Iterator[Listed]:
+        yield complete(known, self._deployments, self._time_zone)

@@ -1,0 +1,80 @@
+"""What lies behind a pattern, and which version of it: what the ledger tells contents apart by."""
+
+from __future__ import annotations
+
+import base64
+import glob
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+
+from pipeline.records import Listed
+from pipeline.storage import files
+
+CHECKED_BYTES = 64 * 1024 * 1024
+"""Files up to this size get a checksum; reading longer ones twice would cost more than it tells."""
+
+
+def list_pattern(pattern: str) -> Iterator[Listed]:
+    """The recordings that a file name, a folder or a pattern stands for, sorted."""
+    names = files.expand(pattern)
+    versions = _bucket_versions(pattern) if pattern.startswith("gs://") else {}
+    for name in names:
+        yield versions.get(name, Listed(name))
+
+
+def with_version(known: Listed) -> Listed:
+    """Adds size and stamp where the listing did not tell. A vanished file stays without."""
+    if known.stamp:
+        return known
+    if files.is_local(known.recording):
+        try:
+            status = os.stat(known.recording)
+        except OSError:
+            return known
+        return replace(known, size=status.st_size, stamp=str(status.st_mtime_ns))
+    if known.recording.startswith("gs://"):
+        found = _bucket_versions(known.recording).get(known.recording, known)
+        return replace(found, place=known.place)
+    return _last_updated(known)
+
+
+def _bucket_versions(pattern: str) -> dict[str, Listed]:
+    """Objects below the fixed beginning of a pattern, a thousand a request."""
+    from pipeline.storage.buckets import storage_client
+
+    bucket, _, path = pattern.removeprefix("gs://").partition("/")
+    wild = glob.magic_check.search(path)  # type: ignore[attr-defined]
+    prefix = path[: wild.start()] if wild else path
+    found = {}
+    for blob in storage_client().list_blobs(bucket, prefix=prefix):
+        name = f"gs://{bucket}/{blob.name}"
+        found[name] = Listed(name, blob.size or 0, str(blob.generation), blob.crc32c or "")
+    return found
+
+
+def _last_updated(known: Listed) -> Listed:
+    """Size and time of change by Apache Beam's file systems: what other stores than gs:// offer."""
+    from apache_beam.io.filesystems import FileSystems
+
+    for found in FileSystems.match([known.recording])[0].metadata_list:
+        stamp = str(found.last_updated_in_seconds or "")
+        return replace(known, size=found.size_in_bytes, stamp=stamp)
+    return known
+
+
+def content_checksum(name: str) -> str:
+    """CRC-32C of a local file in base64, as buckets state it; empty for a long file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    import google_crc32c
+
+    if os.path.getsize(name) > CHECKED_BYTES:
+        return ""
+    checksum = google_crc32c.Checksum()
+    with open(name, "rb") as file:
+        while piece := file.read(1024 * 1024):
+            checksum.update(piece)
+    return base64.b64encode(checksum.digest()).decode()

@@ -1,0 +1,270 @@
+"""What was done: kept beside the tables, so that no run does it twice and no crash undoes it.
+
+In ``--output`` lie, besides the tables:
+
+- ``ledger/*.jsonl.gz``: an entry for each recording that a run finished: what it was (name, size,
+  generation or time of change, checksum), how it was counted, its row and its calls.
+- ``scores/*.parquet``: the scores of its windows.
+- ``ledger/unfinished/*.parquet``: scores on their way there. A run that was killed leaves them, and
+  the next one goes on from them.
+
+Files are written whole, never changed, and named by run and content: writing one twice does no
+harm. The tables are compiled from the ledger alone. Of several entries for one recording the
+settings of the last run that asked for it hold; see ``current``.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.inference.count import Counted, Counting, digest
+from pipeline.inference.decode import plan_segments
+from pipeline.ledger import kept_scores as scores
+from pipeline.ledger.kept_scores import KeptSegment
+from pipeline.records import (
+    DetectedCall,
+    Evidence,
+    Listed,
+    Outcome,
+    Place,
+    RecordingCount,
+    RecordingHeader,
+    SegmentPlan,
+)
+from pipeline.storage import files
+
+UNFINISHED_DAYS = 7  # how long a killed run's scores are kept for a run that takes them up
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One recording, finished by one run.
+
+    Attributes:
+        identity: one name for all the ways to write the recording's path.
+        size, stamp, checksum: of the content that was counted, see ``Listed``.
+        place: what the tables said of it.
+        settings: of the model, the counting and the place, as a digest.
+        scoring: of the model and the windows alone, as a digest.
+        transient: it failed for a reason that may pass, such as a broken connection.
+        histogram: windows by score in tenths.
+        row, calls: what the tables show.
+    """
+
+    identity: str
+    size: int
+    stamp: str
+    checksum: str
+    place: Place
+    settings: str
+    scoring: str
+    transient: bool
+    histogram: tuple[int, ...]
+    row: RecordingCount
+    calls: tuple[DetectedCall, ...]
+
+    @property
+    def failed(self) -> bool:
+        """Whether the recording could not be counted."""
+        return self.row.outcome == Outcome.FAILED.value
+
+    def to_line(self) -> str:
+        """The entry as a line of JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_line(cls, line: str) -> Entry:
+        """Reads what ``to_line`` wrote, also by an earlier version with fewer columns."""
+        raw = json.loads(line)
+        raw["place"] = Place(**raw["place"])
+        raw["histogram"] = tuple(raw["histogram"])
+        raw["row"] = _row(RecordingCount, raw["row"])
+        raw["calls"] = tuple(_row(DetectedCall, call) for call in raw["calls"])
+        return cls(**raw)
+
+
+def _row(kind: type[Any], raw: dict[str, Any]) -> Any:
+    empty = {f.name: "" if f.type == "str" else None for f in fields(kind)}
+    return kind(**{name: raw.get(name, nothing) for name, nothing in empty.items()})
+
+
+def settings_of(counting: Counting, place: Place) -> str:
+    """Digest of all but the content that a recording's row depends on."""
+    return digest(
+        counting.scoring, counting.method, asdict(counting.rule), counting.label, asdict(place)
+    )
+
+
+def entry_of(counted: Counted, counting: Counting) -> Entry:
+    """What the ledger keeps of a recording that was counted."""
+    listed = counted.listed
+    return Entry(
+        identity=files.identity(listed.recording),
+        size=listed.size,
+        stamp=listed.stamp,
+        checksum=listed.checksum or counted.checksum,
+        place=listed.place,
+        settings=settings_of(counting, listed.place),
+        scoring=counting.scoring,
+        transient=counted.transient,
+        histogram=counted.histogram,
+        row=counted.row,
+        calls=counted.calls,
+    )
+
+
+def current(lines: Iterable[str]) -> Entry:
+    """Of all entries for one recording, as lines in any order, the one that holds.
+
+    The last run to start decides which content and settings hold: run ids sort by that time. Of
+    the entries for these a count beats a failure. Of equal counts the first holds, so that two
+    runs which did the same work leave the tables as they were; of failures the last.
+    """
+    entries = [Entry.from_line(line) for line in sorted(set(lines))]
+    in_order = sorted(entries, key=lambda entry: entry.row.run_id)
+    last = in_order[-1]
+    same = [e for e in in_order if e.settings == last.settings and same_content(e, last)]
+    return next((entry for entry in same if not entry.failed), last)
+
+
+def same_content(entry: Entry, other: Entry | Listed) -> bool:
+    """Whether both are the same bytes, as far as can be told without reading them."""
+    if (entry.size, entry.stamp) == (other.size, other.stamp):
+        return True
+    return bool(entry.checksum) and (entry.size, entry.checksum) == (other.size, other.checksum)
+
+
+def is_done(
+    entry: Entry | None,
+    listed: Listed,
+    counting: Counting,
+    retry_failed: bool,
+    checksum: Callable[[str], str],
+) -> bool:
+    """Whether a recording needs no work.
+
+    Args:
+        entry: the one that holds for it.
+        listed: the recording as it is now.
+        counting: how it is to be counted.
+        retry_failed: whether to try again what failed for a reason in the file.
+        checksum: reads a local file; asked only when its time changed and its size did not.
+    """
+    if entry is None or entry.settings != settings_of(counting, listed.place):
+        return False
+    if entry.transient or (entry.failed and retry_failed):
+        return False
+    if same_content(entry, listed):
+        return True
+    touched = entry.size == listed.size and entry.checksum and files.is_local(listed.recording)
+    try:
+        return bool(touched) and entry.checksum == checksum(listed.recording)
+    except OSError:
+        return False
+
+
+def folder(output: str) -> str:
+    """Where the entries lie."""
+    return files.join(output, "ledger")
+
+
+def shards(output: str) -> list[str]:
+    """The files of the ledger as they are now."""
+    return files.list_folder(folder(output), ".jsonl.gz")
+
+
+def score_files(output: str) -> list[str]:
+    """Files with scores, finished and unfinished."""
+    return scores.kept_files(output) + scores.unfinished_files(output)
+
+
+def read_lines(shard: str) -> Iterator[tuple[str, str]]:
+    """(identity, entry as a line) of a shard: parsed late, for lines are cheap to move."""
+    for line in gzip.decompress(files.read_bytes(shard)).decode().splitlines():
+        yield json.loads(line)["identity"], line
+
+
+def write_shard(output: str, run_id: str, entries: Iterable[Entry]) -> str:
+    """Adds entries to the ledger, in one file that appears whole. Returns its name."""
+    ordered = sorted(entries, key=lambda entry: entry.identity)
+    text = "".join(entry.to_line() + "\n" for entry in ordered).encode()
+    name = f"{run_id}-{hashlib.sha256(text).hexdigest()[:16]}.jsonl.gz"
+    path = files.join(folder(output), name)
+    files.write_atomically(path, [gzip.compress(text, mtime=0)])
+    return path
+
+
+def take_up(
+    listed: Listed, kept: Iterable[KeptSegment], hop_samples: int, segment_samples: int
+) -> tuple[list[Evidence], list[SegmentPlan]]:
+    """What earlier runs left of a recording, and the segments that still lack scores.
+
+    Any complete set of segments will do; an incomplete one only if it was cut as now. Nothing of
+    use gives two empty lists.
+    """
+    cuts: dict[RecordingHeader, dict[int, KeptSegment]] = {}
+    for segment in sorted(kept, key=lambda s: (not s.is_finished, s.run_id)):
+        origin = segment.origin
+        if (origin.listed.size, origin.listed.stamp) == (listed.size, listed.stamp):
+            cuts.setdefault(origin.header, {}).setdefault(origin.first_window, segment)
+    for header, segments in sorted(cuts.items(), key=lambda cut: -len(cut[1])):
+        if len(segments) == header.n_segments:
+            return [header, *(segment.evidence() for segment in segments.values())], []
+    for header, segments in cuts.items():
+        plans = list(plan_segments(listed.recording, header, hop_samples, segment_samples, listed))
+        if len(plans) == header.n_segments and segments.keys() <= {p.first_window for p in plans}:
+            missing = [plan for plan in plans if plan.first_window not in segments]
+            return [header, *(segment.evidence() for segment in segments.values())], missing
+    return [], []
+
+
+def read_state(output: str) -> dict[str, Entry]:
+    """The entry that holds for each recording, by identity: for a report, on one machine."""
+    found: dict[str, list[str]] = {}
+    for shard in shards(output):
+        for identity, line in read_lines(shard):
+            found.setdefault(identity, []).append(line)
+    return {identity: current(lines) for identity, lines in sorted(found.items())}
+
+
+def window_scores(
+    output: str,
+) -> Iterator[tuple[RecordingCount, npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
+    """Rows of the tables with the scores they were counted from, a file of scores at a time.
+
+    Yields the row, first samples of windows at 16 kHz in order, and scores; nothing for a recording
+    that failed. One with scores from several runs comes once.
+    """
+    state = read_state(output)
+    done: set[str] = set()
+    for name in scores.kept_files(output):
+        segments: dict[str, list[KeptSegment]] = {}
+        for scoring in sorted({entry.scoring for entry in state.values()}):
+            wanted = {k for k, e in state.items() if e.scoring == scoring and k not in done}
+            for identity, segment in scores.read_of(name, wanted, scoring):
+                if same_content(state[identity], segment.origin.listed):
+                    segments.setdefault(identity, []).append(segment)
+        for identity, parts in sorted(segments.items()):
+            starts = np.concatenate([part.scores.starts for part in parts])
+            values = np.concatenate([part.scores.scores for part in parts])
+            order = np.argsort(starts, kind="stable")
+            done.add(identity)
+            yield state[identity].row, starts[order], values[order]
+
+
+def tidy(output: str, run_id: str) -> None:
+    """Removes scores on their way that have arrived, or that nobody took up for a week."""
+    old = f"{datetime.now(UTC) - timedelta(days=UNFINISHED_DAYS):%Y%m%dT%H%M%S}"
+    for name in scores.unfinished_files(output):
+        base = name.rpartition("/")[2]
+        if base.startswith(run_id) or base < old:
+            files.delete_if_there(name)

@@ -1,0 +1,107 @@
+"""A call to look at and to listen to: its spectrogram and its clip, from the file itself."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from model.audio import Recording
+from model.decoders import Samples
+from model.windows import SAMPLE_RATE_HZ, samples_from_seconds
+from pipeline.storage import files
+
+TOP_HZ = 3000
+"""Upper edge of a picture: calls reach 1,800 Hz."""
+
+_FFT_SAMPLES = 1024  # 64 ms: harmonics 135 Hz apart are told from each other
+_STEP_SAMPLES = 256
+_RANGE_DB = 45
+_BEFORE_S, _AFTER_S, _LONGEST_S = 2.0, 2.0, 12.0
+_PEAK, _MOST_GAIN = 0.8, 100.0
+
+
+@dataclass(frozen=True)
+class CallPicture:
+    """What stands around a call in its recording.
+
+    Attributes:
+        begin_s, end_s: the stretch shown, in seconds from the start of the recording.
+        jpeg: its spectrogram, 0 to ``TOP_HZ``, from the lower left corner, without axes.
+        mp3: its audio, mono, 16 kHz, made as loud as other clips.
+        gain_db: by how much it was made louder.
+    """
+
+    begin_s: float
+    end_s: float
+    jpeg: bytes
+    mp3: bytes
+    gain_db: float
+
+
+def picture_call(recording: str, start_s: float, end_s: float) -> CallPicture:
+    """Reads the seconds around a call, and only those.
+
+    Raises:
+        AudioError: the recording cannot be opened (any more).
+        OSError: it is not there (any more).
+    """
+    with files.open_to_read(recording) as source, Recording(source, recording) as opened:
+        n_samples = opened.info.n_samples
+        first = max(0, samples_from_seconds(start_s - _BEFORE_S))
+        end = min(
+            n_samples,
+            samples_from_seconds(end_s + _AFTER_S),
+            first + samples_from_seconds(_LONGEST_S),
+        )
+        samples = opened.read(first, max(0, end - first)).samples
+    gain = min(_MOST_GAIN, _PEAK / max(float(np.abs(samples).max(initial=0.0)), 1e-9))
+    return CallPicture(
+        begin_s=first / SAMPLE_RATE_HZ,
+        end_s=end / SAMPLE_RATE_HZ,
+        jpeg=_jpeg(spectrogram_db(samples)),
+        mp3=_mp3(samples * np.float32(gain)),
+        gain_db=20 * float(np.log10(gain)),
+    )
+
+
+def spectrogram_db(samples: Samples) -> npt.NDArray[np.float32]:
+    """Levels in decibels, float32 ``[frequencies, times]``, 0 to ``TOP_HZ`` upwards.
+
+    A time step is 16 ms, a frequency step 15.6 Hz; the first and last columns are centred on the
+    first and last samples.
+    """
+    margin = np.zeros(_FFT_SAMPLES // 2, np.float32)
+    padded = np.concatenate((margin, samples, margin))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, _FFT_SAMPLES)[::_STEP_SAMPLES]
+    n_bins = TOP_HZ * _FFT_SAMPLES // SAMPLE_RATE_HZ
+    spectra = np.fft.rfft(frames * np.hanning(_FFT_SAMPLES).astype(np.float32), axis=1)
+    power = np.abs(spectra[:, :n_bins].T) ** 2
+    return (10 * np.log10(power + 1e-8)).astype(np.float32)
+
+
+def shown_range_db(levels_db: npt.NDArray[np.float32]) -> tuple[float, float]:
+    """Darkest and brightest level of a picture: the loudest parts decide."""
+    brightest = float(np.percentile(levels_db, 99.8))
+    return brightest - _RANGE_DB, brightest
+
+
+def _jpeg(levels_db: npt.NDArray[np.float32]) -> bytes:
+    from matplotlib import colormaps
+    from PIL import Image
+
+    low, high = shown_range_db(levels_db)
+    shares = ((levels_db - low) / (high - low)).clip(0, 1)
+    colours = colormaps["cividis"](shares[::-1], bytes=True)[..., :3]
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(colours)).save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
+
+
+def _mp3(samples: Samples) -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, SAMPLE_RATE_HZ, format="MP3")
+    return buffer.getvalue()

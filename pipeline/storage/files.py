@@ -1,0 +1,186 @@
+"""Files here and in buckets by one name: a path or a URI such as ``gs://bucket/night/a.wav``.
+
+Apache Beam's file systems reach buckets. They are imported only for a URI, and local files are
+handled by the standard library, which knows relative patterns and atomic renames.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import posixpath
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import IO, Any
+
+from model.audio import AUDIO_EXTENSIONS
+from model.decoders import AudioError
+
+
+def is_local(name: str) -> bool:
+    """Whether ``name`` is a path on this machine rather than a URI."""
+    return "://" not in name
+
+
+def join(folder: str, name: str) -> str:
+    """The name of a file in a folder, here or in a bucket."""
+    return os.path.join(folder, name) if is_local(folder) else posixpath.join(folder, name)
+
+
+def identity(name: str) -> str:
+    """One string for all the ways to write a path, so that no recording is counted twice."""
+    return os.path.abspath(name) if is_local(name) else name
+
+
+def expand(pattern: str) -> list[str]:
+    """The recordings that a file name, a folder or a pattern stands for, sorted.
+
+    A name that exists is that file, even with brackets in it. A folder is searched through all its
+    levels for audio files, passing over hidden ones (macOS leaves ``._`` files beside recordings).
+    """
+    if is_local(pattern):
+        if os.path.isdir(pattern):
+            found = _audio_in_folder(pattern)
+        elif os.path.exists(pattern):
+            found = iter([pattern])
+        else:
+            found = filter(os.path.isfile, glob.iglob(pattern, recursive=True))
+        return sorted(_as_text(os.path.normpath(path)) for path in found)
+    if glob.has_magic(pattern):
+        return sorted(name for name in _remote_names(pattern) if _is_meant(name, pattern))
+    matched = [] if pattern.endswith("/") else _remote_names(pattern)
+    if not matched:
+        matched = [n for n in _remote_names(pattern.rstrip("/") + "/**") if _is_recording(n)]
+    return sorted(matched)
+
+
+def _as_text(path: str) -> str:
+    """A path as text that every table can hold: bytes that are not UTF-8 become ``\\udcXX``.
+
+    It then names no file any more, so that the recording fails in a row of its own.
+    """
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+def _is_meant(name: str, pattern: str) -> bool:
+    """As on a disk, a pattern passes over hidden files, and over what marks a folder."""
+    base = posixpath.basename(name)
+    return bool(base) and (base[0] != "." or posixpath.basename(pattern).startswith("."))
+
+
+def _audio_in_folder(folder: str) -> Iterator[str]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if _is_recording(name):
+                yield os.path.join(parent, name)
+
+
+def _is_recording(name: str) -> bool:
+    base = posixpath.basename(name)
+    return not base.startswith(".") and os.path.splitext(base)[1].lower() in AUDIO_EXTENSIONS
+
+
+def _remote_names(pattern: str) -> list[str]:
+    return [metadata.path for metadata in _file_systems().match([pattern])[0].metadata_list]
+
+
+def _file_systems() -> Any:
+    from apache_beam.io.filesystems import FileSystems
+
+    from pipeline.storage.buckets import connect_anonymously_to_emulator
+
+    connect_anonymously_to_emulator()
+    return FileSystems
+
+
+@contextmanager
+def open_to_read(name: str) -> Iterator[str | IO[bytes]]:
+    """What ``model.audio`` can open: the path itself, or a bucket object as a seekable file."""
+    if is_local(name):
+        if "\\udc" in name and not os.path.exists(name):
+            raise AudioError(f"{name}: its name is not valid UTF-8; rename the file")
+        yield name
+        return
+    if name.startswith("gs://"):
+        from pipeline.storage.buckets import ObjectFile
+
+        with ObjectFile(name) as bucket_object:
+            yield bucket_object  # type: ignore[misc]
+        return
+    from apache_beam.io.filesystem import CompressionTypes
+
+    with _file_systems().open(name, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        yield file
+
+
+def read_bytes(name: str) -> bytes:
+    """All of a small file. Raises OSError, here and for buckets."""
+    with open_to_read(name) as source:
+        if isinstance(source, str):
+            with open(source, "rb") as file:
+                return file.read()
+        return source.read()
+
+
+def list_folder(folder: str, suffix: str) -> list[str]:
+    """Files in a folder itself whose names end so, sorted; none if there is no such folder."""
+    if not is_local(folder):
+        return sorted(_remote_names(posixpath.join(folder, "*" + suffix)))
+    if not os.path.isdir(folder):
+        return []
+    names = (name for name in os.listdir(folder) if not name.startswith("."))
+    return sorted(os.path.join(folder, name) for name in names if name.endswith(suffix))
+
+
+def exists(name: str) -> bool:
+    """Whether a file is there."""
+    return os.path.exists(name) if is_local(name) else bool(_file_systems().exists(name))
+
+
+def write_atomically(name: str, chunks: Iterator[bytes] | list[bytes]) -> None:
+    """Writes a file that is whole as soon as it can be seen.
+
+    Locally through a temporary file beside it, renamed at the end. An object in a bucket appears
+    only when its upload is complete.
+    """
+    if not is_local(name):
+        from apache_beam.io.filesystem import CompressionTypes
+
+        # Beam would compress what is named .gz once more.
+        with _file_systems().create(
+            name, "application/octet-stream", CompressionTypes.UNCOMPRESSED
+        ) as file:
+            for chunk in chunks:
+                file.write(chunk)
+        return
+    folder = os.path.dirname(name) or "."
+    os.makedirs(folder, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(name)}.", dir=folder)
+    try:
+        with open(handle, "wb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, name)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def delete_if_there(name: str) -> None:
+    """Removes a file, if it exists."""
+    if is_local(name):
+        with suppress(FileNotFoundError):  # two runs may tidy up at once
+            os.unlink(name)
+    elif exists(name):
+        _file_systems().delete([name])

@@ -1,0 +1,293 @@
+"""Tables for the programs in which people check calls: what stands in each column, and why.
+
+Every table here is a ``ToolFormat``; files, tests and docs/outputs.md derive from it. The recording
+without a call gets a table without rows.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from pipeline.records import DetectedCall, Outcome, RecordingCount
+from pipeline.tables.cell_text import encode, guard_path, guard_text, without_controls
+
+CALL_LOW_HZ, CALL_HIGH_HZ = 350, 1800
+"""Where a Capuchinbird's harmonics lie. The box drawn around a call; no call is measured for it."""
+
+
+@dataclass(frozen=True)
+class Species:
+    """Names that programs know a bird by; the code is eBird's."""
+
+    common: str
+    scientific: str
+    code: str
+
+
+CAPUCHINBIRD = Species("Capuchinbird", "Perissocephalus tricolor", "capuch1")
+
+
+def species_of(label: str) -> Species:
+    """The bird that a model's label means; for another model's label, the label itself."""
+    known = any(name in label.lower() for name in ("capuchin", "perissocephalus tricolor"))
+    return CAPUCHINBIRD if known else Species(label, "", "")
+
+
+@dataclass(frozen=True)
+class CountedRecording:
+    """A recording that could be counted, with its calls in order of time."""
+
+    row: RecordingCount
+    calls: tuple[DetectedCall, ...]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a row of a tool's table is made from.
+
+    Attributes:
+        number: of the row, from 1.
+        call: the call, in seconds from the start of its recording.
+        file_begins_s: where the recording begins on the table's clock: 0 in a recording's own
+            table, the length of all recordings before it in the table of a run.
+    """
+
+    number: int
+    call: DetectedCall
+    file_begins_s: float
+
+    @property
+    def species(self) -> Species:
+        """The bird."""
+        return species_of(self.call.label)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a tool's table: its header, what it means, and a row's cell."""
+
+    name: str
+    doc: str
+    cell: Callable[[Selection], str]
+
+
+@dataclass(frozen=True)
+class ToolFormat:
+    """A table that a program opens.
+
+    Attributes:
+        name: what ``--format`` calls it.
+        doc: which program, and what to know.
+        columns: in the program's order, with its spelling.
+        separator: a comma (then cells are quoted as in RFC 4180) or a tab (never quoted).
+        header: whether the first line holds the columns' names.
+        suffix: of a recording's own table.
+        run_file: name of the table of a whole run, or empty where the program knows no such thing.
+        after_row: a line that follows each row, or nothing.
+    """
+
+    name: str
+    doc: str
+    columns: tuple[Column, ...]
+    separator: str
+    header: bool
+    suffix: str
+    run_file: str
+    after_row: str = ""
+
+
+def _path(selection: Selection) -> str:
+    return guard_path(selection.call.recording)
+
+
+def _folder(selection: Selection) -> str:
+    return guard_path(posixpath.dirname(selection.call.recording)) or "."
+
+
+def _base_name(selection: Selection) -> str:
+    return guard_path(posixpath.basename(selection.call.recording))
+
+
+def _common_name(selection: Selection) -> str:
+    return guard_text(selection.species.common)
+
+
+RAVEN = ToolFormat(
+    name="raven",
+    doc="Selection table for Raven Pro and Raven Lite. In the table of a run, times go on from one "
+    "recording to the next, as in Raven's window when the same recordings are opened in order of "
+    "their names; `File Offset (s)` is the time within the recording.",
+    columns=(
+        Column("Selection", "Number of the row, from 1.", lambda s: str(s.number)),
+        Column("View", "Always `Spectrogram 1`.", lambda s: "Spectrogram 1"),
+        Column("Channel", "Always 1: all channels are heard as one.", lambda s: "1"),
+        Column(
+            "Begin Time (s)",
+            "Start of the call, on the clock of all recordings of the table.",
+            lambda s: f"{s.file_begins_s + s.call.start_s:.3f}",
+        ),
+        Column(
+            "End Time (s)",
+            "End of the call, on the same clock.",
+            lambda s: f"{s.file_begins_s + s.call.end_s:.3f}",
+        ),
+        Column(
+            "Low Freq (Hz)",
+            "Lower edge of the box; the same for all.",
+            lambda s: f"{CALL_LOW_HZ:.1f}",
+        ),
+        Column(
+            "High Freq (Hz)",
+            "Upper edge of the box; the same for all.",
+            lambda s: f"{CALL_HIGH_HZ:.1f}",
+        ),
+        Column("Common Name", "The bird's name.", _common_name),
+        Column("Species Code", "The bird's eBird code.", lambda s: s.species.code),
+        Column(
+            "Confidence",
+            "The call's score, 0 to 1.",
+            lambda s: f"{s.call.score:.4f}",
+        ),
+        Column("Begin Path", "The recording.", _path),
+        Column(
+            "File Offset (s)",
+            "Start of the call, from the start of its recording.",
+            lambda s: f"{s.call.start_s:.3f}",
+        ),
+    ),
+    separator="\t",
+    header=True,
+    suffix=".selection.table.txt",
+    run_file="raven.selection.table.txt",
+)
+
+AUDACITY = ToolFormat(
+    name="audacity",
+    doc="Labels for Audacity (File > Import > Labels), without a header. A second line for each "
+    f"call, `\\`, {CALL_LOW_HZ}, {CALL_HIGH_HZ}, gives the label's frequency range in hertz. "
+    "A label track belongs to one recording, so there is no file for the run.",
+    columns=(
+        Column("start", "Start of the call, in seconds.", lambda s: f"{s.call.start_s:.6f}"),
+        Column("end", "End of the call, in seconds.", lambda s: f"{s.call.end_s:.6f}"),
+        Column(
+            "label",
+            "The bird's name and the call's score.",
+            lambda s: f"{_common_name(s)} {s.call.score:.3f}",
+        ),
+    ),
+    separator="\t",
+    header=False,
+    suffix=".labels.txt",
+    run_file="",
+    after_row=f"\\\t{CALL_LOW_HZ:.6f}\t{CALL_HIGH_HZ:.6f}\n",
+)
+
+KALEIDOSCOPE = ToolFormat(
+    name="kaleidoscope",
+    doc="Table for Kaleidoscope Pro's viewer. `TOP1DIST` holds our score, where **more is "
+    "better**; Kaleidoscope's own tables hold a distance there, where less is better.",
+    columns=(
+        Column("INDIR", "The recording's folder.", _folder),
+        Column("FOLDER", "Folder below `INDIR`; always empty.", lambda s: ""),
+        Column("IN FILE", "The recording's name in its folder.", _base_name),
+        Column("OFFSET", "Start of the call, in seconds.", lambda s: f"{s.call.start_s:.3f}"),
+        Column(
+            "DURATION",
+            "Length of the call, in seconds.",
+            # Of the rounded times, so that OFFSET + DURATION is the end that other tables show.
+            lambda s: f"{round(s.call.end_s, 3) - round(s.call.start_s, 3):.3f}",
+        ),
+        Column("TOP1MATCH", "The bird's name.", _common_name),
+        Column("TOP1DIST", "The call's score, 0 to 1.", lambda s: f"{s.call.score:.4f}"),
+    ),
+    separator=",",
+    header=True,
+    suffix=".kaleidoscope.csv",
+    run_file="kaleidoscope.csv",
+)
+
+BIRDNET = ToolFormat(
+    name="birdnet",
+    doc="Table with the columns of BirdNET-Analyzer's CSV results, for scripts written for those.",
+    columns=(
+        Column("Start (s)", "Start of the call, in seconds.", lambda s: f"{s.call.start_s:.3f}"),
+        Column("End (s)", "End of the call, in seconds.", lambda s: f"{s.call.end_s:.3f}"),
+        Column("Scientific name", "The bird's.", lambda s: guard_text(s.species.scientific)),
+        Column("Common name", "The bird's.", _common_name),
+        Column("Confidence", "The call's score, 0 to 1.", lambda s: f"{s.call.score:.4f}"),
+        Column("File", "The recording.", _path),
+    ),
+    separator=",",
+    header=True,
+    suffix=".BirdNET.results.csv",
+    run_file="birdnet.csv",
+)
+
+TOOL_FORMATS = {f.name: f for f in (RAVEN, AUDACITY, KALEIDOSCOPE, BIRDNET)}
+
+
+def render(tool: ToolFormat, selections: Iterable[Selection]) -> Iterator[str]:
+    """The lines of a table, each with its end of line."""
+    if tool.header:
+        yield _line(tool, [column.name for column in tool.columns])
+    for selection in selections:
+        yield _line(tool, [column.cell(selection) for column in tool.columns])
+        if tool.after_row:
+            yield tool.after_row
+
+
+def _line(tool: ToolFormat, cells: Sequence[str]) -> str:
+    if tool.separator == "\t":
+        return "\t".join(map(without_controls, cells)) + "\n"
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(cells)
+    return buffer.getvalue()
+
+
+def recording_selections(calls: Iterable[DetectedCall]) -> Iterator[Selection]:
+    """Rows of one recording's own table."""
+    for number, call in enumerate(calls, 1):
+        yield Selection(number, call, 0.0)
+
+
+def run_selections(counted: Iterable[CountedRecording]) -> Iterator[Selection]:
+    """Rows of the table of a run. The recordings come in the order in which they will be opened."""
+    number = 0
+    begins_ns = 0  # whole nanoseconds: a million lengths add up without drift
+    for recording in counted:
+        for call in recording.calls:
+            number += 1
+            yield Selection(number, call, begins_ns / 1e9)
+        begins_ns += round((recording.row.duration_s or 0.0) * 1e9)
+
+
+def was_counted(row: RecordingCount) -> bool:
+    """Whether the recording's calls are known from this run."""
+    return row.outcome not in (Outcome.FAILED.value, Outcome.SKIPPED.value)
+
+
+def table_name(recording: str, tool: ToolFormat) -> str:
+    """Where a recording's own table lies in the output folder.
+
+    ``raven/night1/REC_0001.wav.1f0c9a2b.selection.table.txt``: the recording's folder and name,
+    with what some file systems refuse replaced by ``_``, and the first 8 digits of the SHA-256 of
+    the recording's whole name, so that two folders' recordings of one name stay apart.
+    """
+    folder, name = posixpath.split(recording)
+    digest = hashlib.sha256(encode(recording)).hexdigest()[:8]
+    parts = [tool.name, _safe_name(posixpath.basename(folder)), _safe_name(name)]
+    return "/".join(part for part in parts if part) + f".{digest}{tool.suffix}"
+
+
+def _safe_name(name: str) -> str:
+    cleaned = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]', "_", name)
+    if cleaned in (".", ".."):
+        return "_"
+    # 255 bytes is what most file systems allow, the suffix included.
+    return cleaned.encode()[:180].decode("utf-8", "ignore")

@@ -1,0 +1,181 @@
+"""Beam's part of the tables: transforms that only wire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+
+from pipeline.records import DetectedCall, RecordingCount, Row, column_names
+from pipeline.storage import files
+from pipeline.tables.cell_text import encode
+from pipeline.tables.csv_text import TUTORIAL_COLUMNS, cells, csv_line, is_failure, tutorial_cells
+from pipeline.tables.parquet import parquet_bytes
+from pipeline.tables.tool_formats import (
+    TOOL_FORMATS,
+    CountedRecording,
+    ToolFormat,
+    recording_selections,
+    render,
+    run_selections,
+    table_name,
+    was_counted,
+)
+
+
+class WriteToolTables(beam.PTransform):
+    """(recordings, calls) → the tables of ``TOOL_FORMATS`` that were asked for."""
+
+    def __init__(self, output: str, formats: Iterable[str]) -> None:
+        super().__init__()
+        self._output = output
+        self._tools = tuple(TOOL_FORMATS[name] for name in TOOL_FORMATS if name in set(formats))
+
+    def expand(self, tables: tuple[beam.PCollection, beam.PCollection]) -> None:
+        """A failed recording gets no table: an empty one would say that nothing called there."""
+        recordings, calls = tables
+        with_calls = (
+            {
+                "rows": recordings | "Rows by recording" >> beam.Map(lambda r: (r.recording, r)),
+                "calls": calls | "Calls by recording" >> beam.Map(lambda c: (c.recording, c)),
+            }
+            | "Join" >> beam.CoGroupByKey()
+            | "Sort calls" >> beam.FlatMap(_join)
+        )
+        with_calls | "Write each" >> beam.ParDo(_WriteEach(self._output, self._tools))
+        tools_of_runs = tuple(tool for tool in self._tools if tool.run_file)
+        if tools_of_runs:
+            (
+                with_calls
+                | "Counted" >> beam.Filter(lambda counted: was_counted(counted.row))
+                | "Gather" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
+                | "Write all" >> beam.Map(_write_run_tables, self._output, tools_of_runs)
+            )
+
+
+def _join(grouped: tuple[str, Mapping[str, Iterable[Any]]]) -> Iterator[CountedRecording]:
+    _, found = grouped
+    calls: list[DetectedCall] = sorted(found["calls"], key=lambda call: call.start_s)
+    for row in found["rows"]:
+        yield CountedRecording(row, tuple(calls))
+
+
+class _WriteEach(beam.DoFn):
+    def __init__(self, output: str, tools: tuple[ToolFormat, ...]) -> None:
+        self._output, self._tools = output, tools
+
+    def process(self, counted: CountedRecording) -> None:
+        for tool in self._tools:
+            name = files.join(self._output, table_name(counted.row.recording, tool))
+            if was_counted(counted.row):
+                lines = render(tool, recording_selections(counted.calls))
+                files.write_atomically(name, map(encode, lines))
+            elif counted.row.error:
+                files.delete_if_there(name)  # of an earlier run, when the file could be read
+
+
+def _write_run_tables(
+    counted: list[CountedRecording], output: str, tools: tuple[ToolFormat, ...]
+) -> None:
+    counted.sort(key=lambda recording: recording.row.recording)
+    for tool in tools:
+        lines = render(tool, run_selections(counted))
+        files.write_atomically(files.join(output, tool.run_file), map(encode, lines))
+
+
+class WriteParquet(beam.PTransform):
+    """Rows → one Parquet file, in the order of the CSV file."""
+
+    def __init__(self, name: str, row_type: type[Row]) -> None:
+        super().__init__()
+        self._name, self._row_type = name, row_type
+
+    def expand(self, rows: beam.PCollection[Row]) -> beam.PCollection[str]:
+        """Writes once, after the last row."""
+        return (
+            rows
+            | "Gather" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
+            | "Write" >> beam.Map(_write_parquet, self._name, self._row_type)
+        )
+
+
+def _write_parquet(rows: list[Row], name: str, row_type: type[Row]) -> str:
+    rows.sort(key=_row_order)
+    files.write_atomically(name, [parquet_bytes(rows, row_type)])
+    return name
+
+
+def _row_order(row: RecordingCount | DetectedCall) -> tuple[str, float]:
+    return row.recording, getattr(row, "start_s", 0.0)
+
+
+class WriteCsv(beam.PTransform):
+    """Rows → one CSV file, sorted by name and time, and the file's name.
+
+    All rows pass one worker as text, which suits the millions of rows that an archive has; a table
+    larger than a worker's memory belongs into BigQuery.
+
+    Args:
+        name: the file.
+        columns: its header.
+        to_cells: a row as text.
+    """
+
+    def __init__(
+        self, name: str, columns: Sequence[str], to_cells: Callable[[Any], list[str]]
+    ) -> None:
+        super().__init__()
+        self._name, self._columns, self._to_cells = name, columns, to_cells
+
+    def expand(self, rows: beam.PCollection[Row]) -> beam.PCollection[str]:
+        """Writes once, after the last row."""
+        return (
+            rows
+            | "To text" >> beam.Map(_sortable_line, self._to_cells)
+            | "Gather" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
+            | "Write" >> beam.Map(_write_sorted, self._name, csv_line(self._columns))
+        )
+
+
+def _sortable_line(row: Row, to_cells: Callable[[Any], list[str]]) -> tuple[tuple[str, float], str]:
+    return (row.recording, getattr(row, "start_s", 0.0)), csv_line(to_cells(row))
+
+
+def _write_sorted(lines: list[tuple[tuple[str, float], str]], name: str, header: str) -> str:
+    chunks = [encode(header)] + [encode(line) for _, line in sorted(lines)]
+    files.write_atomically(name, chunks)
+    return name
+
+
+class WriteTables(beam.PTransform):
+    """(recordings, calls) → counts.csv, calls.csv, failures.csv and the formats asked for."""
+
+    def __init__(self, output: str, formats: tuple[str, ...]) -> None:
+        super().__init__()
+        self._output, self._formats = output, formats
+
+    def expand(self, tables: tuple[beam.PCollection, beam.PCollection]) -> None:
+        """Each file on its own: a run that is killed leaves some out, and none in half."""
+        recordings, calls = tables
+        failed = recordings | "Failed ones" >> beam.Filter(is_failure)
+        counts_columns = column_names(RecordingCount)
+        recordings | "Write counts" >> WriteCsv(self._path("counts"), counts_columns, cells)
+        failed | "Write failures" >> WriteCsv(self._path("failures"), counts_columns, cells)
+        calls | "Write calls" >> WriteCsv(self._path("calls"), column_names(DetectedCall), cells)
+        if "tutorial" in self._formats:
+            recordings | "Write tutorial's table" >> WriteCsv(
+                self._path("tutorial"), TUTORIAL_COLUMNS, tutorial_cells
+            )
+        if "parquet" in self._formats:
+            recordings | "Counts as Parquet" >> WriteParquet(
+                files.join(self._output, "counts.parquet"), RecordingCount
+            )
+            calls | "Calls as Parquet" >> WriteParquet(
+                files.join(self._output, "calls.parquet"), DetectedCall
+            )
+        if TOOL_FORMATS.keys() & set(self._formats):
+            tables | "Write tools' tables" >> WriteToolTables(self._output, self._formats)
+
+    def _path(self, table: str) -> str:
+        return files.join(self._output, f"{table}.csv")

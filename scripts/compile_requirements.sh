@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Pins what pyproject.toml asks for, with hashes. Needs uv (pip install uv). Versions already pinned
+# stay unless a range excludes them; add --upgrade-package NAME to move one.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+compile() { # compile LIST FLAGS
+    uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+        --no-emit-index-url --custom-compile-command scripts/compile_requirements.sh \
+        pyproject.toml -o "$@"
+}
+compile requirements.txt --extra report --extra train "$@"
+compile requirements-dev.txt --extra report --extra train --extra aac --extra dev \
+    -c requirements.txt "$@"
