@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Counts calls on this machine. Without arguments: a demo on recordings made on the spot.
-# With arguments: they go to the pipeline, for example
+# Runs a command on this machine. Without arguments: a demo on recordings made on the spot. Flags
+# count; a word names another command (./run_local.sh --help lists them), for example
 #   ./run_local.sh --input 'recordings/*.wav' --output results
+#   ./run_local.sh show recordings/REC_0001.wav --output rec_0001.png
 set -euo pipefail
 
 # Patterns and folders in the arguments are relative to where the caller stands.
@@ -12,6 +13,6 @@ use_environment requirements.txt
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
 cd "$here"
 if [ $# -eq 0 ]; then
-    exec "$PYTHON" -m pipeline.commands.demo
+    set -- demo
 fi
 exec "$PYTHON" -m pipeline "$@"

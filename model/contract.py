@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, get_args
 
 from model.calls import CountingRule
 from model.windows import SAMPLE_RATE_HZ, WINDOW_S, WINDOW_SAMPLES, Padding
 
-SCHEMA_VERSION = 1
+CONTRACT_VERSION = 1
 CONTRACT_FILE = "contract.json"
 MODEL_FILE = "model.keras"
-
-__all__ = [
-    "CONTRACT_FILE",
-    "MODEL_FILE",
-    "SAMPLE_RATE_HZ",
-    "SCHEMA_VERSION",
-    "WINDOW_S",
-    "WINDOW_SAMPLES",
-    "ContractError",
-    "ServingContract",
-]
 
 
 class ContractError(ValueError):
@@ -63,7 +53,7 @@ class ServingContract:
     padding: Padding = "end"
     metrics: Mapping[str, float] = field(default_factory=dict)
     libraries: Mapping[str, str] = field(default_factory=dict)
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = CONTRACT_VERSION
 
     def __post_init__(self) -> None:
         if self.sample_rate_hz != SAMPLE_RATE_HZ:
@@ -80,9 +70,9 @@ class ServingContract:
             raise ContractError(f"padding {self.padding!r}: it is one of {get_args(Padding)}")
         if not 0 < self.hop_s <= WINDOW_S:
             raise ContractError(f"hop_s {self.hop_s}: it must lie between 0 and {WINDOW_S} s")
-        if self.schema_version != SCHEMA_VERSION:
+        if self.schema_version != CONTRACT_VERSION:
             raise ContractError(
-                f"contract schema {self.schema_version}, this pipeline reads {SCHEMA_VERSION}: "
+                f"contract schema {self.schema_version}, this pipeline reads {CONTRACT_VERSION}: "
                 "export the model again or use the pipeline it was made with"
             )
 
@@ -128,3 +118,35 @@ def _checked(cls: type, raw: Any, what: str) -> dict[str, Any]:
     if unknown := raw.keys() - known:
         raise ContractError(f"the {what} has unknown fields {', '.join(sorted(unknown))}")
     return dict(raw)
+
+
+def read_contract(directory: str, read: Callable[[str], bytes]) -> ServingContract:
+    """The contract of the model in a folder, once its model file is known to be the one described.
+
+    Args:
+        directory: what to call the folder in messages.
+        read: gives a file of the folder by its name, or raises OSError.
+
+    Raises:
+        ContractError: a file is absent, the contract cannot be met, or the model file is another.
+    """
+    try:
+        text = read(CONTRACT_FILE)
+    except OSError:
+        raise ContractError(
+            f"{directory}: lacks {CONTRACT_FILE}; give the folder that capuchinbird train wrote"
+        ) from None
+    try:
+        contract = ServingContract.from_json(text)
+    except ContractError as error:
+        raise ContractError(f"{directory}: {CONTRACT_FILE}: {error}") from None
+    try:
+        network = read(MODEL_FILE)
+    except OSError:
+        raise ContractError(f"{directory}: lacks {MODEL_FILE}") from None
+    if hashlib.sha256(network).hexdigest() != contract.model_sha256:
+        raise ContractError(
+            f"{directory}: {MODEL_FILE} is not the file that {CONTRACT_FILE} describes (checksums "
+            "differ); copy the whole folder again"
+        )
+    return contract

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from model.contract import CONTRACT_FILE, MODEL_FILE, ContractError, ServingContract
+from model.contract import CONTRACT_FILE, MODEL_FILE, ContractError, ServingContract, read_contract
 from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES
 
 METRICS_FILE = "metrics.json"
@@ -128,27 +128,8 @@ def load_exported(directory: str | os.PathLike[str]) -> LoadedModel:
             not the one the contract was written for.
     """
     folder = Path(directory)
-    contract = read_contract(folder)
-    path = folder / MODEL_FILE
-    if not path.is_file():
-        raise ContractError(f"{folder}: lacks {MODEL_FILE}")
-    if hashlib.sha256(path.read_bytes()).hexdigest() != contract.model_sha256:
-        raise ContractError(
-            f"{path}: is not the file its contract was written for (checksums differ); "
-            "copy the whole folder again"
-        )
-    return LoadedModel(_load_keras(path), contract)
-
-
-def read_contract(directory: Path) -> ServingContract:
-    """The contract of the model in a folder, without loading the model."""
-    path = directory / CONTRACT_FILE
-    if not path.is_file():
-        raise ContractError(f"{directory}: lacks {CONTRACT_FILE}; is it an exported model?")
-    try:
-        return ServingContract.from_json(path.read_bytes())
-    except ContractError as error:
-        raise ContractError(f"{path}: {error}") from None
+    contract = read_contract(str(folder), lambda name: (folder / name).read_bytes())
+    return LoadedModel(_load_keras(folder / MODEL_FILE), contract)
 
 
 def golden_windows() -> dict[str, Samples]:

@@ -1,24 +1,74 @@
-"""``python -m pipeline``: check, build, run, report."""
+"""``capuchinbird``, also ``python -m pipeline``: finds the command and runs it."""
 
 from __future__ import annotations
 
+import difflib
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 
-from pipeline import options
+from pipeline import __version__
+from pipeline.options import EXIT_CODES, UsageError
+
+COMMANDS = {
+    "count": "count the calls in recordings (the default when flags come first)",
+    "demo": "make recordings with calls at known times, count them, compare",
+    "plan": "say what counting would take and cost; start nothing",
+    "rescore": "count again from kept scores, with another threshold or rule",
+    "report": "make report.html from the tables of earlier runs",
+    "show": "draw one recording as the model hears it",
+    "review": "cut the clips of a run that a person should check",
+    "train": "train a model on annotated recordings or clips",
+    "evaluate": "measure a model on annotated recordings",
+    "examples": "write training examples as TFRecord files",
+    "publish": "copy a model into a bucket and point jobs to it",
+    "tables": "make or update the tables and views in BigQuery",
+    "canaries": "count recordings with known counts; exit with 4 if one differs",
+    "drift": "keep the scores of an output as the reference for drift warnings",
+    "columns": "print docs/outputs.md, the meaning of every column",
+}
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the job. Returns the exit code that ``options.EXIT_CODES`` explains."""
-    config = options.parse(sys.argv[1:] if argv is None else argv)
-    from pipeline.launch import launch  # imports Beam: seconds that --help need not wait for
+def overview() -> str:
+    """The commands, a line each."""
+    lines = [f"  {name:9} {summary}" for name, summary in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: capuchinbird COMMAND [FLAGS]",
+            "",
+            "Count Capuchinbird calls in recordings, for example:",
+            "  capuchinbird count --input recordings/ --output results",
+            "",
+            "commands (each explains its flags with --help):",
+            *lines,
+            "",
+            EXIT_CODES,
+        ]
+    )
 
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command. Returns the exit code that ``options.EXIT_CODES`` explains."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(overview(), end="")
+        return 0
+    if arguments[0] == "--version":
+        print(f"capuchinbird {__version__}")
+        return 0
+    name = "count" if arguments[0].startswith("-") else arguments.pop(0)
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean {close[0]}?" if close else "see capuchinbird --help"
+        print(f"capuchinbird: no command {name}; {hint}", file=sys.stderr)
+        return 2
     try:
-        return launch(config)
-    except options.UsageError as error:
-        print(f"pipeline: {error}", file=sys.stderr)
+        return int(import_module(f"pipeline.commands.{name}").main(arguments))
+    except UsageError as error:
+        print(f"capuchinbird {name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\npipeline: interrupted; no table was left half-written", file=sys.stderr)
+        print(f"\ncapuchinbird {name}: interrupted; no file was left half-written", file=sys.stderr)
         return 130
 
 

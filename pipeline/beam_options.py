@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import difflib
+import io
 from collections.abc import Sequence
-from typing import NoReturn
 
 from apache_beam.options.pipeline_options import (
     DebugOptions,
@@ -15,7 +15,7 @@ from apache_beam.options.pipeline_options import (
 )
 from apache_beam.runners.runner import create_runner
 
-from pipeline import options
+from pipeline.options import UsageError, parser
 
 LOCAL_RUNNERS = (None, "DirectRunner", "FnApiRunner")
 
@@ -23,22 +23,6 @@ DATAFLOW_THREADS = 2
 """Threads of each worker process. Dataflow starts a process a core, each with a model of its own;
 one thread of it decodes and scores while the other waits for the bucket. Its default of 12 would
 hold the audio of 12 segments in each process, and no core would be free for 10 of them."""
-
-
-class _KnownFlags(argparse.ArgumentParser):
-    """Beam declares a few options twice; the first declaration is as good as the second."""
-
-    def add_argument(self, *names: str, **settings: object) -> argparse.Action:
-        try:
-            return super().add_argument(*names, **settings)  # type: ignore[arg-type]
-        except argparse.ArgumentError:
-            return argparse.Action([], "")
-
-    def add_value_provider_argument(self, *names: str, **settings: object) -> None:
-        self.add_argument(*names, **settings)
-
-    def error(self, message: str) -> NoReturn:
-        raise options.UsageError(message)
 
 
 def beam_options(arguments: Sequence[str]) -> PipelineOptions:
@@ -49,13 +33,7 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
     Raises:
         UsageError: an option that neither this pipeline nor Beam knows.
     """
-    known = _KnownFlags(allow_abbrev=False, add_help=False)
-    for group in PipelineOptions.__subclasses__():
-        if "_add_argparse_args" in group.__dict__:
-            group._add_argparse_args(known)
-    _, unknown = known.parse_known_args(list(arguments))
-    if unknown:
-        raise options.UsageError(_unknown(unknown[0], known))
+    _check_known(list(arguments))
     defaults = ["--direct_running_mode=multi_threading", "--direct_num_workers=0"]
     result = PipelineOptions([*defaults, *arguments])
     standard = result.view_as(StandardOptions)
@@ -70,18 +48,22 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
     try:
         create_runner(standard.runner)
     except (ValueError, ImportError, AttributeError) as error:
-        raise options.UsageError(f"--runner {standard.runner}: {error}") from None
+        raise UsageError(f"--runner {standard.runner}: {error}") from None
     return result
 
 
-def _unknown(argument: str, known: argparse.ArgumentParser) -> str:
-    flag = argument.split("=")[0]
-    flags = [
-        name
-        for parser in (options.parser(), known)
-        for action in parser._actions
-        for name in action.option_strings
-    ]
-    close = difflib.get_close_matches(flag, flags, n=1)
-    hint = f"; did you mean {close[0]}?" if close else "; see --help"
-    return f"unknown argument {flag}{hint}"
+def _check_known(arguments: list[str]) -> None:
+    known = PipelineOptions([]).get_all_options()
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            asked = PipelineOptions(arguments).get_all_options(retain_unknown_options=True)
+    except SystemExit:
+        raise UsageError(complaint.getvalue().strip().rpartition("error: ")[2]) from None
+    for name in sorted(asked.keys() - known.keys()):
+        ours = vars(parser().parse_known_args(["--output="])[0])
+        close = difflib.get_close_matches(name, [*ours, *known], n=1)
+        hint = f"did you mean --{close[0]}?" if close else "see --help"
+        raise UsageError(f"unknown argument --{name}; {hint}")
+    if arguments and not arguments[0].startswith("-"):
+        raise UsageError(f"unknown argument {arguments[0]}; name recordings with --input")

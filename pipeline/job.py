@@ -6,7 +6,6 @@ import apache_beam as beam
 
 from model.windows import samples_from_seconds
 from pipeline.inference.count import Counting
-from pipeline.inference.score import SegmentHandler
 from pipeline.inference.transforms import (
     FAILURES,
     PLANS,
@@ -14,18 +13,20 @@ from pipeline.inference.transforms import (
     DecodeSegments,
     ProbeRecordings,
     ScoreSegments,
+    SegmentHandler,
 )
 from pipeline.inputs.transforms import MatchRecordings
-from pipeline.ledger.drift import warn
+from pipeline.ledger.drift import note_run
 from pipeline.ledger.entries import tidy
 from pipeline.ledger.transforms import (
     CALLS,
     PROBE,
     Commit,
+    CountAgain,
+    FindWork,
     KeepScores,
     ReadState,
     ReadTables,
-    TakeUp,
 )
 from pipeline.options import Config
 from pipeline.tables.transforms import WriteTables
@@ -53,7 +54,7 @@ def build_pipeline(
         config.inputs, config.manifests, config.deployments, config.time_zone
     )
     state = root | "Once" >> beam.Create([None]) | "Look up" >> ReadState(config.output)
-    todo = (state, recordings) | "Take up" >> TakeUp(
+    todo = (state, recordings) | "Find work" >> FindWork(
         config.output, counting, segment, config.retry_failed
     )
     probed = todo[PROBE] | "Probe" >> ProbeRecordings(hop, segment)
@@ -65,7 +66,7 @@ def build_pipeline(
         | "Keep scores" >> KeepScores(config.output, counting)
     )
     counted = (
-        (todo.evidence, probed.headers, probed[FAILURES], decoded[FAILURES], scores)
+        (todo.facts, probed.headers, probed[FAILURES], decoded[FAILURES], scores)
         | "All that is known" >> beam.Flatten()
         | "Count" >> CountCalls(counting)
     )
@@ -74,7 +75,14 @@ def build_pipeline(
     # In the job, since whoever handed it over to a service may not wait for its end.
     done = committed | "All committed" >> beam.combiners.Count.Globally()
     _ = done | "Tidy up" >> beam.Map(lambda _: tidy(config.output, counting.run_id))
-    _ = done | "Note drift" >> beam.Map(lambda _: warn(config.output, config.model, counting))
+    _ = done | "Note drift" >> beam.Map(lambda _: note_run(config.output, config.model, counting))
+
+
+def build_rescoring(root: beam.Pipeline, config: Config, counting: Counting) -> None:
+    """The state of the ledger in, the same state counted in another way out."""
+    state = root | "Once" >> beam.Create([None]) | "Look up" >> ReadState(config.output)
+    counted = state | "Rescore" >> CountAgain(config.output, counting)
+    build_tables(counted | "Commit" >> Commit(config.output, counting), config)
 
 
 def build_tables(

@@ -55,7 +55,7 @@ class Config:
     beam_args: tuple[str, ...]
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the whole usage before it."""
 
     def error(self, message: str) -> NoReturn:
@@ -99,9 +99,9 @@ def _dataset(text: str) -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of ``python -m pipeline``."""
-    result = _Parser(
-        prog="python -m pipeline",
+    """The flags of ``capuchinbird count``."""
+    result = Parser(
+        prog="capuchinbird count",
         description="Count Capuchinbird calls in recordings: one row for every input.",
         epilog=EXIT_CODES + "\nAny other option goes to Apache Beam, for example "
         "--direct_num_workers=4 or --runner=DataflowRunner.",
@@ -149,7 +149,7 @@ def parser() -> argparse.ArgumentParser:
         default=RELEASED_MODEL,
         metavar="DIR",
         help="folder with model.keras and contract.json, or the folder of versions that "
-        "python -m pipeline.commands.publish fills (default: the released model)",
+        "capuchinbird publish fills (default: the released model)",
     )
     how = result.add_argument_group("how to count")
     how.add_argument(
@@ -224,14 +224,14 @@ def parser() -> argparse.ArgumentParser:
         "--no_report",
         action="store_true",
         help="leave out report.html, the page to look at and listen to; it can also be made later: "
-        "python -m pipeline.report.make DIR",
+        "capuchinbird report DIR",
     )
     out.add_argument(
         "--bigquery",
         type=_dataset,
         metavar="PROJECT.DATASET",
         help="write the tables counts, calls and runs there as well; "
-        "python -m pipeline.tables.bigquery makes them",
+        "capuchinbird tables makes them",
     )
     out.add_argument(
         "--night",
@@ -250,11 +250,16 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def parse(argv: Sequence[str]) -> Config:
-    """The command line as a config. Exits with 2 and one clear line when it is wrong."""
+def parse(argv: Sequence[str], *, needs_recordings: bool = True) -> Config:
+    """The command line as a config. Exits with 2 and one clear line when it is wrong.
+
+    Args:
+        argv: the flags; those that are not known here are Beam's.
+        needs_recordings: whether recordings must be named.
+    """
     command = parser()
     known, beam_args = command.parse_known_args(argv)
-    if not known.input and not known.manifest:
+    if needs_recordings and not known.input and not known.manifest:
         command.error("name the recordings with --input or --manifest")
     if bool(known.bigquery) != bool(known.night):
         command.error("--bigquery and --night go together: a night is a partition of the tables")

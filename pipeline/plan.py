@@ -83,22 +83,16 @@ class Plan:
     cost_usd: float
 
 
-def make_plan(
-    config: Config,
-    counting: Counting,
-    options: PipelineOptions,
-    is_done: Callable[[Listed], bool] | None = None,
-) -> Plan:
+def make_plan(config: Config, counting: Counting, options: PipelineOptions) -> Plan:
     """Lists and samples; starts and writes nothing.
 
     Args:
         config: what would be run.
         counting: how it would be counted.
         options: Beam's, for machine and workers.
-        is_done: tells what needs no work; by default the ledger in ``config.output``.
     """
     recordings = list_recordings(config)
-    is_done = is_done or _ledger_of(config, counting)
+    is_done = _ledger_of(config, counting)
     todo = [known for known in recordings if not is_done(known)]
     audio_h, headers, unreadable = _audio_hours(todo)
     windows = audio_h * 3600 * samples_from_seconds(1) / counting.hop_samples

@@ -1,11 +1,12 @@
-"""What a run in Google Cloud needs besides, checked before it starts."""
+"""All that is refused before anything is started, and what a run needs once it has passed."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
-from datetime import datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from apache_beam.options.pipeline_options import (
     GoogleCloudOptions,
@@ -14,7 +15,11 @@ from apache_beam.options.pipeline_options import (
 )
 
 from model.contract import ServingContract
+from pipeline.beam_options import beam_options
 from pipeline.inference.count import Counting
+from pipeline.inputs.deployments import parse_zone, read_deployments
+from pipeline.inputs.manifests import read_manifest
+from pipeline.model_folder import check_model, current_version
 from pipeline.options import RELEASED_MODEL, Config, UsageError
 from pipeline.records import SCHEMA_VERSION, RunSummary
 from pipeline.storage import files
@@ -24,62 +29,139 @@ if TYPE_CHECKING:
     from pipeline.tables.bigquery import WriteNight
 
 
-def check_places(config: Config, options: PipelineOptions) -> None:
-    """Refuses what workers in the cloud could not reach.
+@dataclass(frozen=True)
+class Checked:
+    """A run that may start.
+
+    Attributes:
+        config: what was asked; ``model`` names one version.
+        run_id: names sort by the time of the start, which the ledger relies on.
+        n_inputs: how many recordings were named.
+        waits: whether the launcher stays until the job has ended.
+    """
+
+    config: Config
+    started: datetime
+    run_id: str
+    options: PipelineOptions
+    contract: ServingContract
+    counting: Counting
+    n_inputs: int
+    waits: bool
+
+
+def check(config: Config) -> Checked:
+    """Checks everything that can be checked without starting or writing anything.
 
     Raises:
-        UsageError: a path of this machine in a job for Dataflow.
+        UsageError: the message says what to change.
     """
-    if not _on_dataflow(options):
+    started = datetime.now(UTC)
+    options = beam_options(config.beam_args)
+    check_reach(config, options)
+    config = replace(config, model=current_version(config.model))
+    contract = check_model(config.model)
+    run_id = new_run_id(started)
+    return Checked(
+        config=config,
+        started=started,
+        run_id=run_id,
+        options=options,
+        contract=contract,
+        counting=Counting.of(config, contract, run_id),
+        n_inputs=count_inputs(config),
+        # A flex template's launcher must not wait.
+        waits=not config.no_wait and not options.view_as(GoogleCloudOptions).template_location,
+    )
+
+
+def new_run_id(started: datetime) -> str:
+    """A name for a run."""
+    return f"{started:%Y%m%dT%H%M%S.%fZ}-{uuid4().hex[:6]}"
+
+
+def check_reach(config: Config, options: PipelineOptions) -> None:
+    """Refuses paths of this machine in a job for Dataflow, whose workers could not reach them."""
+    if options.view_as(StandardOptions).runner != "DataflowRunner":
         return
-    model = () if config.model == RELEASED_MODEL else (config.model,)
-    places = {
+    named = {
         "--input": config.inputs,
         "--manifest": config.manifests,
         "--deployments": (config.deployments,) if config.deployments else (),
-        "--model": model,
+        "--model": () if config.model == RELEASED_MODEL else (config.model,),
         "--output": (config.output,),
     }
-    for flag, names in places.items():
+    for flag, names in named.items():
         for name in filter(files.is_local, names):
             raise UsageError(f"{flag} {name}: Dataflow's workers reach buckets only; use gs://")
 
 
-def waits(config: Config, options: PipelineOptions) -> bool:
-    """Whether the launcher stays until the job has ended. A flex template's launcher must not."""
-    return not config.no_wait and not options.view_as(GoogleCloudOptions).template_location
+def count_inputs(config: Config) -> int:
+    """How many recordings there are; none for any of the patterns or manifests is an error."""
+    found: set[str] = set()
+    _check_deployments(config)
+    for pattern in config.inputs:
+        names = files.expand(pattern)
+        if not names and not config.allow_empty:
+            raise UsageError(
+                f"--input {pattern}: matches no file; check the spelling, and quote patterns"
+            )
+        found.update(map(files.identity, names))
+    for manifest in config.manifests:
+        try:
+            names = list(read_manifest(manifest))
+        except (OSError, ValueError) as error:
+            raise UsageError(f"--manifest {manifest}: {error}") from None
+        if not names and not config.allow_empty:
+            raise UsageError(f"--manifest {manifest}: lists no recording")
+        found.update(map(files.identity, names))
+    return len(found)
 
 
-def _on_dataflow(options: PipelineOptions) -> bool:
-    return bool(options.view_as(StandardOptions).runner == "DataflowRunner")
+def _check_deployments(config: Config) -> None:
+    """Refuses a deployment table or time zone that workers would stumble over."""
+    try:
+        if config.time_zone:
+            parse_zone(config.time_zone)
+        if config.deployments:
+            read_deployments(config.deployments)
+    except (OSError, ValueError) as error:
+        raise UsageError(str(error)) from None
 
 
-def night_tables(
-    config: Config,
-    counting: Counting,
-    contract: ServingContract,
-    started: datetime,
-    options: PipelineOptions,
-) -> WriteNight | None:
+def prepare_output(output: str) -> None:
+    """Makes sure that tables can be written, and that no earlier run's report stays beside them."""
+    probe = files.join(output, ".writable")
+    try:
+        files.write_atomically(probe, [b""])
+        files.delete_if_there(probe)
+        for name in ("run.json", "report.html"):
+            files.delete_if_there(files.join(output, name))
+    except OSError as error:
+        raise UsageError(f"--output {output}: cannot write there ({error})") from None
+
+
+def night_tables(checked: Checked) -> WriteNight | None:
     """What writes a night's tables to BigQuery, if that is asked for.
 
     Raises:
         UsageError: the tables are not there, or no bucket for the files to load.
     """
+    config, counting, contract = checked.config, checked.counting, checked.contract
     if config.bigquery is None or config.night is None:
         return None
-    from pipeline.tables.bigquery import WriteNight, check_tables
+    from pipeline.tables.bigquery import WriteNight, check_dataset
 
-    temp = options.view_as(GoogleCloudOptions).temp_location or f"{config.output}/temp"
+    temp = checked.options.view_as(GoogleCloudOptions).temp_location or f"{config.output}/temp"
     if not temp.startswith("gs://"):
         raise UsageError(
             "--bigquery: loads files from a bucket; give --temp_location=gs://BUCKET/FOLDER"
         )
     connect_anonymously_to_emulator()
-    check_tables(config.bigquery)
+    check_dataset(config.bigquery)
     run = RunSummary(
         run_id=counting.run_id,
-        started_at=started.isoformat(timespec="seconds"),
+        started_at=checked.started.isoformat(timespec="seconds"),
         **dict.fromkeys(("inputs", "ok", "no_calls", "truncated", "failed", "skipped", "calls"), 0),
         duration_s=0.0,
         heard_s=0.0,

@@ -6,14 +6,14 @@ cells, schemas and docs derive from their fields.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from model.quality import NOTHING, Quality
+from model.quality import Quality
 
 SCHEMA_VERSION = 1
 
@@ -29,8 +29,6 @@ class Outcome(StrEnum):
     """Cut off or damaged in places: the counts are of what could be heard (`heard_s`)."""
     FAILED = "failed"
     """Not counted; `error` says why."""
-    SKIPPED = "skipped"
-    """Counted by an earlier run with the same model and settings."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ class RecordingHeader:
 
 @dataclass(frozen=True)
 class Origin:
-    """What the ledger knows the scores of a segment by."""
+    """Where a segment comes from: what its scores are kept under."""
 
     listed: Listed
     header: RecordingHeader
@@ -124,8 +122,7 @@ class SegmentPlan:
     """Length of the whole recording at 16 kHz."""
     share: float
     """Of the recording, 0 to 1; for progress."""
-    origin: Origin | None = None
-    """None where the scores are not kept."""
+    origin: Origin
 
 
 @dataclass(frozen=True)
@@ -145,19 +142,24 @@ class SegmentAudio:
     starts: npt.NDArray[np.int64]
     samples: npt.NDArray[np.float32]
     heard_samples: int
-    quality: Quality = NOTHING
-    origin: Origin | None = None
+    quality: Quality
+    origin: Origin
 
 
 @dataclass(frozen=True)
 class SegmentScores:
-    """Scores float32 ``[n]`` of the windows that start at samples int64 ``[n]``."""
+    """Scores float32 ``[n]`` of the windows that start at samples int64 ``[n]``.
+
+    Attributes:
+        is_saved: they lie in ``scores/`` already.
+    """
 
     starts: npt.NDArray[np.int64]
     scores: npt.NDArray[np.float32]
     heard_samples: int
-    quality: Quality = NOTHING
-    origin: Origin | None = None
+    quality: Quality
+    origin: Origin
+    is_saved: bool = False
 
 
 @dataclass(frozen=True)
@@ -172,53 +174,63 @@ class Failure:
     permanent: bool = False
 
 
-Evidence = Listed | RecordingHeader | SegmentScores | Failure
+Fact = Listed | RecordingHeader | SegmentScores | Failure
 """All that is said of one recording on the way to its row."""
 
 
-def column(doc: str, digits: int | None = None) -> Any:
+def column(doc: str, digits: int | None = None, default: Any = MISSING) -> Any:
     """A field of a row: what it means, and how many decimals its text shows."""
-    return field(metadata={"doc": doc, "digits": digits})
+    return field(default=default, metadata={"doc": doc, "digits": digits})
 
 
-@dataclass(frozen=True)
+def optional(doc: str, digits: int | None = None) -> Any:
+    """A field that is None where its value is unknown."""
+    return column(doc, digits, None)
+
+
+def text(doc: str) -> Any:
+    """A text that is empty where it is unknown."""
+    return column(doc, default="")
+
+
+@dataclass(frozen=True, kw_only=True)
 class RecordingCount:
     """A row of counts.csv: one for every input."""
 
     recording: str = column("Path or URI of the recording.")
-    outcome: str = column("ok, no_calls, truncated, failed or skipped.")
-    call_count: int | None = column("Calls. Empty if the recording could not be counted.")
-    expected_calls: float | None = column(
+    outcome: str = column("ok, no_calls, truncated or failed.")
+    call_count: int | None = optional("Calls. Empty if the recording could not be counted.")
+    expected_calls: float | None = optional(
         "Calls expected from all peaks of the scores, weak ones too. Empty for counted windows.", 2
     )
-    expected_low: int | None = column("At least so many calls, with 95 % confidence.")
-    expected_high: int | None = column("At most so many calls, with 95 % confidence.")
-    positive_windows: int | None = column("Windows whose score reaches the threshold.")
-    windows: int | None = column("Windows scored.")
-    max_score: float | None = column("Highest score of a window, 0 to 1.", 4)
-    duration_s: float | None = column("Length by the file's header, in seconds.", 3)
-    heard_s: float | None = column("Length that could be decoded, in seconds.", 3)
-    sample_rate_hz: int | None = column("Sample rate as recorded, in hertz.")
-    channels: int | None = column("Channels as recorded.")
-    encoding: str = column("Container and sample format.")
-    site: str = column("Name of the place, from the manifest or deployment table.")
-    latitude: float | None = column("Degrees north, WGS 84.", 6)
-    longitude: float | None = column("Degrees east, WGS 84.", 6)
-    recorded_at: str = column("Start of the recording, ISO 8601 with offset. Empty if unknown.")
-    recorded_local: str = column("Start by the clock on site, or else the recorder's. No offset.")
-    time_zone: str = column("Zone or offset of recorded_local. Empty if nobody stated it.")
-    time_source: str = column(
+    expected_low: int | None = optional("At least so many calls, with 95 % confidence.")
+    expected_high: int | None = optional("At most so many calls, with 95 % confidence.")
+    positive_windows: int | None = optional("Windows whose score reaches the threshold.")
+    windows: int | None = optional("Windows scored.")
+    max_score: float | None = optional("Highest score of a window, 0 to 1.", 4)
+    duration_s: float | None = optional("Length by the file's header, in seconds.", 3)
+    heard_s: float | None = optional("Length that could be decoded, in seconds.", 3)
+    sample_rate_hz: int | None = optional("Sample rate as recorded, in hertz.")
+    channels: int | None = optional("Channels as recorded.")
+    encoding: str = text("Container and sample format.")
+    site: str = text("Name of the place, from the manifest or deployment table.")
+    latitude: float | None = optional("Degrees north, WGS 84.", 6)
+    longitude: float | None = optional("Degrees east, WGS 84.", 6)
+    recorded_at: str = text("Start of the recording, ISO 8601 with offset. Empty if unknown.")
+    recorded_local: str = text("Start by the clock on site, or else the recorder's. No offset.")
+    time_zone: str = text("Zone or offset of recorded_local. Empty if nobody stated it.")
+    time_source: str = text(
         "Origin of the time: manifest, guano, song_meter_header, audiomoth_header or file_name."
     )
-    quality_flags: str = column(
+    quality_flags: str = text(
         "Any of clipped, silent, dropouts, dc_offset, shorter_than_header, low_sample_rate."
     )
-    clipped_share: float | None = column("Share of the samples at full scale, as recorded.", 6)
-    silent_share: float | None = column("Share of the recording in blocks below -80 dBFS.", 4)
-    dropout_share: float | None = column("Share of the recording that is zeros amid sound.", 6)
-    dc_offset: float | None = column("Mean of the samples, of a full scale of 1.", 5)
-    rms_dbfs: float | None = column("Loudness of the recording, in dB below full scale.", 1)
-    error: str = column("Why a recording failed or was cut short, and what to do.")
+    clipped_share: float | None = optional("Share of the samples at full scale, as recorded.", 6)
+    silent_share: float | None = optional("Share of the recording in blocks below -80 dBFS.", 4)
+    dropout_share: float | None = optional("Share of the recording that is zeros amid sound.", 6)
+    dc_offset: float | None = optional("Mean of the samples, of a full scale of 1.", 5)
+    rms_dbfs: float | None = optional("Loudness of the recording, in dB below full scale.", 1)
+    error: str = text("Why a recording failed or was cut short, and what to do.")
     counting: str = column("Counting rule: calls or windows.")
     threshold: float = column("Score that makes a call, 0 to 1.", 4)
     hop_s: float = column("Distance between windows, in seconds.", 3)
@@ -227,7 +239,7 @@ class RecordingCount:
     schema_version: int = column("Version of this table's layout.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DetectedCall:
     """A row of calls.csv: one for every call."""
 
@@ -236,8 +248,8 @@ class DetectedCall:
     end_s: float = column("End of the call, in seconds from the start of the recording.", 3)
     score: float = column("Score of the call's peak, smoothed over its windows, 0 to 1.", 4)
     windows: int = column("Windows around the peak that reach the threshold themselves.")
-    site: str = column("Name of the place, from the manifest or deployment table.")
-    called_at: str = column("Start of the call, ISO 8601 with offset. Empty if unknown.")
+    site: str = text("Name of the place, from the manifest or deployment table.")
+    called_at: str = text("Start of the call, ISO 8601 with offset. Empty if unknown.")
     label: str = column("What was heard.")
     model_version: str = column("Name and version of the model.")
     run_id: str = column("The run that wrote this row.")

@@ -8,7 +8,9 @@ import numpy as np
 
 from model.calls import CountingRule
 from model.contract import CONTRACT_FILE, MODEL_FILE, ServingContract
-from pipeline.inference.score import SegmentHandler
+from pipeline.inference.count import count_recording
+from pipeline.inference.transforms import SegmentHandler
+from pipeline.records import Listed, Origin, RecordingHeader
 
 RULE = CountingRule(threshold=0.5)
 
@@ -66,3 +68,14 @@ def write_model(directory: Path, text: str | None = None) -> Path:
     (directory / MODEL_FILE).write_bytes(b"network")
     (directory / CONTRACT_FILE).write_text(text or contract().to_json())
     return directory
+
+
+def origin(recording="a.wav", first_window=0):
+    """Where a made-up segment comes from."""
+    header = RecordingHeader(16_000, 1, "WAV PCM_16", 12.0, 192_000, 2)
+    return Origin(Listed(recording), header, first_window)
+
+
+def row_and_calls(recording, facts, counting):
+    counted = count_recording(recording, facts, counting)
+    return counted.row, counted.calls

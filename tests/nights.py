@@ -17,9 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import soundfile
 
 from pipeline import launch, options
+from pipeline.ledger import entries
 from pipeline.ledger import kept_scores as scores
 from pipeline.storage import files
 from tests.conftest import noise_with_bursts
@@ -59,6 +61,21 @@ def launch_here(*arguments: Any) -> int:
     # Starts and ends sooner.
     here = ("--direct_running_mode=in_memory", "--direct_num_workers=1", "--no_report")
     return launch.launch(options.parse([*map(str, arguments), *here]))
+
+
+def kept_scores(output: Path) -> Iterator[tuple[Any, Any, Any]]:
+    """Rows with the scores they were counted from: first samples of windows in order, scores."""
+    state = entries.read_state(str(output))
+    segments: dict[str, dict[int, scores.KeptSegment]] = {}
+    for name in scores.kept_files(str(output)):
+        for scoring in {entry.scoring for entry in state.values()}:
+            for identity, segment in scores.read_of(name, set(state), scoring):
+                first_window = segment.scores.origin.first_window
+                segments.setdefault(identity, {}).setdefault(first_window, segment)
+    for identity, found in sorted(segments.items()):
+        parts = [found[first].scores for first in sorted(found)]
+        starts = np.concatenate([part.starts for part in parts])
+        yield state[identity].row, starts, np.concatenate([part.scores for part in parts])
 
 
 class Jobs:

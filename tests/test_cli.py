@@ -37,7 +37,7 @@ def call(recordings, tmp_path, capsys):
         ({"output": None}, "required: --output"),
         ({"output": "/dev/null/x"}, "cannot write there"),
         ({"manifest": "/nowhere/list.csv"}, "--manifest /nowhere/list.csv"),
-        ({"model": "/nowhere"}, "no contract.json"),
+        ({"model": "/nowhere"}, "lacks contract.json"),
         ({"hop_s": "5"}, "5 must lie above 0, up to 3"),
         ({"hop_s": "often"}, "often"),
         ({"threshold": "1"}, "1 must lie between 0 and 1"),
@@ -76,12 +76,12 @@ def test_a_model_folder_without_a_network_is_refused(call, tmp_path):
     (folder / "model.keras").unlink()
     code, [line] = call(model=folder)
     assert code == 2
-    assert "no model.keras" in line
+    assert "lacks model.keras" in line
 
 
 def test_help_explains_units_and_exit_codes(capsys):
     with pytest.raises(SystemExit) as stop:
-        main(["--help"])
+        main(["count", "--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
     assert "exit codes" in text

@@ -10,6 +10,7 @@ import soundfile
 from model import quality
 from model.audio import Recording
 from pipeline import launch
+from pipeline.__main__ import main
 from pipeline.commands import canaries
 from pipeline.ledger import drift
 from pipeline.ledger import entries as ledger
@@ -43,7 +44,7 @@ def test_a_run_warns_when_scores_leave_the_reference(tmp_path, job, monkeypatch,
         nights.write_recording(tmp_path / f"odd/{k}.wav", bursts=2, seed=k)
     assert job(tmp_path / "usual", tmp_path / "out") == 0
     model = str(tmp_path / "model")
-    assert drift.main(["--output", str(tmp_path / "out"), "--model", model]) == 0
+    assert main(["drift", "--output", str(tmp_path / "out"), "--model", model]) == 0
     assert job(tmp_path / "usual", tmp_path / "again") == 0
     assert "drift:" not in caplog.text
     assert job(tmp_path / "odd", tmp_path / "out") == 0
@@ -72,12 +73,12 @@ def test_canaries(tmp_path, monkeypatch, capsys):
     manifest = tmp_path / "canaries.csv"
     manifest.write_text("recording,call_count\na.wav,2\nb.wav,0\n")
     arguments = ["--manifest", str(manifest), "--model", str(fakes.write_model(tmp_path / "m"))]
-    assert canaries.main(arguments) == 0
+    assert main(["canaries", *arguments]) == 0
     manifest.write_text("recording,call_count\na.wav,3\nb.wav,0\n")
-    assert canaries.main(arguments) == canaries.EXIT_DIFFERENT
+    assert main(["canaries", *arguments]) == canaries.EXIT_DIFFERENT
     assert "2 calls, should be 3" in capsys.readouterr().err
     manifest.write_text("recording\na.wav\n")
-    assert canaries.main(arguments) == 2
+    assert main(["canaries", *arguments]) == 2
 
 
 def flags_of(tmp_path: Path, audio: np.ndarray, rate: int = 16_000) -> tuple[str, ...]:

@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.calls import CountingRule
+from model.quality import NOTHING
 from pipeline import options
-from pipeline.inference.count import Counting, count_recording
+from pipeline.inference.count import Counting
 from pipeline.records import RecordingHeader, SegmentScores
 from pipeline.tables.cell_text import encode, guard_path, guard_text, unguard_text
 from pipeline.tables.csv_text import cells
@@ -37,6 +38,7 @@ from pipeline.tables.tool_formats import (
     run_selections,
     table_name,
 )
+from tests.fakes import origin, row_and_calls
 from tests.fixed_run import make_recordings, run_in
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -171,8 +173,8 @@ def counted(recording: str = "night/a.wav", duration_s: float = 86_400.0) -> Cou
     header = RecordingHeader(16_000, 1, "WAV PCM_16", duration_s, n, 1)
     counting = Counting("calls", CountingRule(0.5, 0.3, 1.0), 16_000, "Capuchinbird", "m-1", "run")
     starts = np.array([n - 49_600], dtype=np.int64)  # 3.1 s before the end
-    scores = SegmentScores(starts, np.array([0.9], dtype=np.float32), n)
-    return CountedRecording(*count_recording(recording, [header, scores], counting))
+    scores = SegmentScores(starts, np.array([0.9], dtype=np.float32), n, NOTHING, origin(recording))
+    return CountedRecording(*row_and_calls(recording, [header, scores], counting))
 
 
 def test_times_hold_to_the_millisecond_at_the_end_of_a_day(tmp_path: Path) -> None:

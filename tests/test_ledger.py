@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,8 @@ import pytest
 from model.audio import read_all
 from model.windows import cut_windows, window_starts
 from pipeline import launch
-from pipeline.commands import rescore
+from pipeline.__main__ import main
 from pipeline.inference import decode
-from pipeline.ledger import entries as ledger
 from pipeline.ledger import kept_scores as scores
 from tests import fakes, nights
 
@@ -176,7 +176,7 @@ def test_scores_are_kept_exactly(tmp_path, archive, job):
     job("--segment_s", "5")
     found = {
         Path(row.recording).name: (starts, values)
-        for row, starts, values in ledger.window_scores(str(tmp_path / "out"))
+        for row, starts, values in nights.kept_scores(tmp_path / "out")
     }
     assert sorted(found) == ["a.wav", "b.wav", "c.wav"]
     for name, (starts, values) in found.items():
@@ -193,7 +193,7 @@ def test_rescoring_equals_a_fresh_run(tmp_path, archive, job, segment_s):
     arguments = ["--output", str(tmp_path / "out"), "--model", model, "--threshold", "0.75"]
     arguments += ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
     moved = archive.rename(tmp_path / "elsewhere")
-    assert rescore.main(arguments) == 0
+    assert main(["rescore", *arguments]) == 0
     moved.rename(archive)
     fresh = tmp_path / "fresh"
     nights.launch_here(
@@ -207,13 +207,13 @@ def test_rescoring_equals_a_fresh_run(tmp_path, archive, job, segment_s):
             row["threshold"] = "0.7500"  # a failure is not counted again: its row stays
     assert found["counts.csv"] == expected["counts.csv"]
     before = nights.bytes_of(tmp_path / "out")
-    assert rescore.main(arguments) == 0
+    assert main(["rescore", *arguments]) == 0
     assert nights.bytes_of(tmp_path / "out") == before
 
 
 def test_rescoring_without_a_ledger_says_so(tmp_path, capsys):
     model = str(fakes.write_model(tmp_path / "model"))
-    assert rescore.main(["--output", str(tmp_path), "--model", model]) == 2
+    assert main(["rescore", "--output", str(tmp_path), "--model", model]) == 2
     assert "no ledger" in capsys.readouterr().err
 
 
@@ -230,8 +230,8 @@ def test_unfinished_scores_are_taken_up(tmp_path, archive, job):
     (out / "ledger" / "unfinished").mkdir(parents=True)
     counting = counting_of(out)
     segments = [s for found in kept.values() for s in found]
-    left = [replace(s.scores, origin=s.origin) for s in segments[::2]]
-    scores._write(str(out / "ledger" / "unfinished"), counting, left)
+    left = [replace(s.scores, is_saved=False) for s in segments[::2]]
+    scores.write_scores(str(out / "ledger" / "unfinished"), counting, left)
     job("--segment_s", "5")
     assert len(job.decoded) == len(segments) - len(left)
     assert nights.tables(out) == expected
@@ -245,9 +245,10 @@ def identities(archive: Path) -> set[str]:
 def counting_of(output: Path):
     from pipeline import options
     from pipeline.inference.count import Counting
+    from pipeline.preflight import new_run_id
 
     config = options.parse(["--input=x", f"--output={output}"])
-    return Counting.of(config, fakes.contract(), launch.new_run_id(launch.datetime.now(launch.UTC)))
+    return Counting.of(config, fakes.contract(), new_run_id(datetime.now(UTC)))
 
 
 def scoring(output: Path) -> str:

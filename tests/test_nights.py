@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.ledger import entries as ledger
 from tests import fakes, nights
 
 
@@ -101,5 +100,5 @@ def test_twenty_random_kills_lose_and_double_nothing(tmp_path, jobs, arguments):
     assert jobs.run(*arguments, "--output", str(fresh)) == 0
     assert nights.tables(out) == nights.tables(fresh)
     assert len(nights.read(out / "counts.csv")) == len(list(archive.iterdir()))
-    scored = [row.recording for row, _, _ in ledger.window_scores(str(out))]
+    scored = [row.recording for row, _, _ in nights.kept_scores(out)]
     assert sorted(scored) == sorted(str(path) for path in archive.iterdir())

@@ -17,6 +17,7 @@ from model.windows import cut_windows, window_starts
 from pipeline import launch, options
 from pipeline.beam_options import beam_options
 from pipeline.inference.count import Counting
+from pipeline.records import Listed
 from tests.conftest import noise_with_bursts
 from tests.fakes import CountedLoader, PeakScorer, contract, peak_handler, write_model
 
@@ -100,7 +101,7 @@ def test_windows_and_scores_are_the_same_for_all_segments(many_formats):
         for segment_samples in (10**9, 960_000, 112_000):
             header = read_header(str(path), 11_200, segment_samples)
             starts, scores, heard = [], [], 0
-            for plan in plan_segments(str(path), header, 11_200, segment_samples):
+            for plan in plan_segments(Listed(str(path)), header, 11_200, segment_samples):
                 with Recording(path) as recording:
                     audio = decode_segment(recording, plan, 11_200)
                 part = score_segment(audio, PeakScorer(), "end")

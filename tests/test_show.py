@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from model.decoders import AudioError
+from pipeline.__main__ import main
 from pipeline.commands import show
 from tests import fakes
 from tests.fixed_run import write_recording
@@ -53,7 +54,7 @@ def test_the_command_writes_a_picture(
     monkeypatch.setattr(show, "ModelLoader", lambda directory: fakes.CountedLoader())
     picture = tmp_path / "new folder" / "a.png"
     arguments = [str(folder / name), "--model", str(folder / "model"), "--output", str(picture)]
-    assert show.main(arguments) == 0
+    assert main(["show", *arguments]) == 0
     *lines, written = capsys.readouterr().out.splitlines()
     assert written == str(picture)
     assert len(lines) == calls
@@ -72,7 +73,7 @@ def test_what_cannot_be_drawn_is_one_clear_line(
 ) -> None:
     monkeypatch.setattr(show, "ModelLoader", lambda directory: fakes.CountedLoader())
     arguments = [str(folder / name), "--model", str(folder / "model")]
-    assert show.main([*arguments, "--output", str(tmp_path / "a.png")]) == 2
+    assert main(["show", *arguments, "--output", str(tmp_path / "a.png")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert name in line
     assert not (tmp_path / "a.png").exists()

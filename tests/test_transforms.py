@@ -12,16 +12,18 @@ from apache_beam.testing.util import assert_that, equal_to
 
 from model.audio import Recording
 from model.calls import CountingRule
+from model.quality import NOTHING
 from model.windows import cut_windows, window_starts
-from pipeline.inference.count import Counting, count_recording
+from pipeline.inference.count import Counting
 from pipeline.inference.decode import plan_segments, read_header
-from pipeline.inference.score import SegmentHandler, score_segment
+from pipeline.inference.score import score_segment
 from pipeline.inference.transforms import (
     FAILURES,
     CountCalls,
     DecodeSegments,
     ProbeRecordings,
     ScoreSegments,
+    SegmentHandler,
 )
 from pipeline.inputs.transforms import MatchRecordings
 from pipeline.inputs.versions import content_checksum
@@ -37,7 +39,7 @@ from pipeline.records import (
 )
 from pipeline.tables.csv_text import cells
 from pipeline.tables.transforms import WriteCsv
-from tests.fakes import PeakScorer, load_broken, peak_handler
+from tests.fakes import PeakScorer, load_broken, origin, peak_handler, row_and_calls
 
 RULE = CountingRule(threshold=0.5, smoothing_s=0, min_separation_s=2)
 COUNTING = Counting("calls", RULE, 16_000, "bird", "peak-1", "run")
@@ -78,7 +80,7 @@ def test_segments_share_out_each_window_once(recordings, segment_samples, hop):
     folder, _ = recordings
     name = f"{folder}/a.wav"
     header = read_header(name, hop, segment_samples)
-    plans = list(plan_segments(name, header, hop, segment_samples))
+    plans = list(plan_segments(Listed(name), header, hop, segment_samples))
     assert len(plans) == header.n_segments
     windows = [p.first_window + k for p in plans for k in range(p.n_windows)]
     assert windows == list(range(len(window_starts(header.n_samples, hop))))
@@ -87,8 +89,8 @@ def test_segments_share_out_each_window_once(recordings, segment_samples, hop):
 
 def test_decode_gives_audio_or_a_reason(recordings):
     folder, _ = recordings
-    good = SegmentPlan(f"{folder}/a.wav", 5, 3, 507_200, 0.1)
-    gone = SegmentPlan(f"{folder}/gone.wav", 0, 1, 48_000, 1.0)
+    good = SegmentPlan(f"{folder}/a.wav", 5, 3, 507_200, 0.1, origin())
+    gone = SegmentPlan(f"{folder}/gone.wav", 0, 1, 48_000, 1.0, origin())
     with Recording(good.recording) as recording:
         expected = recording.read(5 * 16_000, 80_000).samples
 
@@ -113,7 +115,7 @@ def test_decode_gives_audio_or_a_reason(recordings):
 def segment_audio(n_samples=100_000, first=32_000):
     samples = np.random.default_rng(1).normal(0, 0.1, n_samples).astype(np.float32)
     starts = window_starts(n_samples, 16_000) + first
-    return SegmentAudio(first, starts, samples, n_samples)
+    return SegmentAudio(first, starts, samples, n_samples, NOTHING, origin())
 
 
 def test_score_keeps_the_key_and_drops_the_audio():
@@ -159,12 +161,12 @@ HEADER = RecordingHeader(48_000, 2, "WAV PCM_16", 12.0, 192_000, 2)
 
 def scores_of(values, first=0, heard=96_000):
     starts = (np.arange(len(values)) + first) * 16_000
-    return SegmentScores(starts, np.array(values, np.float32), heard)
+    return SegmentScores(starts, np.array(values, np.float32), heard, NOTHING, origin())
 
 
 def test_count_does_not_depend_on_the_order_of_the_evidence():
     parts = [HEADER, scores_of([0, 0.9, 0.4, 0, 0]), scores_of([0, 0, 0.6, 0, 0], first=5)]
-    rows = {count_recording("a.wav", order, COUNTING) for order in (parts, parts[::-1])}
+    rows = {row_and_calls("a.wav", order, COUNTING) for order in (parts, parts[::-1])}
     [(row, calls)] = rows
     assert (row.outcome, row.call_count, row.positive_windows, row.windows) == ("ok", 2, 2, 10)
     assert row.max_score == pytest.approx(0.9)
@@ -188,7 +190,7 @@ def test_count_does_not_depend_on_the_order_of_the_evidence():
     ],
 )
 def test_every_input_has_exactly_one_outcome(evidence, outcome, error):
-    row, calls = count_recording("a.wav", evidence, COUNTING)
+    row, calls = row_and_calls("a.wav", evidence, COUNTING)
     assert row.outcome == outcome
     assert error in row.error
     assert bool(row.error) == bool(error)
@@ -201,7 +203,7 @@ def test_every_input_has_exactly_one_outcome(evidence, outcome, error):
 
 def test_counting_windows_adds_up_what_the_tutorial_adds_up():
     counting = Counting("windows", RULE, 16_000, "bird", "peak-1", "run")
-    row, calls = count_recording(
+    row, calls = row_and_calls(
         "a.wav", [HEADER, scores_of([0, 0.9, 0.5, 0.49]), scores_of([0.7], 9)], counting
     )
     assert row.call_count == row.positive_windows == 3 == len(calls)
@@ -216,15 +218,15 @@ def test_count_groups_by_recording():
         ("a.wav", scores_of([0.9])),
         ("a.wav", scores_of([0.9], 9)),
     ]
-    rows = [count_recording("a.wav", [e for k, e in evidence if k == "a.wav"], COUNTING)]
-    rows.append(count_recording("b.wav", [evidence[1][1]], COUNTING))
+    rows = [row_and_calls("a.wav", [e for k, e in evidence if k == "a.wav"], COUNTING)]
+    rows.append(row_and_calls("b.wav", [evidence[1][1]], COUNTING))
     with pipeline() as root:
         counted = root | beam.Create(evidence) | CountCalls(COUNTING)
         assert_that(counted | beam.Map(lambda one: (one.row, one.calls)), equal_to(rows))
 
 
 def test_a_table_is_sorted_and_has_a_header_even_when_empty(tmp_path):
-    rows = [count_recording(name, [Failure("open", "x")], COUNTING)[0] for name in ("b", "a", "c")]
+    rows = [row_and_calls(name, [Failure("open", "x")], COUNTING)[0] for name in ("b", "a", "c")]
     columns = column_names(RecordingCount)
     with pipeline() as root:
         root | "Three" >> beam.Create(rows) | WriteCsv(str(tmp_path / "three.csv"), columns, cells)

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import progress
-from pipeline import progress_line as watch
-from pipeline.progress import Progress
-from pipeline.progress_line import progress_line
+from pipeline import progress as watch
+from pipeline.progress import Progress, progress_line
 
 
 def test_a_line_says_how_far_how_fast_and_how_long():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,10 @@ import numpy as np
 import soundfile
 
 from model.training.synth import Samples, synthesise_recording
+from pipeline import options
+from pipeline.options import Parser
+from pipeline.records import Outcome, RecordingCount
+from pipeline.tables.read import read_counts
 
 TRUTH_FILE = "truth.csv"
 # As an AudioMoth writes it into its files.
@@ -31,7 +35,7 @@ class DemoRecording:
 
 
 @dataclass(frozen=True)
-class _Recipe:
+class _Sketch:
     name: str
     file_format: str
     sample_rate_hz: int
@@ -44,8 +48,8 @@ class _Recipe:
     comment: str = ""
 
 
-_RECIPES = (
-    _Recipe(
+_SKETCHES = (
+    _Sketch(
         "lek_at_dawn.mp3",
         "MP3",
         sample_rate_hz=48_000,
@@ -54,7 +58,7 @@ _RECIPES = (
         call_starts_s=(2.4, 9.0, 15.6, 22.1, 28.8, 35.2, 41.9, 48.4, 55.0),
         note="a call every 6.5 s",
     ),
-    _Recipe(
+    _Sketch(
         "river_trail.flac",
         "FLAC",
         sample_rate_hz=44_100,
@@ -64,7 +68,7 @@ _RECIPES = (
         note="two calls, far apart",
         call_level=0.25,
     ),
-    _Recipe(
+    _Sketch(
         "canopy_walk.wav",
         "WAV",
         sample_rate_hz=48_000,
@@ -74,7 +78,7 @@ _RECIPES = (
         note="three calls, one near the end",
         call_level=0.3,
     ),
-    _Recipe(
+    _Sketch(
         "SITE01_20240611_053000.wav",
         "WAV",
         sample_rate_hz=22_050,
@@ -83,7 +87,7 @@ _RECIPES = (
         call_starts_s=(3.5, 10.0, 16.5, 40.0, 46.8),
         note="five calls; a Song Meter's name and rate",
     ),
-    _Recipe(
+    _Sketch(
         "20240612_180000.WAV",
         "WAV",
         sample_rate_hz=32_000,
@@ -93,7 +97,7 @@ _RECIPES = (
         sounds_per_minute=60.0,
         comment=AUDIOMOTH_COMMENT,
     ),
-    _Recipe(
+    _Sketch(
         "rain_and_doves.mp3",
         "MP3",
         sample_rate_hz=44_100,
@@ -113,10 +117,10 @@ def make_demo(directory: Path) -> list[DemoRecording]:
     """
     directory.mkdir(parents=True, exist_ok=True)
     made = []
-    for seed, recipe in enumerate(_RECIPES):
-        _write(directory / recipe.name, _synthesise(recipe, seed), recipe)
+    for seed, sketch in enumerate(_SKETCHES):
+        _write(directory / sketch.name, _synthesise(sketch, seed), sketch)
         made.append(
-            DemoRecording(recipe.name, len(recipe.call_starts_s), recipe.call_starts_s, recipe.note)
+            DemoRecording(sketch.name, len(sketch.call_starts_s), sketch.call_starts_s, sketch.note)
         )
     made.append(_write_silent(directory))
     made.append(_write_damaged(directory))
@@ -127,24 +131,24 @@ def make_demo(directory: Path) -> list[DemoRecording]:
     return made
 
 
-def _synthesise(recipe: _Recipe, seed: int) -> Samples:
+def _synthesise(sketch: _Sketch, seed: int) -> Samples:
     return synthesise_recording(
-        recipe.duration_s,
-        recipe.call_starts_s,
-        recipe.sample_rate_hz,
-        recipe.channels,
+        sketch.duration_s,
+        sketch.call_starts_s,
+        sketch.sample_rate_hz,
+        sketch.channels,
         seed,
-        call_level=recipe.call_level,
-        sounds_per_minute=recipe.sounds_per_minute,
+        call_level=sketch.call_level,
+        sounds_per_minute=sketch.sounds_per_minute,
     )
 
 
-def _write(path: Path, samples: Samples, recipe: _Recipe) -> None:
+def _write(path: Path, samples: Samples, sketch: _Sketch) -> None:
     with soundfile.SoundFile(
-        path, "w", recipe.sample_rate_hz, recipe.channels, format=recipe.file_format
+        path, "w", sketch.sample_rate_hz, sketch.channels, format=sketch.file_format
     ) as file:
-        if recipe.comment:
-            file.comment = recipe.comment
+        if sketch.comment:
+            file.comment = sketch.comment
         file.write(samples)
 
 
@@ -158,14 +162,14 @@ def _write_damaged(directory: Path) -> DemoRecording:
     """A FLAC whose first kilobyte, with the stream's description, was overwritten."""
     name = "damaged.flac"
     path = directory / name
-    recipe = _RECIPES[1]
-    _write(path, np.zeros((recipe.sample_rate_hz, 1), np.float32), recipe)
+    sketch = _SKETCHES[1]
+    _write(path, np.zeros((sketch.sample_rate_hz, 1), np.float32), sketch)
     intact = path.read_bytes()
     path.write_bytes(b"fLaC" + b"\xff" * 1020 + intact[1024:])
     return DemoRecording(name, None, (), "damaged, cannot be opened")
 
 
-def comparison(made: list[DemoRecording], counts: dict[str, dict[str, str]]) -> tuple[str, bool]:
+def comparison(made: list[DemoRecording], counts: Mapping[str, RecordingCount]) -> tuple[str, bool]:
     """Counts beside the truth as a table for the terminal, and whether all of them agree.
 
     Args:
@@ -177,40 +181,44 @@ def comparison(made: list[DemoRecording], counts: dict[str, dict[str, str]]) -> 
     agree = True
     for recording in made:
         row = counts[recording.name]
-        truth = "" if recording.call_count is None else str(recording.call_count)
-        agree = agree and row["call_count"] == truth
+        agree = agree and row.call_count == recording.call_count
+        truth, counted = (
+            "-" if n is None else str(n) for n in (recording.call_count, row.call_count)
+        )
         lines.append(
-            f"{recording.name:{width}}  {truth or '-':>5}  {row['call_count'] or '-':>7}  "
-            f"{row['outcome']:8}  {recording.note}"
+            f"{recording.name:{width}}  {truth:>5}  {counted:>7}  {row.outcome:8}  {recording.note}"
         )
     return "\n".join(lines), agree
 
 
-def main() -> int:
+def parser() -> Parser:
+    """The flags: none."""
+    return Parser(
+        prog="capuchinbird demo",
+        description="Make recordings with calls at known times in ./demo, count them, compare.",
+    )
+
+
+def main(argv: Sequence[str]) -> int:
     """Makes the demo's recordings, counts them with the released model, compares.
 
     Returns:
         0 when every count equals the truth and the damaged file is reported, else 1.
     """
-    from pipeline import options
+    parser().parse_args(argv)
     from pipeline.launch import launch  # imports Beam
 
     recordings, output = Path("demo", "recordings"), Path("demo", "results")
     print(f"Making recordings in {recordings} ...", flush=True)
     made = make_demo(recordings)
     arguments = ["--input", str(recordings), "--output", str(output)]
-    print(f"python -m pipeline {' '.join(arguments)}", flush=True)
+    print(f"capuchinbird count {' '.join(arguments)}", flush=True)
     code = launch(options.parse(arguments))
     if code:
         return code
-    with open(output / "counts.csv", newline="", encoding="utf-8") as file:
-        counts = {Path(row["recording"]).name: row for row in csv.DictReader(file)}
+    counts = {Path(row.recording).name: row for row in read_counts(str(output))}
     table, agree = comparison(made, counts)
-    failures = [row["error"] for row in counts.values() if row["outcome"] == "failed"]
+    failures = [row.error for row in counts.values() if row.outcome == Outcome.FAILED.value]
     print(f"\n{table}\n\nnot counted: {'; '.join(failures)}")
     print(f"Every count equals the truth: {'yes' if agree else 'NO'}")
     return 0 if agree else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""``python -m pipeline.commands.publish``: put an exported model where jobs find it.
+"""Put an exported model where jobs find it.
 
 A version is a folder of its own, written once and never changed, so a job that runs on keeps its
 model. Only when all of it is there does the pointer ``current.json`` name it, in one write.
@@ -12,18 +12,16 @@ model. Only when all of it is there does the pointer ``current.json`` name it, i
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from model.contract import CONTRACT_FILE, MODEL_FILE
-from pipeline.options import RELEASED_MODEL, UsageError
+from pipeline.model_folder import POINTER, check_model
+from pipeline.options import RELEASED_MODEL, Parser, UsageError
 from pipeline.storage import files
-from pipeline.storage.buckets import storage_client
 
-POINTER = "current.json"
 NOTES = ("metrics.json", "golden.json", "reference.json")
 """Not needed for scoring, but kept with the model where they lie beside it."""
 
@@ -41,9 +39,9 @@ def publish(model: str, destination: str) -> str:
     Raises:
         UsageError: no whole model there, or other content under the same version.
     """
-    from pipeline.launch import read_contract
+    from pipeline.storage.buckets import storage_client
 
-    contract = read_contract(model)
+    contract = check_model(model)
     version = contract.model_version
     folder = files.join(destination, version)
     bucket = storage_client().bucket(destination.removeprefix("gs://").partition("/")[0])
@@ -71,41 +69,30 @@ def publish(model: str, destination: str) -> str:
     return folder
 
 
-def resolve(model: str) -> str:
-    """The folder that a folder of versions points to; any other folder is itself."""
-    if files.is_local(model):
-        return model
-    try:
-        pointer = json.loads(files.read_bytes(files.join(model, POINTER)))
-    except OSError:
-        return model
-    return files.join(model, pointer["version"])
-
-
 def _object_name(uri: str) -> str:
     return uri.removeprefix("gs://").partition("/")[2]
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Publishes a model. Returns an exit code, see ``options.EXIT_CODES``."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.commands.publish",
+def parser() -> Parser:
+    """The flags."""
+    result = Parser(
+        prog="capuchinbird publish",
         description="Copy a model into a folder of its version, then point to it.",
     )
-    parser.add_argument(
+    result.add_argument(
         "--model", default=RELEASED_MODEL, metavar="DIR", help="default: the released model"
     )
-    parser.add_argument("--to", required=True, metavar="gs://BUCKET/FOLDER")
-    known = parser.parse_args(argv)
+    result.add_argument("--to", required=True, metavar="gs://BUCKET/FOLDER")
+    return result
+
+
+def main(argv: Sequence[str]) -> int:
+    """Publishes a model. Returns 0."""
+    known = parser().parse_args(argv)
     if not known.to.startswith("gs://"):
-        parser.error(f"--to {known.to}: write it as gs://BUCKET/FOLDER")
+        raise UsageError(f"--to {known.to}: write it as gs://BUCKET/FOLDER")
     try:
         print(publish(known.model, known.to.rstrip("/")))
-    except (UsageError, OSError) as error:
-        print(f"pipeline.commands.publish: {error}", file=sys.stderr)
-        return 2
+    except OSError as error:
+        raise UsageError(str(error)) from None
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

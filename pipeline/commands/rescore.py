@@ -1,128 +1,117 @@
-"""``python -m pipeline.commands.rescore``: count again from the scores that were kept.
+"""Count again from the scores that were kept, with another threshold or rule.
 
-For another threshold or counting rule: neither the recordings nor TensorFlow are needed.
+Neither the recordings nor TensorFlow are needed.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
-
-import apache_beam as beam
+from typing import TYPE_CHECKING
 
 from model.windows import samples_from_seconds
-from pipeline import launch, options
-from pipeline.beam_options import beam_options
-from pipeline.inference.count import Counted, Counting, finish_recording
-from pipeline.job import build_tables
-from pipeline.ledger import entries as ledger
-from pipeline.ledger import kept_scores as scores
-from pipeline.ledger.entries import Entry
-from pipeline.ledger.transforms import Commit, ReadState
-from pipeline.options import Config, UsageError
-from pipeline.records import Listed
+from pipeline import options
+from pipeline.options import Config, Parser, UsageError
 from pipeline.storage import files
 
+if TYPE_CHECKING:
+    from model.contract import ServingContract
+    from pipeline.ledger.entries import Entry
 
-def build_rescoring(root: beam.Pipeline, config: Config, counting: Counting) -> None:
-    """State in, the same state under another way of counting out.
 
-    Recordings that failed, and those that another model or hop scored, stay as they are.
-    """
-    once = root | "Once" >> beam.Create([""])
-    state = (
-        once
-        | "Look up" >> ReadState(config.output)
-        | "Can be counted again" >> beam.Filter(lambda known: _is_other(known[1], counting))
+def parser() -> Parser:
+    """The flags; the job checks their values."""
+    result = Parser(
+        prog="capuchinbird rescore",
+        description="Count again from the window scores that earlier runs kept in --output. "
+        "Every table that lies there is written again.",
+        allow_abbrev=False,
     )
-    names = state | "Names" >> beam.Keys() | "All names" >> beam.combiners.ToSet()
-    kept = (
-        names
-        | "List scores" >> beam.FlatMap(lambda _: scores.kept_files(config.output))
-        | "Share out scores" >> beam.Reshuffle()
-        | "Read scores"
-        >> beam.FlatMap(scores.read_of, beam.pvalue.AsSingleton(names), scoring=counting.scoring)
+    result.add_argument("--output", required=True, metavar="DIR", help="output of earlier runs")
+    result.add_argument("--model", metavar="DIR", help="the model that made the scores")
+    result.add_argument("--threshold", metavar="SCORE", help="score that makes a call, 0 to 1")
+    result.add_argument("--counting", metavar="RULE", help="calls or windows")
+    result.add_argument(
+        "--hop_s",
+        metavar="SECONDS",
+        help="of the windows that were scored (default: that of most recordings)",
     )
-    committed = (
-        {"entries": state, "kept": kept}
-        | "Join scores" >> beam.CoGroupByKey()
-        | "Count again" >> beam.FlatMapTuple(_count_again, counting=counting)
-        | "Commit" >> Commit(config.output, counting)
-    )
-    build_tables(committed, config)
-
-
-def _is_other(entry: Entry, counting: Counting) -> bool:
-    """Whether a recording has scores of this model, counted in another way."""
-    return (
-        not entry.failed
-        and entry.scoring == counting.scoring
-        and entry.settings != ledger.settings_of(counting, entry.place)
-    )
-
-
-def _count_again(
-    identity: str, found: dict[str, Any], counting: Counting | None = None
-) -> Iterator[Counted]:
-    assert counting
-    for entry in found["entries"]:
-        name = entry.row.recording
-        listed = Listed(name, entry.size, entry.stamp, entry.checksum, entry.place)
-        # A segment length longer than any recording: any complete set of segments will do.
-        known, missing = ledger.take_up(listed, found["kept"], counting.hop_samples, sys.maxsize)
-        if known and not missing:
-            yield finish_recording(name, [listed, *known], counting)
+    return result
 
 
 def parse(argv: Sequence[str]) -> Config:
     """The command line as a config: a few of the job's flags, checked as the job checks them."""
-    command = argparse.ArgumentParser(
-        prog="python -m pipeline.commands.rescore",
-        description="Count again from the window scores that earlier runs kept in --output.",
-        allow_abbrev=False,
-    )
-    command.add_argument("--output", required=True, metavar="DIR", help="output of earlier runs")
-    command.add_argument("--model", metavar="DIR", help="the model that made the scores")
-    command.add_argument("--threshold", metavar="SCORE", help="score that makes a call, 0 to 1")
-    command.add_argument("--counting", metavar="RULE", help="calls or windows")
-    command.add_argument("--hop_s", metavar="SECONDS", help="of the windows that were scored")
-    known, beam_args = command.parse_known_args(argv)
+    known, beam_args = parser().parse_known_args(argv)
     given = [f"--{name}={value}" for name, value in vars(known).items() if value is not None]
-    return options.parse(["--input=none", *given, *beam_args])
+    return options.parse([*given, *beam_args], needs_recordings=False)
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Counts again. Returns an exit code, see ``options.EXIT_CODES``."""
-    config = parse(sys.argv[1:] if argv is None else argv)
-    try:
-        contract = launch.read_contract(config.model)
-        run_id = launch.new_run_id(datetime.now(UTC))
-        counting = Counting.of(config, contract, run_id)
-        beam_arguments = beam_options(config.beam_args)
-        before = ledger.shards(config.output)
-        if not before:
-            raise UsageError(f"--output {config.output}: no ledger of earlier runs lies there")
-    except UsageError as error:
-        print(f"pipeline.commands.rescore: {error}", file=sys.stderr)
-        return 2
+    config = parse(argv)
+    from pipeline import launch, preflight
+    from pipeline.beam_options import beam_options
+    from pipeline.inference.count import Counting
+    from pipeline.job import build_rescoring
+    from pipeline.ledger import entries
+    from pipeline.model_folder import check_model, current_version
+    from pipeline.tables.run_report import Totals, write_run_report
+
+    started, clock = datetime.now(UTC), time.monotonic()
+    beam_arguments = beam_options(config.beam_args)
+    model = current_version(config.model)
+    contract = check_model(model)
+    committed_before = entries.shards(config.output)
+    if not committed_before:
+        raise UsageError(f"--output {config.output}: no ledger of earlier runs lies there")
+    state = entries.read_state(config.output)
+    config = replace(
+        config,
+        model=model,
+        hop_s=config.hop_s or scored_hop_s(list(state.values()), contract),
+        formats=formats_in(config.output),
+    )
+    run_id = preflight.new_run_id(started)
+    counting = Counting.of(config, contract, run_id)
     pipeline = launch.new_pipeline(beam_arguments)
     build_rescoring(pipeline, config, counting)
-    launch.finish(pipeline)
-    launch.settle(config, beam_arguments, run_id, before)
-    if files.exists(files.join(config.output, "report.html")):
+    launch.run_to_end(pipeline)
+    launch.write_tables_again(config, beam_arguments, run_id, committed_before)
+    totals = Totals.of_run(config.output, run_id, len(state))
+    had_report = files.exists(files.join(config.output, "report.html"))
+    write_run_report(config, counting, contract, started, totals, [], time.monotonic() - clock)
+    if had_report:
         launch.make_report(config.output)  # or it would show the counts of before
-    rows = [entry.row for entry in ledger.read_state(config.output).values()]
-    changed = sum(row.run_id == run_id for row in rows)
     print(
-        f"{changed} of {len(rows)} recordings counted again at threshold "
-        f"{counting.rule.threshold:g}, hop {counting.hop_samples / samples_from_seconds(1):g} s; "
+        f"{totals.inputs - totals.outcomes['skipped']} of {totals.inputs} recordings counted again "
+        f"at threshold {counting.rule.threshold:g}, "
+        f"hop {counting.hop_samples / samples_from_seconds(1):g} s; "
         "the others failed, were counted so already or lack scores of this model and hop"
     )
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def scored_hop_s(entries: Sequence[Entry], contract: ServingContract) -> float:
+    """The distance of windows, in seconds, at which most recordings were scored by this model."""
+    hops = Counter(
+        entry.row.hop_s
+        for entry in entries
+        if not entry.failed and entry.row.model_version == contract.model_version
+    )
+    return hops.most_common(1)[0][0] if hops else contract.hop_s
+
+
+def formats_in(output: str) -> tuple[str, ...]:
+    """The further formats that an output holds tables of."""
+    from pipeline.tables.tool_formats import TOOL_FORMATS
+
+    marks = {"tutorial": "tutorial.csv", "parquet": "counts.parquet"}
+    return tuple(
+        name
+        for name in options.FORMATS
+        if (name in marks and files.exists(files.join(output, marks[name])))
+        or (name in TOOL_FORMATS and files.holds_files(files.join(output, name)))
+    )

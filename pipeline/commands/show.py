@@ -1,9 +1,8 @@
-"""``python -m pipeline.commands.show FILE --output PNG``: what the model hears in one recording or clip."""
+"""Draw one recording or clip as the model hears it."""
 
 from __future__ import annotations
 
-import argparse
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,9 @@ from model.calls import Call, CountingRule, find_calls
 from model.contract import ServingContract
 from model.decoders import AudioError, Samples
 from model.windows import SAMPLE_RATE_HZ, WINDOW_S, samples_from_seconds, window_starts
-from pipeline import options
-from pipeline.inference.score import ModelLoader, Scorer, score_segment
-from pipeline.records import SegmentAudio
+from pipeline.inference.score import ModelLoader, WindowScorer, score_windows
+from pipeline.model_folder import check_model
+from pipeline.options import RELEASED_MODEL, Parser, UsageError
 from pipeline.report.pictures import TOP_HZ, shown_range_db, spectrogram_db
 from pipeline.storage import files
 
@@ -50,7 +49,7 @@ class Heard:
 
 
 def hear(
-    recording: str, scorer: Scorer, contract: ServingContract, begin_s: float, length_s: float
+    recording: str, scorer: WindowScorer, contract: ServingContract, begin_s: float, length_s: float
 ) -> Heard:
     """Reads and scores a stretch of a recording, with the contract's windows and counting rule.
 
@@ -65,8 +64,7 @@ def hear(
         samples = opened.read(first, n_samples).samples
         recording_s = opened.info.duration_s
     starts = window_starts(n_samples, samples_from_seconds(contract.hop_s))
-    audio = SegmentAudio(0, starts, samples, n_samples)
-    scores = score_segment(audio, scorer, contract.padding).scores
+    scores = score_windows(samples, starts, scorer, contract.padding)
     calls = find_calls(starts, scores, contract.rule, n_samples)
     return Heard(recording_s, begin_s, samples, starts, scores, calls, contract.rule)
 
@@ -139,61 +137,56 @@ def _envelope(samples: Samples) -> tuple[Samples, Samples]:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.commands.show",
+def parser() -> Parser:
+    """The flags."""
+    result = Parser(
+        prog="capuchinbird show",
         description="Draw one recording or clip as the model hears it: waveform, spectrogram, "
         "scores of its windows and calls.",
     )
-    parser.add_argument("file", metavar="FILE", help="the recording; a path or a gs:// URI")
-    parser.add_argument(
+    result.add_argument("file", metavar="FILE", help="the recording; a path or a gs:// URI")
+    result.add_argument(
         "--model",
-        default=options.RELEASED_MODEL,
+        default=RELEASED_MODEL,
         metavar="DIR",
         help="folder with model.keras and contract.json (default: the released model)",
     )
-    parser.add_argument("--output", required=True, metavar="PNG", help="the picture to write")
-    parser.add_argument(
+    result.add_argument("--output", required=True, metavar="PNG", help="the picture to write")
+    result.add_argument(
         "--begin_s",
         type=float,
         default=0.0,
         metavar="SECONDS",
         help="where in the recording to begin (default: 0)",
     )
-    parser.add_argument(
+    result.add_argument(
         "--length_s",
         type=float,
         default=LONGEST_S,
         metavar="SECONDS",
         help=f"how much to draw at most (default: {LONGEST_S:.0f})",
     )
-    return parser
+    return result
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Returns 0, or 2 when there is nothing to draw or no model to ask."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
+def main(argv: Sequence[str]) -> int:
+    """Returns 0; there is nothing to draw or no model to ask: UsageError."""
+    arguments = parser().parse_args(argv)
     if arguments.begin_s < 0 or arguments.length_s <= 0:
-        parser.error("--begin_s must not be negative, --length_s must be above 0")
-    from pipeline.launch import read_contract  # imports Beam: seconds that --help need not wait for
-
+        raise UsageError("--begin_s must not be negative, --length_s must be above 0")
     try:
-        contract = read_contract(arguments.model)
+        with files.open_to_read(arguments.file) as source, Recording(source, arguments.file):
+            pass  # a file that cannot be opened is said before the model is loaded
+        contract = check_model(arguments.model)
         scorer = ModelLoader(arguments.model)()
         heard = hear(arguments.file, scorer, contract, arguments.begin_s, arguments.length_s)
         Path(arguments.output).parent.mkdir(parents=True, exist_ok=True)
         title = files.identity(arguments.file).rpartition("/")[2]
         draw(heard, title).savefig(arguments.output, format="png", dpi=120)
-    except (AudioError, OSError, options.UsageError) as error:
-        print(f"pipeline.commands.show: {error}", file=sys.stderr)
-        return 2
+    except (AudioError, OSError) as error:
+        raise UsageError(str(error)) from None
     for call in heard.calls:
         start_s, end_s = (heard.begin_s + t for t in (call.start_s, call.end_s))
         print(f"call from {start_s:.1f} to {end_s:.1f} s, score {call.score:.3f}")
     print(arguments.output)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

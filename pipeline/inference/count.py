@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from model.calls import Call, CountingRule, count_positive_windows, estimate_count, find_calls
 from model.contract import ServingContract
-from model.quality import flags, total
+from model.quality import flags
+from model.quality import total as sum_of
 from model.windows import (
     WINDOW_S,
     Padding,
@@ -26,7 +27,7 @@ from pipeline.options import Config
 from pipeline.records import (
     SCHEMA_VERSION,
     DetectedCall,
-    Evidence,
+    Fact,
     Failure,
     Listed,
     Outcome,
@@ -104,75 +105,103 @@ class Counted:
     to_keep: tuple[SegmentScores, ...]
 
 
-def finish_recording(recording: str, evidence: Iterable[Evidence], counting: Counting) -> Counted:
-    """Counts a recording, and gathers what the ledger keeps of it."""
-    known = list(evidence)
-    row, calls = count_recording(recording, known, counting)
-    scored = [item for item in known if isinstance(item, SegmentScores)]
-    failures = [item for item in known if isinstance(item, Failure)]
-    is_failed = row.outcome == Outcome.FAILED.value
-    n_segments = next((item.n_segments for item in known if isinstance(item, RecordingHeader)), -1)
-    permanent = all(f.permanent for f in failures) if failures else len(scored) == n_segments
-    scores = np.concatenate([np.zeros(0, np.float32), *(s.scores for s in scored)])
-    tenths = np.minimum((scores * 10).astype(np.int64), 9)
+_NO_CALLS: tuple[DetectedCall, ...] = ()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the steps before said of one recording, sorted by kind.
+
+    Attributes:
+        segments: its scores, in the order of its windows.
+    """
+
+    listed: Listed
+    header: RecordingHeader | None
+    segments: tuple[SegmentScores, ...]
+    failures: tuple[Failure, ...]
+
+    @classmethod
+    def of(cls, recording: str, facts: Iterable[Fact]) -> Evidence:
+        """Sorts facts, which come in any order."""
+        by_kind: dict[type, list[Any]] = {}
+        for fact in facts:
+            by_kind.setdefault(type(fact), []).append(fact)
+        return cls(
+            listed=next(iter(by_kind.get(Listed, [])), Listed(recording)),
+            header=next(iter(by_kind.get(RecordingHeader, [])), None),
+            segments=tuple(
+                sorted(by_kind.get(SegmentScores, []), key=lambda s: s.origin.first_window)
+            ),
+            failures=tuple(by_kind.get(Failure, [])),
+        )
+
+    @property
+    def has_all_segments(self) -> bool:
+        """Whether the scores are of the whole recording."""
+        return self.header is not None and len(self.segments) == self.header.n_segments
+
+    @property
+    def scores(self) -> npt.NDArray[np.float32]:
+        """Of all windows, float32 ``[n]``."""
+        return np.concatenate([np.zeros(0, np.float32), *(s.scores for s in self.segments)])
+
+
+def count_recording(recording: str, facts: Iterable[Fact], counting: Counting) -> Counted:
+    """The row of a recording, its calls, and what the ledger keeps of it.
+
+    A recording of which a segment failed has no count: a count over a part of it would look like
+    one over all of it.
+
+    Args:
+        recording: its name as the caller wrote it.
+        facts: what is known of it, in any order.
+        counting: how to count.
+    """
+    evidence = Evidence.of(recording, facts)
+    reason = _why_not_counted(recording, evidence)
+    if reason:
+        row, calls = _failed_row(recording, evidence, counting, reason), _NO_CALLS
+    else:
+        row, calls = _counted_row(recording, evidence, counting)
+    failures = evidence.failures
+    permanent = all(f.permanent for f in failures) if failures else evidence.has_all_segments
+    tenths = np.minimum((evidence.scores * 10).astype(np.int64), 9)
     return Counted(
-        listed=next((item for item in known if isinstance(item, Listed)), Listed(recording)),
-        checksum=next((item.checksum for item in known if isinstance(item, RecordingHeader)), ""),
-        transient=is_failed and not permanent,
+        listed=evidence.listed,
+        checksum=evidence.header.checksum if evidence.header else "",
+        transient=bool(reason) and not permanent,
         histogram=tuple(np.bincount(tenths, minlength=10).tolist()),
         row=row,
         calls=calls,
-        to_keep=() if is_failed else tuple(s for s in scored if s.origin),
+        to_keep=() if reason else tuple(s for s in evidence.segments if not s.is_saved),
     )
 
 
-def count_recording(
-    recording: str, evidence: Iterable[Evidence], counting: Counting
-) -> tuple[RecordingCount, tuple[DetectedCall, ...]]:
-    """The row of a recording, and its calls.
+def _why_not_counted(recording: str, evidence: Evidence) -> str:
+    """Why there can be no count; empty if there can."""
+    if evidence.failures:
+        return min(f"{f.step}: {f.error}" for f in evidence.failures)
+    if not evidence.has_all_segments:
+        n_segments = evidence.header.n_segments if evidence.header else "unknown"
+        found = f"{len(evidence.segments)} of {n_segments} segments"
+        return f"{recording}: only {found} were scored; run it again"
+    if not len(evidence.scores):
+        return f"decode: {recording}: nothing in it could be decoded"
+    return ""
 
-    The evidence comes in any order. A recording of which a segment failed has no count: a count
-    over a part of it would look like one over all of it.
-    """
-    header: RecordingHeader | None = None
-    listed = Listed(recording)
-    segments: list[SegmentScores] = []
-    failures: list[Failure] = []
-    for item in evidence:
-        if isinstance(item, RecordingHeader):
-            header = item
-        elif isinstance(item, Listed):
-            listed = item
-        elif isinstance(item, Failure):
-            failures.append(item)
-        else:
-            segments.append(item)
 
-    note = header.note if header else note_from_name(recording)
-    known = when_and_where(listed.place, note)
+def _failed_row(
+    recording: str, evidence: Evidence, counting: Counting, error: str
+) -> RecordingCount:
+    """What is known without a count."""
+    header = evidence.header
+    note = header.note if header and header.note.source else note_from_name(recording)
     row = RecordingCount(
         recording=recording,
         outcome=Outcome.FAILED.value,
-        call_count=None,
-        expected_calls=None,
-        expected_low=None,
-        expected_high=None,
-        positive_windows=None,
-        windows=None,
-        max_score=None,
-        duration_s=header.duration_s if header else None,
-        heard_s=None,
-        sample_rate_hz=header.sample_rate_hz if header else None,
-        channels=header.channels if header else None,
-        encoding=header.encoding if header else "",
-        **asdict(known),
-        quality_flags="",
-        clipped_share=None,
-        silent_share=None,
-        dropout_share=None,
-        dc_offset=None,
-        rms_dbfs=None,
-        error="",
+        **asdict(when_and_where(evidence.listed.place, note)),
+        error=error,
         counting=counting.method,
         threshold=counting.rule.threshold,
         hop_s=seconds_from_samples(counting.hop_samples),
@@ -180,40 +209,37 @@ def count_recording(
         run_id=counting.run_id,
         schema_version=SCHEMA_VERSION,
     )
-    if failures:
-        return replace(row, error=min(f"{f.step}: {f.error}" for f in failures)), ()
-    if header is None or len(segments) != header.n_segments:
-        found = f"{len(segments)} of {header.n_segments if header else 'unknown'} segments"
-        return replace(row, error=f"{recording}: only {found} were scored; run it again"), ()
+    if header is None:
+        return row
+    return replace(
+        row,
+        duration_s=header.duration_s,
+        sample_rate_hz=header.sample_rate_hz,
+        channels=header.channels,
+        encoding=header.encoding,
+    )
 
+
+def _counted_row(
+    recording: str, evidence: Evidence, counting: Counting
+) -> tuple[RecordingCount, tuple[DetectedCall, ...]]:
+    header, segments, scores = evidence.header, evidence.segments, evidence.scores
+    assert header
     starts = np.concatenate([s.starts for s in segments])
-    scores = np.concatenate([s.scores for s in segments])
-    heard_samples = sum(s.heard_samples for s in segments)
-    heard_s = min(seconds_from_samples(heard_samples), header.duration_s)
-    if not len(scores):
-        return replace(row, error=f"decode: {recording}: nothing in it could be decoded"), ()
-
-    calls = _calls(starts, scores, header.n_samples, counting)
+    decoded_s = seconds_from_samples(sum(s.heard_samples for s in segments))
+    heard_s = min(decoded_s, header.duration_s)
     lost_s = header.duration_s - heard_s
-    quality = total(s.quality for s in segments)
-    outcome = Outcome.OK if calls else Outcome.NO_CALLS
-    error = ""
+    calls = _calls(starts, scores, header.n_samples, counting)
+    quality = sum_of(s.quality for s in segments)
+    outcome, error = (Outcome.OK if calls else Outcome.NO_CALLS), ""
     if lost_s > TOLERATED_LOSS_S:
         outcome = Outcome.TRUNCATED
         error = (
             f"decode: {recording}: {lost_s:.1f} s of {header.duration_s:.1f} s could not be "
             "decoded; the counts are of the rest"
         )
-    if counting.method == "calls":
-        estimate = estimate_count(starts, scores, counting.rule)
-        row = replace(
-            row,
-            expected_calls=estimate.mean,
-            expected_low=estimate.low,
-            expected_high=estimate.high,
-        )
     row = replace(
-        row,
+        _failed_row(recording, evidence, counting, error),
         outcome=outcome.value,
         call_count=len(calls),
         positive_windows=count_positive_windows(scores, counting.rule.threshold),
@@ -226,8 +252,15 @@ def count_recording(
         dropout_share=quality.dropout_share,
         dc_offset=quality.dc_offset,
         rms_dbfs=quality.rms_dbfs,
-        error=error,
     )
+    if counting.method == "calls":
+        estimate = estimate_count(starts, scores, counting.rule)
+        row = replace(
+            row,
+            expected_calls=estimate.mean,
+            expected_low=estimate.low,
+            expected_high=estimate.high,
+        )
     return row, tuple(
         DetectedCall(
             recording=recording,
@@ -235,8 +268,8 @@ def count_recording(
             end_s=call.end_s,
             score=call.score,
             windows=call.n_windows,
-            site=known.site,
-            called_at=later(known.recorded_at, call.start_s),
+            site=row.site,
+            called_at=later(row.recorded_at, call.start_s),
             label=counting.label,
             model_version=counting.model_version,
             run_id=counting.run_id,

@@ -52,19 +52,15 @@ def _windows_in_segment(hop_samples: int, segment_samples: int) -> int:
 
 
 def plan_segments(
-    recording: str,
-    header: RecordingHeader,
-    hop_samples: int,
-    segment_samples: int,
-    listed: Listed | None = None,
+    listed: Listed, header: RecordingHeader, hop_samples: int, segment_samples: int
 ) -> Iterator[SegmentPlan]:
     """Shares out a recording's windows: each belongs to exactly one segment."""
     n_windows = count_windows(header.n_samples, hop_samples)
     step = _windows_in_segment(hop_samples, segment_samples)
     for first in range(0, n_windows, step):
         size = min(step, n_windows - first)
-        origin = Origin(listed, header, first) if listed else None
-        yield SegmentPlan(recording, first, size, header.n_samples, size / n_windows, origin)
+        origin = Origin(listed, header, first)
+        yield SegmentPlan(listed.recording, first, size, header.n_samples, size / n_windows, origin)
 
 
 def decode_segment(opened: Recording, plan: SegmentPlan, hop_samples: int) -> SegmentAudio:

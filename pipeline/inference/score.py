@@ -5,77 +5,46 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from apache_beam.ml.inference.base import ModelHandler
 
 from model.contract import CONTRACT_FILE, MODEL_FILE
 from model.quiet import without_start_up_noise
 from model.windows import Padding, cut_windows
 from pipeline.options import RELEASED_MODEL
-from pipeline.records import Failure, SegmentAudio, SegmentScores
+from pipeline.records import SegmentAudio, SegmentScores
 from pipeline.storage import files
 
 WINDOWS_AT_ONCE = 64  # 12 MB of audio; the model cuts this into batches of its own
 
 
-class Scorer(Protocol):
+class WindowScorer(Protocol):
     """A loaded model: windows float32 ``[n, 48000]`` in, scores float32 ``[n]`` out."""
 
     def score(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]: ...
 
 
-def score_segment(audio: SegmentAudio, scorer: Scorer, padding: Padding) -> SegmentScores:
-    """The scores of a segment's windows, a few windows in memory at a time."""
+def score_windows(
+    samples: npt.NDArray[np.float32],
+    starts: npt.NDArray[np.int64],
+    scorer: WindowScorer,
+    padding: Padding,
+) -> npt.NDArray[np.float32]:
+    """Scores float32 ``[n]`` of the windows at ``starts``, a few of them in memory at a time."""
     scores = [
-        scorer.score(cut_windows(audio.samples, starts - audio.first_sample, padding))
-        for starts in np.split(
-            audio.starts, range(WINDOWS_AT_ONCE, len(audio.starts), WINDOWS_AT_ONCE)
-        )
-        if len(starts)
+        scorer.score(cut_windows(samples, some, padding))
+        for some in np.split(starts, range(WINDOWS_AT_ONCE, len(starts), WINDOWS_AT_ONCE))
+        if len(some)
     ]
-    together = np.concatenate(scores) if scores else np.zeros(0, np.float32)
-    return SegmentScores(audio.starts, together, audio.heard_samples, audio.quality, audio.origin)
+    return np.concatenate(scores) if scores else np.zeros(0, np.float32)
 
 
-class SegmentHandler(ModelHandler[SegmentAudio, SegmentScores | Failure, Scorer]):
-    """Loads the model once a process; scores one segment at a time.
-
-    A segment that cannot be scored becomes a failure here rather than by
-    ``RunInference.with_exception_handling``, which would send its audio along.
-
-    Args:
-        load: makes the scorer, on the worker.
-        padding: where zeros go in a window that holds less audio than its length.
-    """
-
-    def __init__(self, load: Callable[[], Scorer], padding: Padding) -> None:
-        super().__init__()
-        self._load, self._padding = load, padding
-
-    def load_model(self) -> Scorer:
-        return self._load()
-
-    def run_inference(
-        self, batch: Sequence[SegmentAudio], model: Scorer, inference_args: Any = None
-    ) -> Iterator[SegmentScores | Failure]:
-        for audio in batch:
-            try:
-                yield score_segment(audio, model, self._padding)
-            except Exception as error:
-                logging.exception("a segment could not be scored")
-                yield Failure("score", f"{type(error).__name__}: {error}")
-
-    def batch_elements_kwargs(self) -> dict[str, int]:
-        # A segment is a batch already; more of them would only wait in memory.
-        return {"min_batch_size": 1, "max_batch_size": 1}
-
-    def get_num_bytes(self, batch: Sequence[SegmentAudio]) -> int:
-        # The default would pickle the audio to learn its size.
-        return sum(audio.samples.nbytes for audio in batch)
+def score_segment(audio: SegmentAudio, scorer: WindowScorer, padding: Padding) -> SegmentScores:
+    """The scores of a segment's windows."""
+    scores = score_windows(audio.samples, audio.starts - audio.first_sample, scorer, padding)
+    return SegmentScores(audio.starts, scores, audio.heard_samples, audio.quality, audio.origin)
 
 
 class ModelLoader:
@@ -88,7 +57,7 @@ class ModelLoader:
     def __init__(self, directory: str) -> None:
         self._directory = None if directory == RELEASED_MODEL else directory
 
-    def __call__(self) -> Scorer:
+    def __call__(self) -> WindowScorer:
         with without_start_up_noise():
             import tensorflow as tf
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
-from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
+from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, RunInference
 
 from model.audio import Recording
 from model.windows import (
+    Padding,
     seconds_from_samples,
 )
 from pipeline import progress
-from pipeline.inference.count import Counted, Counting, finish_recording
-from pipeline.inference.decode import decode_segment, failure, plan_segments, read_header
-from pipeline.inference.score import SegmentHandler
+from pipeline.inference import decode
+from pipeline.inference.count import Counted, Counting, count_recording
+from pipeline.inference.score import WindowScorer, score_segment
 from pipeline.records import (
-    Evidence,
+    Fact,
     Failure,
     Listed,
     SegmentAudio,
@@ -25,6 +28,9 @@ from pipeline.records import (
     SegmentScores,
 )
 from pipeline.storage import files
+
+FAILURES = "failures"
+PLANS = "plans"
 
 
 class CountCalls(beam.PTransform):
@@ -34,7 +40,7 @@ class CountCalls(beam.PTransform):
         super().__init__()
         self._counting = counting
 
-    def expand(self, evidence: beam.PCollection[tuple[str, Evidence]]) -> beam.PCollection[Counted]:
+    def expand(self, evidence: beam.PCollection[tuple[str, Fact]]) -> beam.PCollection[Counted]:
         """One for each recording."""
         return (
             evidence
@@ -47,16 +53,10 @@ class _Count(beam.DoFn):
     def __init__(self, counting: Counting) -> None:
         self._counting = counting
 
-    def process(self, grouped: tuple[str, Iterable[Evidence]]) -> Iterator[Counted]:
-        counted = finish_recording(*grouped, self._counting)
+    def process(self, grouped: tuple[str, Iterable[Fact]]) -> Iterator[Counted]:
+        counted = count_recording(*grouped, self._counting)
         Metrics.counter("recordings", counted.row.outcome).inc()
         yield counted
-
-
-FAILURES = "failures"
-
-
-PLANS = "plans"
 
 
 class ProbeRecordings(beam.PTransform):
@@ -82,14 +82,16 @@ class _ReadHeader(beam.DoFn):
     def process(self, known: Listed) -> Iterator[object]:
         recording = known.recording
         try:
-            header = read_header(recording, *self._sizes)
+            header = decode.read_header(recording, *self._sizes)
         except Exception as error:
             progress.finish(files=1)
-            yield beam.pvalue.TaggedOutput(FAILURES, (recording, failure("open", recording, error)))
+            yield beam.pvalue.TaggedOutput(
+                FAILURES, (recording, decode.failure("open", recording, error))
+            )
         else:
             progress.expect(header.duration_s)
             yield recording, header
-            for plan in plan_segments(recording, header, *self._sizes, known):
+            for plan in decode.plan_segments(known, header, *self._sizes):
                 yield beam.pvalue.TaggedOutput(PLANS, plan)
 
 
@@ -115,10 +117,10 @@ class _DecodeSegment(beam.DoFn):
         name = plan.recording
         try:
             with files.open_to_read(name) as source, Recording(source, name) as opened:
-                audio = decode_segment(opened, plan, self._hop_samples)
+                audio = decode.decode_segment(opened, plan, self._hop_samples)
         except Exception as error:
             progress.finish(files=plan.share)
-            yield beam.pvalue.TaggedOutput(FAILURES, (name, failure("decode", name, error)))
+            yield beam.pvalue.TaggedOutput(FAILURES, (name, decode.failure("decode", name, error)))
         else:
             yield name, audio
             # The score is known when the line above returns: what follows is fused to this step.
@@ -137,3 +139,40 @@ class ScoreSegments(beam.PTransform):
     ) -> beam.PCollection[tuple[str, SegmentScores | Failure]]:
         """Keys pass the model by."""
         return audio | "Run inference" >> RunInference(KeyedModelHandler(self._handler))
+
+
+class SegmentHandler(ModelHandler[SegmentAudio, SegmentScores | Failure, WindowScorer]):
+    """Loads the model once a process; scores one segment at a time.
+
+    A segment that cannot be scored becomes a failure here rather than by
+    ``RunInference.with_exception_handling``, which would send its audio along.
+
+    Args:
+        load: makes the scorer, on the worker.
+        padding: where zeros go in a window that holds less audio than its length.
+    """
+
+    def __init__(self, load: Callable[[], WindowScorer], padding: Padding) -> None:
+        super().__init__()
+        self._load, self._padding = load, padding
+
+    def load_model(self) -> WindowScorer:
+        return self._load()
+
+    def run_inference(
+        self, batch: Sequence[SegmentAudio], model: WindowScorer, inference_args: Any = None
+    ) -> Iterator[SegmentScores | Failure]:
+        for audio in batch:
+            try:
+                yield score_segment(audio, model, self._padding)
+            except Exception as error:
+                logging.exception("a segment could not be scored")
+                yield Failure("score", f"{type(error).__name__}: {error}")
+
+    def batch_elements_kwargs(self) -> dict[str, int]:
+        # A segment is a batch already; more of them would only wait in memory.
+        return {"min_batch_size": 1, "max_batch_size": 1}
+
+    def get_num_bytes(self, batch: Sequence[SegmentAudio]) -> int:
+        # The default would pickle the audio to learn its size.
+        return sum(audio.samples.nbytes for audio in batch)

@@ -5,23 +5,19 @@ nobody trained on. The counts still look like counts, but the scores are spread 
 run compares the scores of each site with a reference kept beside the model, and the quality of the
 recordings with what is usual.
 
-``python -m pipeline.ledger.drift --output DIR --model DIR`` makes the reference from an output whose
-counts have been checked.
+``capuchinbird drift`` makes the reference from an output whose counts have been checked.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import math
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from model.contract import CONTRACT_FILE, ServingContract
 from pipeline.inference.count import Counting
 from pipeline.ledger import entries as ledger
 from pipeline.ledger.entries import Entry
@@ -77,7 +73,7 @@ def notes(entries: Iterable[Entry], reference: Sequence[int] | None) -> list[Sit
 
 
 def _site_note(site: str, entries: list[Entry], reference: Sequence[int] | None) -> SiteNote:
-    histogram = total(entries)
+    histogram = score_histogram(entries)
     away = None
     if reference and sum(histogram) >= FEWEST_WINDOWS:
         away = round(distance(histogram, reference), 4)
@@ -101,27 +97,39 @@ def _site_note(site: str, entries: list[Entry], reference: Sequence[int] | None)
     )
 
 
-def total(entries: Iterable[Entry]) -> tuple[int, ...]:
+def score_histogram(entries: Iterable[Entry]) -> tuple[int, ...]:
     """Windows by score in tenths, of all entries."""
     return tuple(sum(column) for column in zip(*(e.histogram for e in entries), strict=True))
 
 
-def notes_of_run(output: str, model: str, counting: Counting) -> list[SiteNote]:
-    """Notes on what a run added to the ledger."""
+def note_run(output: str, model: str, counting: Counting) -> None:
+    """Compares what a run has committed with the reference; logs and keeps what it finds.
+
+    The launcher takes it up into run.json; whoever does not wait for the job finds it in its log
+    and in the ledger.
+    """
     entries = {
         identity: Entry.from_line(line)
         for shard in ledger.shards(output)
         if counting.run_id in shard
         for identity, line in ledger.read_lines(shard)
     }
-    return notes(entries.values(), read_reference(model, counting.model_version))
-
-
-def warn(output: str, model: str, counting: Counting) -> None:
-    """Logs what has left the band in a run that has committed all it counted."""
-    for note in notes_of_run(output, model, counting):
+    found = notes(entries.values(), read_reference(model, counting.model_version))
+    for note in found:
         for warning in note.warnings:
             logging.getLogger(__name__).warning("drift: %s", warning)
+    text = json.dumps([asdict(note) for note in found])
+    files.write_atomically(_notes_file(output, counting.run_id), [text.encode()])
+
+
+def notes_of_run(output: str, run_id: str) -> list[dict[str, Any]]:
+    """What ``note_run`` kept, as it stands in run.json."""
+    found: list[dict[str, Any]] = json.loads(files.read_bytes(_notes_file(output, run_id)))
+    return found
+
+
+def _notes_file(output: str, run_id: str) -> str:
+    return files.join(ledger.folder(output), f"{run_id}.drift.json")
 
 
 def read_reference(model: str, model_version: str) -> list[int] | None:
@@ -131,43 +139,3 @@ def read_reference(model: str, model_version: str) -> list[int] | None:
         return None
     reference: dict[str, Any] = json.loads(files.read_bytes(name))
     return reference["histogram"] if reference.get("model_version") == model_version else None
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Writes the reference of a model. Returns an exit code, 0 or 2."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.ledger.drift",
-        description="Keep the scores of an output as the reference that later runs of the model "
-        "are compared with.",
-    )
-    parser.add_argument("--output", required=True, metavar="DIR", help="output of earlier runs")
-    parser.add_argument("--model", required=True, metavar="DIR", help="the model that made it")
-    arguments = parser.parse_args(argv)
-    contract = ServingContract.from_json(
-        files.read_bytes(files.join(arguments.model, CONTRACT_FILE))
-    )
-    version = contract.model_version
-    counted = [
-        entry
-        for entry in ledger.read_state(arguments.output).values()
-        if not entry.failed and entry.row.model_version == version
-    ]
-    if not counted:
-        print(
-            f"pipeline.ledger.drift: {version} counted nothing in {arguments.output}",
-            file=sys.stderr,
-        )
-        return 2
-    reference = {
-        "model_version": version,
-        "recordings": len(counted),
-        "histogram": total(counted),
-    }
-    name = files.join(arguments.model, REFERENCE_FILE)
-    files.write_atomically(name, [json.dumps(reference, indent=2).encode() + b"\n"])
-    print(f"{name}: scores of {len(counted)} recordings")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -18,21 +18,19 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from pipeline.inference.count import Counted, Counting, digest
+from pipeline.inference.count import Counted, Counting, count_recording, digest
 from pipeline.inference.decode import plan_segments
 from pipeline.ledger import kept_scores as scores
 from pipeline.ledger.kept_scores import KeptSegment
 from pipeline.records import (
     DetectedCall,
-    Evidence,
+    Fact,
     Listed,
     Outcome,
     Place,
@@ -93,8 +91,7 @@ class Entry:
 
 
 def _row(kind: type[Any], raw: dict[str, Any]) -> Any:
-    empty = {f.name: "" if f.type == "str" else None for f in fields(kind)}
-    return kind(**{name: raw.get(name, nothing) for name, nothing in empty.items()})
+    return kind(**{f.name: raw[f.name] for f in fields(kind) if f.name in raw})
 
 
 def settings_of(counting: Counting, place: Place) -> str:
@@ -203,28 +200,47 @@ def write_shard(output: str, run_id: str, entries: Iterable[Entry]) -> str:
     return path
 
 
-def take_up(
+def resume(
     listed: Listed, kept: Iterable[KeptSegment], hop_samples: int, segment_samples: int
-) -> tuple[list[Evidence], list[SegmentPlan]]:
+) -> tuple[list[Fact], list[SegmentPlan]]:
     """What earlier runs left of a recording, and the segments that still lack scores.
 
     Any complete set of segments will do; an incomplete one only if it was cut as now. Nothing of
     use gives two empty lists.
     """
     cuts: dict[RecordingHeader, dict[int, KeptSegment]] = {}
-    for segment in sorted(kept, key=lambda s: (not s.is_finished, s.run_id)):
-        origin = segment.origin
+    for segment in sorted(kept, key=lambda s: (not s.scores.is_saved, s.run_id)):
+        origin = segment.scores.origin
         if (origin.listed.size, origin.listed.stamp) == (listed.size, listed.stamp):
             cuts.setdefault(origin.header, {}).setdefault(origin.first_window, segment)
     for header, segments in sorted(cuts.items(), key=lambda cut: -len(cut[1])):
         if len(segments) == header.n_segments:
-            return [header, *(segment.evidence() for segment in segments.values())], []
+            return [header, *(segment.scores for segment in segments.values())], []
     for header, segments in cuts.items():
-        plans = list(plan_segments(listed.recording, header, hop_samples, segment_samples, listed))
+        plans = list(plan_segments(listed, header, hop_samples, segment_samples))
         if len(plans) == header.n_segments and segments.keys() <= {p.first_window for p in plans}:
             missing = [plan for plan in plans if plan.first_window not in segments]
-            return [header, *(segment.evidence() for segment in segments.values())], missing
+            return [header, *(segment.scores for segment in segments.values())], missing
     return [], []
+
+
+def can_be_counted_again(entry: Entry, counting: Counting) -> bool:
+    """Whether a recording has scores of this model and hop, and was counted otherwise."""
+    return (
+        not entry.failed
+        and entry.scoring == counting.scoring
+        and entry.settings != settings_of(counting, entry.place)
+    )
+
+
+def count_again(entry: Entry, kept: Iterable[KeptSegment], counting: Counting) -> Iterator[Counted]:
+    """The recording of an entry, counted from kept scores; nothing if they are incomplete."""
+    name = entry.row.recording
+    listed = Listed(name, entry.size, entry.stamp, entry.checksum, entry.place)
+    # A segment length longer than any recording: any complete set of segments will do.
+    known, missing = resume(listed, kept, counting.hop_samples, sys.maxsize)
+    if known and not missing:
+        yield count_recording(name, [listed, *known], counting)
 
 
 def read_state(output: str) -> dict[str, Entry]:
@@ -234,31 +250,6 @@ def read_state(output: str) -> dict[str, Entry]:
         for identity, line in read_lines(shard):
             found.setdefault(identity, []).append(line)
     return {identity: current(lines) for identity, lines in sorted(found.items())}
-
-
-def window_scores(
-    output: str,
-) -> Iterator[tuple[RecordingCount, npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
-    """Rows of the tables with the scores they were counted from, a file of scores at a time.
-
-    Yields the row, first samples of windows at 16 kHz in order, and scores; nothing for a recording
-    that failed. One with scores from several runs comes once.
-    """
-    state = read_state(output)
-    done: set[str] = set()
-    for name in scores.kept_files(output):
-        segments: dict[str, list[KeptSegment]] = {}
-        for scoring in sorted({entry.scoring for entry in state.values()}):
-            wanted = {k for k, e in state.items() if e.scoring == scoring and k not in done}
-            for identity, segment in scores.read_of(name, wanted, scoring):
-                if same_content(state[identity], segment.origin.listed):
-                    segments.setdefault(identity, []).append(segment)
-        for identity, parts in sorted(segments.items()):
-            starts = np.concatenate([part.scores.starts for part in parts])
-            values = np.concatenate([part.scores.scores for part in parts])
-            order = np.argsort(starts, kind="stable")
-            done.add(identity)
-            yield state[identity].row, starts[order], values[order]
 
 
 def tidy(output: str, run_id: str) -> None:

@@ -12,7 +12,7 @@ import io
 import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -49,16 +49,10 @@ ROWS_AT_ONCE = 1000  # segments in memory when a file is read
 
 @dataclass(frozen=True)
 class KeptSegment:
-    """Scores of a segment as an earlier run left them. ``is_finished``: in ``scores/`` for good."""
+    """Scores of a segment as an earlier run left them."""
 
     run_id: str
-    is_finished: bool
-    origin: Origin
     scores: SegmentScores
-
-    def evidence(self) -> SegmentScores:
-        """What counts them; with an origin when they are to be kept for good yet."""
-        return self.scores if self.is_finished else replace(self.scores, origin=self.origin)
 
 
 def kept_files(output: str) -> list[str]:
@@ -68,24 +62,29 @@ def kept_files(output: str) -> list[str]:
 
 def unfinished_files(output: str) -> list[str]:
     """Files with scores of recordings that were not finished, or not yet."""
-    return files.list_folder(_unfinished(output), ".parquet")
+    return files.list_folder(unfinished_folder(output), ".parquet")
 
 
-def _unfinished(output: str) -> str:
+def unfinished_folder(output: str) -> str:
+    """Where scores lie until their recording is in the ledger."""
     return files.join(files.join(output, "ledger"), "unfinished")
 
 
 def write_finished(output: str, counting: Counting, segments: list[SegmentScores]) -> None:
     """Keeps scores for good."""
-    _write(files.join(output, "scores"), counting, segments)
+    write_scores(files.join(output, "scores"), counting, segments)
 
 
-def _write(folder: str, counting: Counting, segments: list[SegmentScores]) -> None:
+FLUSH_S = 30.0
+"""How much work of a thread a crash may lose, in seconds."""
+
+
+def write_scores(folder: str, counting: Counting, segments: list[SegmentScores]) -> None:
     """One file, named by its content; none when there is nothing to keep."""
     if not segments:
         return
     rows = sorted(
-        (_as_row(segment, segment.origin, counting) for segment in segments if segment.origin),
+        (_as_row(segment, counting) for segment in segments),
         key=lambda row: (row["identity"], row["first_window"]),
     )
     buffer = io.BytesIO()
@@ -102,7 +101,8 @@ def _write(folder: str, counting: Counting, segments: list[SegmentScores]) -> No
     files.write_atomically(files.join(folder, name), [content])
 
 
-def _as_row(segment: SegmentScores, origin: Origin, counting: Counting) -> dict[str, Any]:
+def _as_row(segment: SegmentScores, counting: Counting) -> dict[str, Any]:
+    origin = segment.origin
     return {
         "recording": origin.listed.recording,
         "identity": files.identity(origin.listed.recording),
@@ -157,7 +157,7 @@ def _from_row(
     row: dict[str, Any],
     starts: npt.NDArray[np.int64],
     values: npt.NDArray[np.float32],
-    is_finished: bool,
+    is_saved: bool,
 ) -> KeptSegment:
     header = json.loads(row["header"])
     header["note"] = RecorderNote(**header["note"])
@@ -167,6 +167,7 @@ def _from_row(
         scores=values,
         heard_samples=row["heard_samples"],
         quality=Quality(**json.loads(row["quality"])),
+        origin=Origin(listed, RecordingHeader(**header), row["first_window"]),
+        is_saved=is_saved,
     )
-    origin = Origin(listed, RecordingHeader(**header), row["first_window"])
-    return KeptSegment(row["run_id"], is_finished, origin, segment)
+    return KeptSegment(row["run_id"], segment)

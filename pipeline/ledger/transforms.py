@@ -13,30 +13,31 @@ from apache_beam.metrics import Metrics
 from pipeline import progress
 from pipeline.inference.count import Counted, Counting
 from pipeline.inference.transforms import PLANS
+from pipeline.inputs.versions import content_checksum
 from pipeline.ledger import kept_scores as scores
 from pipeline.ledger.entries import (
     Entry,
+    can_be_counted_again,
+    count_again,
     current,
     entry_of,
     is_done,
     read_lines,
+    resume,
     score_files,
     shards,
-    take_up,
     write_shard,
 )
-from pipeline.ledger.kept_scores import _unfinished, _write
+from pipeline.ledger.kept_scores import KeptSegment
 from pipeline.records import (
     Failure,
     Listed,
-    Outcome,
     SegmentScores,
 )
 from pipeline.storage import files
 
 CALLS = "calls"
-
-
+PROBE = "probe"
 SHARDS = 4  # files that a run adds to the ledger, at most
 
 
@@ -59,15 +60,41 @@ class ReadState(beam.PTransform):
         )
 
 
-PROBE = "probe"
+class ReadScores(beam.PTransform):
+    """(identity, …) of recordings → (identity, segment) that earlier runs kept of them.
+
+    Args:
+        output: the output folder.
+        scoring: of these model and windows, see ``Counting.scoring``.
+        with_unfinished: also what killed runs left.
+    """
+
+    def __init__(self, output: str, scoring: str, *, with_unfinished: bool) -> None:
+        super().__init__()
+        self._scoring = scoring
+        self._output, self._list = output, score_files if with_unfinished else scores.kept_files
+
+    def expand(
+        self, recordings: beam.PCollection[tuple[str, Any]]
+    ) -> beam.PCollection[tuple[str, KeptSegment]]:
+        """Rows are read only from files that hold some of the recordings."""
+        names = recordings | "Names" >> beam.Keys() | "All names" >> beam.combiners.ToSet()
+        list_files = self._list
+        return (
+            names
+            | "List scores" >> beam.FlatMap(lambda _, output=self._output: list_files(output))
+            | "Share out scores" >> beam.Reshuffle()
+            | "Read scores"
+            >> beam.FlatMap(scores.read_of, beam.pvalue.AsSingleton(names), scoring=self._scoring)
+        )
 
 
-class TakeUp(beam.PTransform):
+class FindWork(beam.PTransform):
     """(state, recordings) → what remains to be done.
 
-    Gives (recording, evidence) for what is known already, of ``Listed`` for all that are not done;
-    plans of segments that lack scores, tagged ``PLANS``; recordings to begin with, tagged
-    ``PROBE``. A recording that is done gives nothing.
+    Gives (recording, fact) for what is known already, among it ``Listed`` for all that are not
+    done; plans of segments that lack scores, tagged ``PLANS``; recordings of which nothing is
+    known, tagged ``PROBE``. A recording that is done gives nothing.
     """
 
     def __init__(
@@ -80,7 +107,7 @@ class TakeUp(beam.PTransform):
     def expand(
         self, inputs: tuple[beam.PCollection[tuple[str, Entry]], beam.PCollection[Listed]]
     ) -> beam.pvalue.DoOutputsTuple:
-        """Scores are read only from files that hold some of a recording to be done."""
+        """Scores of earlier runs are looked up for recordings to be done only."""
         state, recordings = inputs
         keyed = recordings | "By identity" >> beam.WithKeys(
             lambda listed: files.identity(listed.recording)
@@ -90,24 +117,13 @@ class TakeUp(beam.PTransform):
             | "Compare" >> beam.CoGroupByKey()
             | "Drop done" >> beam.ParDo(_DropDone(self._counting, self._retry_failed))
         )
-        names = todo | "Names" >> beam.Keys() | "All names" >> beam.combiners.ToSet()
-        kept = (
-            names
-            | "List scores" >> beam.FlatMap(lambda _, output=self._output: score_files(output))
-            | "Share out scores" >> beam.Reshuffle()
-            | "Read scores"
-            >> beam.FlatMap(
-                scores.read_of,
-                beam.pvalue.AsSingleton(names),
-                scoring=self._counting.scoring,
-            )
-        )
+        kept = todo | ReadScores(self._output, self._counting.scoring, with_unfinished=True)
         return (
             {"listed": todo, "kept": kept}
             | "Join scores" >> beam.CoGroupByKey()
-            | "Take up"
-            >> beam.ParDo(_TakeUp(self._counting.hop_samples, self._segment_samples)).with_outputs(
-                PLANS, PROBE, main="evidence"
+            | "Resume"
+            >> beam.ParDo(_Resume(self._counting.hop_samples, self._segment_samples)).with_outputs(
+                PLANS, PROBE, main="facts"
             )
         )
 
@@ -117,19 +133,17 @@ class _DropDone(beam.DoFn):
         self._counting, self._retry_failed = counting, retry_failed
 
     def process(self, element: tuple[str, dict[str, Any]]) -> Iterator[tuple[str, Listed]]:
-        from pipeline.inputs.versions import content_checksum
-
         identity, found = element
         entry = next(iter(found["entries"]), None)
         for listed in found["listed"]:
             if is_done(entry, listed, self._counting, self._retry_failed, content_checksum):
-                Metrics.counter("recordings", Outcome.SKIPPED.value).inc()
+                Metrics.counter("recordings", "skipped").inc()
                 progress.finish(files=1)
             else:
                 yield identity, listed
 
 
-class _TakeUp(beam.DoFn):
+class _Resume(beam.DoFn):
     def __init__(self, hop_samples: int, segment_samples: int) -> None:
         self._sizes = hop_samples, segment_samples
 
@@ -137,15 +151,43 @@ class _TakeUp(beam.DoFn):
         for listed in element[1]["listed"]:
             name = listed.recording
             yield name, listed
-            known, plans = take_up(listed, element[1]["kept"], *self._sizes)
+            known, plans = resume(listed, element[1]["kept"], *self._sizes)
             if not known:
                 yield beam.pvalue.TaggedOutput(PROBE, listed)
                 continue
             progress.finish(files=1 - sum(plan.share for plan in plans))
-            for evidence in known:
-                yield name, evidence
+            for fact in known:
+                yield name, fact
             for plan in plans:
                 yield beam.pvalue.TaggedOutput(PLANS, plan)
+
+
+class CountAgain(beam.PTransform):
+    """(identity, entry) → recordings, counted from kept scores; those without are left out."""
+
+    def __init__(self, output: str, counting: Counting) -> None:
+        super().__init__()
+        self._output, self._counting = output, counting
+
+    def expand(self, state: beam.PCollection[tuple[str, Entry]]) -> beam.PCollection[Counted]:
+        """What failed, was counted so already, or was scored otherwise stays as it is."""
+        counting = self._counting
+        changed = state | "Counted otherwise" >> beam.Filter(
+            lambda known: can_be_counted_again(known[1], counting)
+        )
+        kept = changed | ReadScores(self._output, counting.scoring, with_unfinished=False)
+        return (
+            {"entries": changed, "kept": kept}
+            | "Join scores" >> beam.CoGroupByKey()
+            | "Count again"
+            >> beam.FlatMapTuple(
+                lambda _, found: (
+                    counted
+                    for entry in found["entries"]
+                    for counted in count_again(entry, found["kept"], counting)
+                )
+            )
+        )
 
 
 class Commit(beam.PTransform):
@@ -205,10 +247,6 @@ def _rows(identity: str, entry: Entry) -> Iterator[object]:
         yield beam.pvalue.TaggedOutput(CALLS, call)
 
 
-FLUSH_S = 30.0
-"""How much work of a thread a crash may lose, in seconds."""
-
-
 class KeepScores(beam.PTransform):
     """Passes (recording, scores or failure) on, and writes scores down every half minute.
 
@@ -237,12 +275,12 @@ class _KeepScores(beam.DoFn):
     def process(
         self, element: tuple[str, SegmentScores | Failure]
     ) -> Iterable[tuple[str, SegmentScores | Failure]]:
-        if isinstance(element[1], SegmentScores) and element[1].origin:
+        if isinstance(element[1], SegmentScores):
             self._held.append(element[1])
-        if time.monotonic() - self._since > FLUSH_S:
+        if time.monotonic() - self._since > scores.FLUSH_S:
             self.finish_bundle()
         yield element
 
     def finish_bundle(self) -> None:
-        _write(_unfinished(self._output), self._counting, self._held)
+        scores.write_scores(scores.unfinished_folder(self._output), self._counting, self._held)
         self._held, self._since = [], time.monotonic()

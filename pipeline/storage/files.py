@@ -134,6 +134,13 @@ def list_folder(folder: str, suffix: str) -> list[str]:
     return sorted(os.path.join(folder, name) for name in names if name.endswith(suffix))
 
 
+def holds_files(folder: str) -> bool:
+    """Whether there is any file in a folder or below it."""
+    if is_local(folder):
+        return any(names for _, _, names in os.walk(folder))
+    return bool(_remote_names(posixpath.join(folder, "**")))
+
+
 def exists(name: str) -> bool:
     """Whether a file is there."""
     return os.path.exists(name) if is_local(name) else bool(_file_systems().exists(name))

@@ -91,7 +91,7 @@ def client(dataset: str) -> Any:
     return bigquery.Client(project=dataset.split(".")[0], credentials=credentials)
 
 
-def check_tables(dataset: str) -> None:
+def check_dataset(dataset: str) -> None:
     """Refuses to start when a table or a column is missing.
 
     Raises:
@@ -274,7 +274,7 @@ class _SumUp(beam.CombineFn):
                 {
                     "inputs": 1,
                     row.outcome: 1,
-                    Outcome.SKIPPED.value: int(row.run_id != self._run.run_id),
+                    "skipped": int(row.run_id != self._run.run_id),
                     "calls": row.call_count or 0,
                     "duration_s": row.duration_s or 0.0,
                     "heard_s": row.heard_s or 0.0,
@@ -290,7 +290,7 @@ class _SumUp(beam.CombineFn):
         return total
 
     def extract_output(self, sums: dict[str, float]) -> RunSummary:
-        names = ("inputs", "calls", "duration_s", "heard_s", *(o.value for o in Outcome))
+        names = ("inputs", "calls", "duration_s", "heard_s", "skipped", *(o.value for o in Outcome))
         values = {name: sums.get(name, 0) for name in names}
         return RunSummary(
             **{f.name: values.get(f.name, getattr(self._run, f.name)) for f in fields(RunSummary)}

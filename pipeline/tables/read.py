@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from model.windows import SAMPLE_RATE_HZ
-from pipeline.records import Outcome
+from pipeline.records import DetectedCall, Outcome, RecordingCount
 from pipeline.storage import files
 from pipeline.tables.cell_text import guard_path, unguard_text
 
@@ -166,3 +166,32 @@ def _call(row: Mapping[str, str]) -> CallResult:
 def is_failure(recording: RecordingResult) -> bool:
     """Whether someone should look at the file."""
     return recording.outcome in (Outcome.FAILED.value, Outcome.TRUNCATED.value)
+
+
+def read_counts(output: str) -> list[RecordingCount]:
+    """The rows of counts.csv. Raises OSError if it is not there."""
+    return _read(files.join(output, "counts.csv"), RecordingCount)
+
+
+def read_calls(output: str) -> list[DetectedCall]:
+    """The rows of calls.csv. Raises OSError if it is not there."""
+    return _read(files.join(output, "calls.csv"), DetectedCall)
+
+
+def _read(name: str, row_type: type[Any]) -> list[Any]:
+    """Rows as they were written; a column that the file lacks is empty."""
+    parsers = {f.name: _parser(f.name, f.type) for f in fields(row_type)}
+    rows = csv.DictReader(io.StringIO(files.read_bytes(name).decode(), newline=""))
+    return [
+        row_type(**{key: parse(row.get(key) or "") for key, parse in parsers.items()})
+        for row in rows
+    ]
+
+
+def _parser(name: str, annotation: Any) -> Callable[[str], Any]:
+    """A cell as the value of a field, whose type is written as text."""
+    kind = {"str": str, "int": int, "float": float}[str(annotation).split(" ")[0]]
+    if kind is str:
+        # A recording's name is its key; counts.csv may write ./ in front, which names the same file.
+        return str if name == "recording" else unguard_text
+    return lambda cell: kind(cell) if cell else None

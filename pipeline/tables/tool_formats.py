@@ -269,7 +269,7 @@ def run_selections(counted: Iterable[CountedRecording]) -> Iterator[Selection]:
 
 def was_counted(row: RecordingCount) -> bool:
     """Whether the recording's calls are known from this run."""
-    return row.outcome not in (Outcome.FAILED.value, Outcome.SKIPPED.value)
+    return row.outcome not in (Outcome.FAILED.value,)
 
 
 def table_name(recording: str, tool: ToolFormat) -> str:

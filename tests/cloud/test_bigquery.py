@@ -138,14 +138,14 @@ def test_tables_are_made_with_partitions_clusters_and_descriptions(dataset):
 
 
 def test_an_older_table_gets_the_new_columns(dataset, monkeypatch):
-    bigquery.check_tables(dataset)
+    bigquery.check_dataset(dataset)
     mood = ("mood", str, column("How it felt."))
     wider = dataclasses.make_dataclass("Wider", [mood], bases=(RunSummary,), frozen=True)
     monkeypatch.setitem(bigquery.TABLES, "runs", wider)
     with pytest.raises(UsageError, match="runs has no column mood; run: python -m"):
-        bigquery.check_tables(dataset)
+        bigquery.check_dataset(dataset)
     bigquery.create(dataset, "EU")
-    bigquery.check_tables(dataset)
+    bigquery.check_dataset(dataset)
 
 
 def test_missing_tables_stop_the_run_before_it_starts(bucket, warehouse, tmp_path, peaks):

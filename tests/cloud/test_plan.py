@@ -14,10 +14,10 @@ from tests.cloud.test_buckets import count, encoded
 from tests.fakes import contract, write_model
 
 
-def planned(*arguments, is_done=None):
+def planned(*arguments):
     config = options.parse([str(argument) for argument in arguments])
     counting = Counting.of(config, contract(), "run")
-    return plan.make_plan(config, counting, beam_options(config.beam_args), is_done)
+    return plan.make_plan(config, counting, beam_options(config.beam_args))
 
 
 def test_hours_are_exact_when_all_headers_are_read(tmp_path):
@@ -33,12 +33,6 @@ def test_hours_are_exact_when_all_headers_are_read(tmp_path):
     assert found.workers == 1
     n2_standard_4 = 4 * 0.056 + 16 * 0.003557 + 25 * 0.000054
     assert found.cost_usd == pytest.approx(found.wall_h * n2_standard_4)
-
-
-def test_what_is_done_costs_nothing(tmp_path):
-    (tmp_path / "a.wav").write_bytes(encoded(36, 8_000, "WAV"))
-    found = planned(f"--input={tmp_path}", f"--output={tmp_path}/out", is_done=lambda _: True)
-    assert (found.done, found.audio_h, found.core_h, found.cost_usd) == (1, 0, 0, 0)
 
 
 def test_the_ledger_is_asked_and_nothing_is_written(tmp_path, peaks, capsys):

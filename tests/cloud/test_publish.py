@@ -6,6 +6,7 @@ import pytest
 
 from model.contract import CONTRACT_FILE, MODEL_FILE
 from pipeline.commands import publish
+from pipeline.model_folder import current_version
 from pipeline.options import RELEASED_MODEL, UsageError
 from tests.cloud.test_buckets import count, encoded
 from tests.fakes import contract, write_model
@@ -22,8 +23,8 @@ def test_the_pointer_comes_last_and_jobs_follow_it(bucket, tmp_path, peaks):
     ] == [False] * (len(uploads) - 1) + [True]
 
     assert publish.publish(str(second), models) == f"{models}/peak-2"
-    assert publish.resolve(models) == f"{models}/peak-2"
-    assert publish.resolve(f"{models}/peak-1") == f"{models}/peak-1"
+    assert current_version(models) == f"{models}/peak-2"
+    assert current_version(f"{models}/peak-1") == f"{models}/peak-1"
     assert json.loads(bucket.get("models/current.json"))["version"] == "peak-2"
 
     name = bucket.put("a.wav", encoded(5, 16_000, "WAV", [2]))
@@ -35,7 +36,7 @@ def test_the_pointer_comes_last_and_jobs_follow_it(bucket, tmp_path, peaks):
 
     # Back to the first: publishing it again changes nothing but the pointer.
     assert publish.publish(str(first), models) == f"{models}/peak-1"
-    assert publish.resolve(models) == f"{models}/peak-1"
+    assert current_version(models) == f"{models}/peak-1"
 
 
 def test_a_version_is_never_changed(bucket, tmp_path):

@@ -1,0 +1,15 @@
+"""Count the calls in recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline import options
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the job. Returns an exit code, see ``options.EXIT_CODES``."""
+    config = options.parse(argv)
+    from pipeline.launch import launch  # imports Beam: seconds that --help need not wait for
+
+    return launch(config)

@@ -1,0 +1,46 @@
+"""Keep the scores of an output as the reference that later runs are compared with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from pipeline.ledger.drift import REFERENCE_FILE, score_histogram
+from pipeline.ledger.entries import read_state
+from pipeline.model_folder import check_model
+from pipeline.options import Parser, UsageError
+from pipeline.storage import files
+
+
+def parser() -> Parser:
+    """The flags."""
+    result = Parser(
+        prog="capuchinbird drift",
+        description="Keep the scores of an output as the reference that later runs of the model "
+        "are compared with.",
+    )
+    result.add_argument("--output", required=True, metavar="DIR", help="output of earlier runs")
+    result.add_argument("--model", required=True, metavar="DIR", help="the model that made it")
+    return result
+
+
+def main(argv: Sequence[str]) -> int:
+    """Writes the reference of a model. Returns 0."""
+    arguments = parser().parse_args(argv)
+    version = check_model(arguments.model).model_version
+    counted = [
+        entry
+        for entry in read_state(arguments.output).values()
+        if not entry.failed and entry.row.model_version == version
+    ]
+    if not counted:
+        raise UsageError(f"{version} counted nothing in {arguments.output}")
+    reference = {
+        "model_version": version,
+        "recordings": len(counted),
+        "histogram": score_histogram(counted),
+    }
+    name = files.join(arguments.model, REFERENCE_FILE)
+    files.write_atomically(name, [json.dumps(reference, indent=2).encode() + b"\n"])
+    print(f"{name}: scores of {len(counted)} recordings")
+    return 0
