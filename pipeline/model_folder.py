@@ -1,4 +1,4 @@
-"""The folder of a model, here or in a bucket: which version it means, and whether it can be used."""
+"""A model's folder, here or in a bucket: which version it means, whether it can be used."""
 
 from __future__ import annotations
 

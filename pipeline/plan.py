@@ -29,7 +29,7 @@ SAMPLED_HEADERS = 60
 _PROBES_AT_ONCE = 16
 
 # Measured on 22 November 2026 on one core of an AMD EPYC virtual machine, with the released model
-# and the tutorial's recordings (3 min each, MP3, 48 kHz stereo): CPU time of `python -m pipeline`
+# and the tutorial's recordings (3 min each, MP3, 48 kHz stereo): CPU time of counting
 # over 40 of them less that over 4, which leaves out the start; decoding by `model.audio.read_all`.
 DECODE_S_PER_HOUR = 4.6
 """CPU seconds to decode and resample an hour of audio."""

@@ -7,6 +7,7 @@ import soundfile
 from model.training import dataset
 from model.training.augment import made_up_call
 from model.training.clips import DataError
+from pipeline.__main__ import main
 
 RATE = 16_000
 
@@ -28,7 +29,7 @@ def folder(tmp_path_factory):
 
 def test_records_hold_what_memory_holds(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["test"])
-    assert dataset.main([str(folder), "--output", str(tmp_path / "forest")]) == 0
+    assert main(["examples", str(folder), "--output", str(tmp_path / "forest")]) == 0
     files = sorted(tmp_path.glob("*.tfrecord.gz"))
     assert files
     read = dataset.read_material(files)
@@ -51,4 +52,4 @@ def test_wrong_sources_are_refused(folder, tmp_path):
         dataset.read_material([other])
     with pytest.raises(DataError, match="either folders or TFRecord files"):
         dataset.read_material([folder, other])
-    assert dataset.main([str(tmp_path / "nowhere"), "--output", str(tmp_path / "x")]) == 2
+    assert main(["examples", str(tmp_path / "nowhere"), "--output", str(tmp_path / "x")]) == 2

@@ -11,6 +11,7 @@ from model.quiet import without_start_up_noise
 from model.training import train
 from model.training.augment import Recipe, made_up_call
 from model.training.clips import Annotation, DataError, Example, Scene
+from pipeline.__main__ import main
 
 with without_start_up_noise():
     from model.training import learn
@@ -47,7 +48,7 @@ def small_stores(monkeypatch):
 
 def run(tiny, output, *more):
     flags = ["--epochs", "1", "--windows_per_epoch", "64", "--output", str(output), *more]
-    return train.main([str(tiny), *flags])
+    return main(["train", str(tiny), *flags])
 
 
 def test_one_argument_gives_a_model_that_scores(tiny, tmp_path, capfd):
@@ -109,7 +110,7 @@ def test_going_on_with_another_training_is_refused(tiny, tmp_path, capfd):
 
 
 def test_data_that_cannot_be_used_is_one_clear_line(tmp_path, capfd):
-    assert train.main([str(tmp_path / "nowhere")]) == 2
+    assert main(["train", str(tmp_path / "nowhere")]) == 2
     said = capfd.readouterr().err
     assert "no such folder" in said
     assert "Traceback" not in said

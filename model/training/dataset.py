@@ -1,10 +1,10 @@
-"""Training examples as TFRecords, made by Beam and read by tfx-bsl: ``python -m model.training.dataset``.
+"""Training examples as TFRecords, made by Beam and read by tfx-bsl.
 
 For an archive the training set is too much for one machine to decode. This job cuts the examples
-of ``model.training.clips`` from every recording with the very code that training uses in memory, and writes
-them as tf.Example in TFRecord files. ``python -m model.training.train FILES`` reads them.
+of ``clips`` from every recording with the very code that training uses in memory, and writes them
+as tf.Example in TFRecord files. ``capuchinbird train FILES`` reads them.
 
-    python -m model.training.dataset DATA --output records/forest [Beam options]
+    capuchinbird examples DATA --output records/forest [Beam options]
 
 An example is a call with its surroundings or a stretch of background, not a window: where windows
 lie, and what they are mixed with, is drawn anew in every epoch.
@@ -12,7 +12,6 @@ lie, and what they are mixed with, is drawn anew in every epoch.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -184,45 +183,3 @@ def build_dataset(
         | "Write"
         >> beam.io.WriteToTFRecord(prefix, file_name_suffix=SUFFIX, compression_type="gzip")
     )
-
-
-def parser() -> argparse.ArgumentParser:
-    """The flags."""
-    p = argparse.ArgumentParser(
-        prog="python -m model.training.dataset",
-        description="Cuts training examples from labelled recordings and writes them as TFRecords. "
-        "Flags it does not know go to Beam.",
-    )
-    p.add_argument(
-        "data", nargs="+", type=Path, help="labelled recordings, as for model.training.train"
-    )
-    p.add_argument("--negatives", nargs="*", type=Path, default=[], help="folders without any call")
-    p.add_argument("--annotations", type=Path, help="a table used in place of the data's own")
-    p.add_argument("--output", required=True, help="what the files' names begin with")
-    return p
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. Returns the exit code: 0 done, 2 data that cannot be used."""
-    flags, beam_arguments = parser().parse_known_args(arguments)
-    with without_start_up_noise():
-        import apache_beam as beam
-        import tensorflow  # noqa: F401  here, where its chatter is held back
-        from apache_beam.options.pipeline_options import PipelineOptions
-
-    try:
-        data = read_data(flags.data, flags.negatives, flags.annotations)
-    except (DataError, OSError) as error:
-        print(f"model.training.dataset: {error}", file=sys.stderr)
-        return 2
-    for line in data.skipped:
-        print(f"skipped: {line}", file=sys.stderr)
-    options = PipelineOptions(beam_arguments)
-    runner = None if options.get_all_options()["runner"] else "FnApiRunner"
-    with beam.Pipeline(runner, options=options) as root:
-        build_dataset(root, data.recordings, flags.output)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,17 +1,13 @@
-"""Says how good a model is on labelled recordings: ``python -m model.training.evaluate DATA --model DIR``.
+"""Says how good a model is on labelled recordings.
 
-Without more flags the exported model is tried as it is, on the recordings as they are and under
-noise. If it was trained on the same recordings, that says little: ``--leave_out take`` (or group)
-trains one network for each fold instead, with the settings of ``model.training.train``, and tries it on what
-it never heard; ``--calls 5 10 20`` does so again with fewer and fewer annotated calls.
+An exported model is tried as it is, on the recordings as they are and under noise. If it was
+trained on the same recordings, that says little: ``evaluate_folds`` trains one network for each
+fold instead and tries it on what it was not trained on, also with fewer and fewer calls.
 """
 
 from __future__ import annotations
 
-import argparse
-import html
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from model.calls import CountingRule, estimate_count
-from model.contract import ContractError
-from model.quiet import without_start_up_noise
-from model.training.clips import DataError, Example, Scene
-from model.training.dataset import Material, read_material
+from model.training.clips import Example, Scene
+from model.training.dataset import Material
 from model.training.measure import call_figures, reliability, roc_curve, window_figures
+from model.training.train import Fold, TrainingPlan, make_folds, tell, try_fold
 from model.training.trials import Trial, noise_trials, run_trial
 from model.windows import SAMPLE_RATE_HZ
 
@@ -32,34 +27,6 @@ if TYPE_CHECKING:
     from model.training.learn import Settings
 
 MOST_PICTURES = 24
-
-
-def parser() -> argparse.ArgumentParser:
-    """The flags."""
-    p = argparse.ArgumentParser(
-        prog="python -m model.training.evaluate",
-        description="Says how good a model is on labelled recordings, as HTML and JSON.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    add = p.add_argument
-    add(
-        "data",
-        nargs="*",
-        type=Path,
-        help="labelled recordings, laid out as for model.training.train",
-    )
-    add("--negatives", nargs="*", type=Path, default=[], help="folders without any call")
-    add("--annotations", type=Path, help="a table used in place of the data's own")
-    add("--model", type=Path, default=Path("model/released"), help="an exported model")
-    add("--output", type=Path, default=Path("evaluation"), help="folder of the report")
-    add("--hop_s", type=float, help="distance of windows; the contract's unless given")
-    add("--leave_out", choices=("take", "group"), help="train anew without each, try on it")
-    add("--calls", nargs="*", type=int, default=[], help="with --leave_out: so many calls only")
-    add("--epochs", type=int, default=10, help="of each training")
-    add("--windows_per_epoch", type=int, default=4096, help="of each training")
-    add("--seed", type=int, default=0, help="decides everything random")
-    add("--threads", type=int, default=2, help="of TensorFlow")
-    return p
 
 
 @dataclass(frozen=True)
@@ -128,49 +95,51 @@ def interval_coverage(trials: Sequence[Trial], rule: CountingRule) -> float | No
     return float(np.mean(inside)) if inside else None
 
 
-def evaluate_model(flags: argparse.Namespace, scenes: Sequence[Scene]) -> list[Report]:
-    """Tries the exported model."""
+def evaluate_model(
+    model: Path, scenes: Sequence[Scene], hop_s: float | None, seed: int
+) -> list[Report]:
+    """Tries an exported model. ``hop_s`` is the contract's unless given."""
     from model.export import load_exported
 
-    loaded = load_exported(flags.model)
+    loaded = load_exported(model)
     contract = loaded.contract
-    hop_s = flags.hop_s or contract.hop_s
-    tell(f"trying {flags.model} on {len(scenes)} recordings")
+    hop_s = hop_s or contract.hop_s
+    tell(f"trying {model} on {len(scenes)} recordings")
     trials = [run_trial(s, loaded.score, hop_s, padding=contract.padding) for s in scenes]
-    trials += noise_trials(scenes, loaded.score, hop_s, flags.seed, padding=contract.padding)
-    return [Report(f"{contract.name} {contract.version}", trials, contract.rule)]
+    trials += noise_trials(scenes, loaded.score, hop_s, seed, padding=contract.padding)
+    return [Report(contract.model_version, trials, contract.rule)]
 
 
 def evaluate_folds(
-    flags: argparse.Namespace, material: Material, settings: Settings
+    material: Material, settings: Settings, plan: TrainingPlan, n_calls: Sequence[int] = ()
 ) -> list[Report]:
     """Trains and tries a network for every fold; again for each number of calls.
 
     The rule of a fold is chosen on the other folds only.
     """
-    from model.training.train import Plan, make_folds
-
     reports = []
-    plan = Plan(label="", folds=flags.leave_out, hop_s=flags.hop_s or 1.25)
-    scenes = material.scenes
-    folds = make_folds(plan.folds, scenes)
-    for most in flags.calls or [None]:
+    folds = make_folds(plan.folds, material.scenes)
+    limits: list[int | None] = [*n_calls] or [None]
+    for most in limits:
         tried = {}
         for fold in folds:
             examples = [e for e in material.examples if fold.trains_on(e)]
             examples = fewer_calls(examples, most, settings.seed)
             tell(f"{fold.name}: {sum(e.kind == 'call' for e in examples)} calls to learn from")
-            tried[fold.name] = _train_and_try(fold, examples, scenes, settings, plan)
+            tried[fold.name] = _train_and_try(fold, examples, material.scenes, settings, plan)
         reports += _judged(tried, "" if most is None else f" ({most} calls)")
     return reports
 
 
 def _train_and_try(
-    fold: Any, examples: Sequence[Example], scenes: Sequence[Scene], settings: Settings, plan: Any
+    fold: Fold,
+    examples: Sequence[Example],
+    scenes: Sequence[Scene],
+    settings: Settings,
+    plan: TrainingPlan,
 ) -> list[Trial]:
     from model.export import Scorer
     from model.training.learn import fit
-    from model.training.train import try_fold
 
     fitted = fit(examples, settings, tell)
     return try_fold(fold, scenes, Scorer(fitted.network).score, plan, settings.seed)
@@ -200,111 +169,60 @@ def fewer_calls(examples: Sequence[Example], most: int | None, seed: int) -> lis
 
 def write_report(reports: Sequence[Report], scenes: Sequence[Scene], folder: Path) -> None:
     """``report.html`` with pictures, and ``report.json``."""
-    from model.training.charts import draw_lines, draw_reliability, draw_scene
+    from jinja2 import Environment, PackageLoader
+
+    from model.training.charts import draw_lines, draw_reliability
 
     folder.mkdir(parents=True, exist_ok=True)
-    by_name = {s.source: s for s in scenes}
     results = {r.title: r.figures() for r in reports}
     text = json.dumps(results, indent=2, ensure_ascii=False) + "\n"
     (folder / "report.json").write_text(text, encoding="utf-8")
-    page = ["<!doctype html><meta charset=utf-8><title>Evaluation</title>", _STYLE]
-    draw_lines(
-        {
-            title: (
-                [float(level) for level in found["noise"]],
-                [row["f1"] for row in found["noise"].values()],
-            )
-            for title, found in results.items()
-        },
-        ("call over noise, 350 to 1800 Hz (dB)", "call F1", "Robustness"),
-        folder / "noise.png",
-    )
-    page.append("<h1>Evaluation</h1><img src=noise.png>")
-    for number, (report, found) in enumerate(zip(reports, results.values(), strict=True)):
-        page.append(f"<h2>{html.escape(report.title)}</h2>")
-        page.append(_table(found))
-        scores, labels = windows_of([t for t in report.trials if t.level_db is None])
-        false, true = roc_curve(scores, labels)
+    robustness = {
+        title: (
+            [float(level) for level in found["noise"]],
+            [row["f1"] for row in found["noise"].values()],
+        )
+        for title, found in results.items()
+    }
+    labels = "call over noise, 350 to 1800 Hz (dB)", "call F1", "Robustness"
+    draw_lines(robustness, labels, folder / "noise.png")
+    errors = []
+    for number, report in enumerate(reports):
+        clean = [t for t in report.trials if t.level_db is None]
+        false, true = roc_curve(*windows_of(clean))
         draw_lines(
             {"windows": (false.tolist(), true.tolist())},
             ("false positive rate", "recall", "ROC, windows without noise"),
             folder / f"roc{number}.png",
         )
         draw_reliability(reliability(*windows_of(report.trials)), folder / f"rel{number}.png")
-        page.append(f"<img src=roc{number}.png><img src=rel{number}.png><br>")
-        pictures = 0
-        for trial in (t for t in report.trials if t.level_db is None):
-            match, calls = trial.match(report.rule), trial.found(report.rule)
-            errors = [("false call", calls[i].start_s) for i in match.false]
-            errors += [("missed call", trial.calls[j].start_s) for j in match.missed]
-            for kind, start_s in errors[: MOST_PICTURES - pictures]:
-                first = max(0, int((start_s - 1.5) * SAMPLE_RATE_HZ))
-                audio = by_name[trial.source].audio[first : first + 7 * SAMPLE_RATE_HZ]
-                name = f"error{number}_{pictures}.png"
-                draw_scene(audio, f"{kind}: {trial.source} {start_s:.1f} s", folder / name)
-                page.append(f"<img src={name}>")
-                pictures += 1
-    (folder / "report.html").write_text("\n".join(page), encoding="utf-8")
+        errors.append(_draw_errors(clean, report.rule, scenes, folder, f"error{number}"))
+    environment = Environment(loader=PackageLoader("model.training"), autoescape=True)
+    page = environment.get_template("evaluation.html").render(
+        reports=zip(results.items(), errors, strict=True)
+    )
+    (folder / "report.html").write_text(page, encoding="utf-8")
 
 
-_STYLE = (
-    "<style>body{font:15px sans-serif;margin:2em;max-width:70em}"
-    "td{padding:.1em 1em .1em 0}img{max-width:100%}</style>"
-)
+def _draw_errors(
+    trials: Sequence[Trial],
+    rule: CountingRule,
+    scenes: Sequence[Scene],
+    folder: Path,
+    prefix: str,
+) -> list[str]:
+    """Pictures of the first false and missed calls. Returns the names of the files."""
+    from model.training.charts import draw_scene
 
-
-def _table(figures: Mapping[str, Any]) -> str:
-    rows = []
-    for part in ("calls", "windows", "negatives", "interval_coverage"):
-        for name, value in figures[part].items():
-            shown = f"{value:.3f}" if isinstance(value, float) else value
-            rows.append(f"<tr><td>{part}: {name.replace('_', ' ')}<td>{shown}</tr>")
-    rows.append(f"<tr><td>calibration error<td>{figures['calibration']['error']:.3f}</tr>")
-    for level, row in figures["noise"].items():
-        rows.append(f"<tr><td>F1 at {level} dB<td>{row['f1']:.3f}</tr>")
-    for row in figures["not_exact"]:
-        rows.append(f"<tr><td>not exact<td>{html.escape(json.dumps(row))}</tr>")
-    return "<table>" + "".join(rows) + "</table>"
-
-
-def tell(line: str) -> None:
-    """Progress, on standard error."""
-    print(line, file=sys.stderr, flush=True)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. Returns the exit code: 0 done, 2 data or model that cannot be used."""
-    flags = parser().parse_args(arguments)
-    with without_start_up_noise():
-        from model.training.learn import Settings, use_threads
-    use_threads(flags.threads)
-    try:
-        material = read_material(flags.data, flags.negatives, flags.annotations)
-        scenes = material.scenes
-        for line in material.skipped:
-            tell(f"skipped: {line}")
-        if flags.leave_out:
-            settings = Settings(
-                epochs=flags.epochs,
-                windows_per_epoch=flags.windows_per_epoch,
-                seed=flags.seed,
-                threads=flags.threads,
-            )
-            reports = evaluate_folds(flags, material, settings)
-        else:
-            reports = evaluate_model(flags, scenes)
-        write_report(reports, scenes, flags.output)
-    except (DataError, ContractError, OSError) as error:
-        print(f"model.training.evaluate: {error}", file=sys.stderr)
-        return 2
-    for report in reports:
-        found = report.figures()
-        calls, noise = found["calls"], found["noise"]
-        levels = ", ".join(f"{row['f1']:.3f} at {level} dB" for level, row in noise.items())
-        print(f"{report.title}: exact {calls['exact_share']:.3f}, F1 {calls['f1']:.3f}; {levels}")
-    print(f"{flags.output / 'report.html'}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    audio_of = {s.source: s.audio for s in scenes}
+    names: list[str] = []
+    for trial in trials:
+        match, calls = trial.match(rule), trial.found(rule)
+        errors = [("false call", calls[i].start_s) for i in match.false]
+        errors += [("missed call", trial.calls[j].start_s) for j in match.missed]
+        for kind, start_s in errors[: MOST_PICTURES - len(names)]:
+            first = max(0, int((start_s - 1.5) * SAMPLE_RATE_HZ))
+            audio = audio_of[trial.source][first : first + 7 * SAMPLE_RATE_HZ]
+            names.append(f"{prefix}_{len(names)}.png")
+            draw_scene(audio, f"{kind}: {trial.source} {start_s:.1f} s", folder / names[-1])
+    return names

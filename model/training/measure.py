@@ -1,4 +1,4 @@
-"""Figures that say how good a model is. Plain arithmetic on scores, calls and annotations."""
+"""Figures that say how good a model is. From scores, calls and annotations."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from sklearn import metrics
+from sklearn.calibration import calibration_curve
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 
 from model.calls import Call
 from model.training.clips import Annotation
@@ -135,22 +139,12 @@ def window_figures(scores: Floats, labels: Floats, threshold: float) -> WindowFi
 
 def roc_area(scores: Floats, labels: Floats) -> float:
     """Chance that a positive scores above a negative; ties count half. NaN without both."""
-    values, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse] if len(values) else np.zeros(0)
-    n_positive = int(np.sum(labels == 1))
-    n_negative = len(labels) - n_positive
-    if not n_positive or not n_negative:
-        return float("nan")
-    above = float(np.sum(ranks[labels == 1])) - n_positive * (n_positive + 1) / 2
-    return above / (n_positive * n_negative)
+    return float(roc_auc_score(labels, scores)) if len(np.unique(labels)) == 2 else float("nan")
 
 
 def roc_curve(scores: Floats, labels: Floats) -> tuple[Floats, Floats]:
     """False and true positive rates as the threshold falls, both from 0 to 1."""
-    order = np.argsort(-scores, kind="stable")
-    positive = labels[order] == 1
-    true = np.concatenate([[0], np.cumsum(positive) / max(1, positive.sum())])
-    false = np.concatenate([[0], np.cumsum(~positive) / max(1, (~positive).sum())])
+    false, true, _ = metrics.roc_curve(labels, scores, drop_intermediate=False)
     return false, true
 
 
@@ -172,20 +166,20 @@ class Reliability:
 
 def reliability(scores: Floats, labels: Floats, bins: int = 10) -> Reliability:
     """Scores 0 to 1 against labels 0 or 1, float ``[n]``, in bins of equal width."""
-    index = np.minimum((scores * bins).astype(int), bins - 1)
-    filled = [b for b in range(bins) if np.any(index == b)]
+    share, score = calibration_curve(labels, scores, n_bins=bins)
+    edges = np.linspace(0, 1, bins + 1)[1:-1]  # as calibration_curve has them
+    count = np.bincount(np.searchsorted(edges, scores), minlength=bins)
     return Reliability(
-        tuple(float(np.mean(scores[index == b])) for b in filled),
-        tuple(float(np.mean(labels[index == b])) for b in filled),
-        tuple(int(np.sum(index == b)) for b in filled),
+        tuple(score.tolist()), tuple(share.tolist()), tuple(count[count > 0].tolist())
     )
 
 
 def fit_log_odds(evidence: Floats, labels: Floats) -> tuple[float, float]:
-    """Logistic regression of labels on one number: (slope, offset), by Newton's method.
+    """Logistic regression of labels on one number: (slope, offset).
 
     As Platt (1999) does, labels are moved a little off 0 and 1, so that data that can be told apart
-    without error still give finite odds.
+    without error still give finite odds: each row counts as positive with the weight of its moved
+    label, and as negative with the rest.
 
     Args:
         evidence: log odds as the network or the rule gives them, float ``[n]``.
@@ -194,20 +188,10 @@ def fit_log_odds(evidence: Floats, labels: Floats) -> tuple[float, float]:
     n_positive = float(np.sum(labels == 1))
     n_negative = float(len(labels) - n_positive)
     target = np.where(labels == 1, (n_positive + 1) / (n_positive + 2), 1 / (n_negative + 2))
-    slope, offset = 1.0, 0.0
-    for _ in range(100):
-        probability = 1 / (1 + np.exp(-np.clip(slope * evidence + offset, -30, 30)))
-        weight = probability * (1 - probability) + 1e-9
-        excess = probability - target
-        gradient = np.array([np.sum(excess * evidence), np.sum(excess)])
-        hessian = np.array(
-            [
-                [np.sum(weight * evidence**2) + 1e-6, np.sum(weight * evidence)],
-                [np.sum(weight * evidence), np.sum(weight) + 1e-6],
-            ]
-        )
-        step = np.clip(np.linalg.solve(hessian, gradient), -1, 1)
-        slope, offset = slope - step[0], offset - step[1]
-        if np.max(np.abs(step)) < 1e-8:
-            break
-    return float(max(slope, 0.01)), float(offset)
+    regression = LogisticRegression(C=np.inf, tol=1e-9, max_iter=1000)
+    regression.fit(
+        np.concatenate([evidence, evidence])[:, np.newaxis],
+        np.repeat([1, 0], len(labels)),
+        np.concatenate([target, 1 - target]),
+    )
+    return max(float(regression.coef_[0, 0]), 0.01), float(regression.intercept_[0])

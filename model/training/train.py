@@ -1,4 +1,4 @@
-"""Trains a network on labelled recordings: ``python -m model.training.train DATA --output DIR``.
+"""Trains a network on labelled recordings and exports it.
 
 First one network for every fold, each trained without the calls (or background) of that fold and
 then applied to it: from these out-of-fold scores come the counting rule, the calibration and every
@@ -7,7 +7,6 @@ figure in the contract. Then one network on everything: that one is exported.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -21,67 +20,32 @@ import numpy as np
 
 from model.calls import CountingRule, estimate_count
 from model.contract import ServingContract
-from model.quiet import without_start_up_noise
 from model.training.clips import Annotation, DataError, Example, Scene, refuse_leaks
 from model.training.dataset import read_material
 from model.training.measure import call_figures, reliability, window_figures
 from model.training.trials import NOISE_LEVELS_DB, Score, Trial, noise_trials, run_trial
-from model.windows import SAMPLE_RATE_HZ, WINDOW_S
+from model.windows import SAMPLE_RATE_HZ, Padding
 
 if TYPE_CHECKING:
     from model.training.learn import Settings
 
 
-def parser() -> argparse.ArgumentParser:
-    """The flags."""
-    p = argparse.ArgumentParser(
-        prog="python -m model.training.train",
-        description="Trains a network on labelled recordings and exports it with its contract.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    add = p.add_argument
-    add(
-        "data",
-        nargs="+",
-        type=Path,
-        help="folders of labelled audio: recordings/ with annotations.csv or Raven tables, or the "
-        "tutorial's clip folders; or TFRecord files made by model.training.dataset",
-    )
-    add("--negatives", nargs="*", type=Path, default=[], help="folders without any call")
-    add("--annotations", type=Path, help="a table used in place of the data's own")
-    add("--output", type=Path, default=Path("trained"), help="the exported model")
-    add("--network", choices=("compact", "tutorial"), default="compact", help="what to train")
-    add("--label", default="Perissocephalus tricolor", help="what a score is the score of")
-    add(
-        "--folds",
-        choices=("auto", "take", "group", "none"),
-        default="auto",
-        help="what is left out in turn to choose the counting rule and to measure: each take, or "
-        "a third of the groups; auto: takes where there are two or more",
-    )
-    add("--epochs", type=int, help="at most; 10 for compact and 4 for tutorial unless given")
-    add("--windows_per_epoch", type=int, help="4096 for compact and 576 for tutorial unless given")
-    add("--patience", type=int, default=5, help="epochs without a lower loss before it stops")
-    add("--seed", type=int, default=0, help="decides everything random")
-    add("--threads", type=int, default=2, help="of TensorFlow")
-    add("--resume", action="store_true", help="go on with an interrupted training")
-    return p
-
-
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """What to train and how, beside ``learn.Settings``.
 
     Attributes:
         label: what a score is the score of.
         folds: ``auto``, ``take``, ``group`` or ``none``.
         hop_s: distance of windows for which the counting rule is chosen.
+        padding: where zeros go in a window that holds less audio than its length.
         noise_levels_db: of the noise under which every fold is tried besides.
     """
 
     label: str
     folds: str
     hop_s: float = 1.25
+    padding: Padding = "end"
     noise_levels_db: tuple[int, ...] = NOISE_LEVELS_DB
 
 
@@ -139,7 +103,7 @@ def make_folds(kind: str, scenes: Sequence[Scene]) -> list[Fold]:
 
 
 def try_fold(
-    fold: Fold, scenes: Sequence[Scene], score: Score, plan: Plan, seed: int
+    fold: Fold, scenes: Sequence[Scene], score: Score, plan: TrainingPlan, seed: int
 ) -> list[Trial]:
     """Applies a fold's network to what it never heard, clean and under noise.
 
@@ -151,8 +115,10 @@ def try_fold(
     def wanted(call: Annotation) -> bool:
         return not fold.takes or call.take in fold.takes
 
-    clean = [run_trial(scene, score, plan.hop_s, None, wanted) for scene in tried]
-    return clean + noise_trials(tried, score, plan.hop_s, seed, wanted, plan.noise_levels_db)
+    clean = [run_trial(s, score, plan.hop_s, None, wanted, plan.padding) for s in tried]
+    return clean + noise_trials(
+        tried, score, plan.hop_s, seed, wanted, plan.noise_levels_db, plan.padding
+    )
 
 
 def train_and_export(
@@ -161,7 +127,7 @@ def train_and_export(
     annotations: Path | None,
     output: Path,
     settings: Settings,
-    plan: Plan,
+    plan: TrainingPlan,
     resume: bool = False,
 ) -> ServingContract:
     """The whole command: read, train every fold, choose, train on everything, export.
@@ -214,7 +180,8 @@ def train_and_export(
         calibrate(fitted.network, choice.slope, choice.offset)
         trials = [calibrated(t, choice.slope, choice.offset) for t in trials]
         figures = figures_of(trials, rule)
-    own = [run_trial(s, Scorer(fitted.network).score, plan.hop_s) for s in scenes]
+    score = Scorer(fitted.network).score
+    own = [run_trial(s, score, plan.hop_s, padding=plan.padding) for s in scenes]
     figures["training_exact_share"] = call_figures([t.match(rule) for t in own]).exact_share
     contract = ServingContract(
         name=settings.network,
@@ -225,7 +192,7 @@ def train_and_export(
         front_end=FRONT_ENDS[settings.network],
         training_data_sha256=data_hash,
         model_sha256="",
-        padding="front" if settings.network == "tutorial" else "end",
+        padding=plan.padding,
         metrics={name: round(value, 4) for name, value in figures.items()},
         libraries={name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")},
     )
@@ -331,40 +298,3 @@ def _same_training(work: Path, resume: bool, identity: dict[str, Any]) -> None:
 def tell(line: str) -> None:
     """Progress, on standard error."""
     print(line, file=sys.stderr, flush=True)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. Returns the exit code: 0 done, 2 data or flags that cannot be used."""
-    flags = parser().parse_args(arguments)
-    with without_start_up_noise():
-        from model.training.learn import Settings
-
-    settings = Settings(
-        network=flags.network,
-        epochs=flags.epochs or (10 if flags.network == "compact" else 4),
-        windows_per_epoch=flags.windows_per_epoch or (4096 if flags.network == "compact" else 576),
-        patience=flags.patience,
-        seed=flags.seed,
-        threads=flags.threads,
-    )
-    plan = Plan(flags.label, flags.folds)
-    if flags.network == "tutorial":  # as published: windows side by side, and no noise
-        plan = Plan(flags.label, flags.folds, hop_s=WINDOW_S, noise_levels_db=())
-    try:
-        train_and_export(
-            flags.data,
-            flags.negatives,
-            flags.annotations,
-            flags.output,
-            settings,
-            plan,
-            flags.resume,
-        )
-    except (DataError, OSError) as error:
-        print(f"model.training.train: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,10 +1,8 @@
-"""``python -m pipeline.report.make OUTPUT``: report.html beside the tables of a run."""
+"""report.html beside the tables of a run: which calls and recordings it shows."""
 
 from __future__ import annotations
 
-import argparse
 import random
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -89,24 +87,3 @@ def _pictured(call: CallResult) -> PicturedCall:
         return PicturedCall(call, picture_call(call.recording, call.start_s, call.end_s))
     except (AudioError, OSError) as error:
         return PicturedCall(call, None, f"No picture: {error}")
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Returns 0, or 2 if the folder holds no tables of a run."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.report.make",
-        description="Make report.html, one file to look at and listen to, from the tables of a run."
-        " Start it where the run was started if the recordings' names are relative.",
-    )
-    parser.add_argument("output", metavar="OUTPUT", help="the folder that --output named")
-    arguments = parser.parse_args(argv)
-    try:
-        print(write_report(arguments.output))
-    except OSError as error:
-        print(f"pipeline.report.make: {arguments.output}: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

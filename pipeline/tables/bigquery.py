@@ -1,14 +1,12 @@
 """Tables in BigQuery: one partition a night, rewritten as a whole by each run of that night.
 
-``python -m pipeline.tables.bigquery --dataset PROJECT.DATASET`` makes tables and views, and adds columns
-that a newer version has. Schemas derive from the rows in ``pipeline.records``.
+``create`` makes tables and views, and adds columns that a newer version has. Schemas derive from the
+rows in ``pipeline.records``.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -100,7 +98,7 @@ def check_dataset(dataset: str) -> None:
     from google.api_core.exceptions import GoogleAPIError
     from google.auth.exceptions import GoogleAuthError
 
-    remedy = f"run: python -m pipeline.tables.bigquery --dataset {dataset}"
+    remedy = f"run: capuchinbird tables --dataset {dataset}"
     connection = client(dataset)
     for name, row_type in TABLES.items():
         try:
@@ -295,25 +293,3 @@ class _SumUp(beam.CombineFn):
         return RunSummary(
             **{f.name: values.get(f.name, getattr(self._run, f.name)) for f in fields(RunSummary)}
         )
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Makes the tables and views."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.tables.bigquery",
-        description="Make the dataset, its tables and views; add columns that a new version has.",
-    )
-    parser.add_argument("--dataset", required=True, metavar="PROJECT.DATASET")
-    parser.add_argument(
-        "--location", default="US", help="where a new dataset is kept, for example EU (default: US)"
-    )
-    known = parser.parse_args(argv)
-    if known.dataset.count(".") != 1:
-        parser.error(f"--dataset {known.dataset}: write it as PROJECT.DATASET")
-    create(known.dataset, known.location)
-    print(f"{known.dataset}: tables {', '.join(TABLES)} and views are there")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

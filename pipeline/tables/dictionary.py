@@ -1,4 +1,4 @@
-"""``python -m pipeline.tables.dictionary > docs/outputs.md``: every column of every table.
+"""The text of docs/outputs.md: every column of every table.
 
 The text comes from where the columns are defined, so that it cannot say something else.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import sys
 from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any, get_type_hints
@@ -73,7 +72,7 @@ def document() -> str:
     call = DetectedCall(**_example(DetectedCall) | {"windows": 5})
     count = RecordingCount(**_example(RecordingCount))
     parts = [
-        "<!-- Made by `python -m pipeline.tables.dictionary`; a test compares. Do not edit. -->\n",
+        "<!-- Made by `capuchinbird columns`; a test compares. Do not edit. -->\n",
         "# What a run writes\n",
         "All files lie in the folder that `--output` names. Times are seconds from the start of a "
         "recording unless a column says otherwise; scores lie between 0 and 1; they are "
@@ -95,8 +94,8 @@ def document() -> str:
         "own, without rows if nothing called; a recording that failed has none. Its name is made "
         "of the recording's folder and name and of the first 8 digits of the SHA-256 of the "
         "recording's whole name, as two folders may hold recordings of one name. Where the program "
-        "knows such a thing, there is a table of all recordings besides. After "
-        "`python -m pipeline.commands.rescore` only those tables are up to date that were named again.\n",
+        "knows such a thing, there is a table of all recordings besides. `capuchinbird rescore` "
+        "writes again whatever tables the output has.\n",
         *(_tool(tool, call) for tool in TOOL_FORMATS.values()),
         "### parquet\n",
         "`counts.parquet` and `calls.parquet` hold the rows of the CSV files with typed columns, "
@@ -113,7 +112,7 @@ def document() -> str:
         "One page to look at and listen to, with everything in it; it fetches nothing. Of many "
         "calls it shows the strongest, the weakest and some drawn at random; of more than 1,000 "
         "recordings those with the most calls and others drawn at random, and says so. "
-        "`--no_report` leaves it out; `python -m pipeline.report.make OUTPUT` makes it later.\n",
+        "`--no_report` leaves it out; `capuchinbird report OUTPUT` makes it later.\n",
         "## Names that a spreadsheet would take for formulas\n",
         "A cell that begins with `=`, `+`, `-`, `@`, a tab or a line break would be run by a "
         "spreadsheet that opens the file. In all CSV files and Raven's tables such a recording's "
@@ -188,7 +187,3 @@ def _block(lines: Iterable[str]) -> str:
 
 def _code(cell: str) -> str:
     return f"`{cell}`" if cell else ""
-
-
-if __name__ == "__main__":
-    sys.stdout.write(document())

@@ -192,6 +192,6 @@ def _parser(name: str, annotation: Any) -> Callable[[str], Any]:
     """A cell as the value of a field, whose type is written as text."""
     kind = {"str": str, "int": int, "float": float}[str(annotation).split(" ")[0]]
     if kind is str:
-        # A recording's name is its key; counts.csv may write ./ in front, which names the same file.
+        # ./ in front of a recording's name stays: it names the same file.
         return str if name == "recording" else unguard_text
     return lambda cell: kind(cell) if cell else None

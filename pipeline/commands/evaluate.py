@@ -1,0 +1,74 @@
+"""Measure a model on annotated recordings."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.commands import add_training_data
+from pipeline.options import RELEASED_MODEL, Parser, UsageError
+
+
+def parser() -> Parser:
+    """The flags."""
+    result = Parser(
+        prog="capuchinbird evaluate",
+        description="Measure a model on labelled recordings; writes a page and JSON. A model "
+        "that was trained on the same recordings is measured honestly by --leave_out only.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = result.add_argument
+    add_training_data(result)
+    add("--model", type=Path, default=Path(RELEASED_MODEL), help="an exported model")
+    add("--output", type=Path, default=Path("evaluation"), help="folder of the report")
+    add("--hop_s", type=float, help="distance of windows; the contract's unless given")
+    add("--leave_out", choices=("take", "group"), help="train anew without each, try on it")
+    add("--calls", nargs="*", type=int, default=[], help="with --leave_out: so many calls only")
+    add("--epochs", type=int, default=10, help="of each training")
+    add("--windows_per_epoch", type=int, default=4096, help="of each training")
+    add("--seed", type=int, default=0, help="decides everything random")
+    add("--threads", type=int, default=2, help="of TensorFlow")
+    return result
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measures. Returns 0; data or a model that cannot be used: UsageError."""
+    flags = parser().parse_args(argv)
+    from model.contract import ContractError
+    from model.quiet import without_start_up_noise
+
+    with without_start_up_noise():
+        from model.training.learn import Settings, use_threads
+    from model.training.clips import DataError
+    from model.training.dataset import read_material
+    from model.training.evaluate import evaluate_folds, evaluate_model, write_report
+    from model.training.train import TrainingPlan
+
+    use_threads(flags.threads)
+    try:
+        material = read_material(flags.data, flags.negatives, flags.annotations)
+        for line in material.skipped:
+            print(f"skipped: {line}", file=sys.stderr)
+        if flags.leave_out:
+            settings = Settings(
+                epochs=flags.epochs,
+                windows_per_epoch=flags.windows_per_epoch,
+                seed=flags.seed,
+                threads=flags.threads,
+            )
+            plan = TrainingPlan("", flags.leave_out, flags.hop_s or TrainingPlan.hop_s)
+            reports = evaluate_folds(material, settings, plan, flags.calls)
+        else:
+            reports = evaluate_model(flags.model, material.scenes, flags.hop_s, flags.seed)
+        write_report(reports, material.scenes, flags.output)
+    except (DataError, ContractError, OSError) as error:
+        raise UsageError(str(error)) from None
+    for report in reports:
+        found = report.figures()
+        calls, noise = found["calls"], found["noise"]
+        levels = ", ".join(f"{row['f1']:.3f} at {level} dB" for level, row in noise.items())
+        print(f"{report.title}: exact {calls['exact_share']:.3f}, F1 {calls['f1']:.3f}; {levels}")
+    print(f"{flags.output / 'report.html'}")
+    return 0

@@ -1,0 +1,30 @@
+"""Make report.html from the tables of earlier runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline.options import Parser, UsageError
+
+
+def parser() -> Parser:
+    """The flags."""
+    result = Parser(
+        prog="capuchinbird report",
+        description="Make report.html, one file to look at and listen to, from the tables of a run."
+        " Start it where the run was started if the recordings' names are relative.",
+    )
+    result.add_argument("output", metavar="OUTPUT", help="the folder that --output named")
+    return result
+
+
+def main(argv: Sequence[str]) -> int:
+    """Makes the page. Returns 0; no tables there: UsageError."""
+    arguments = parser().parse_args(argv)
+    from pipeline.report.make import write_report
+
+    try:
+        print(write_report(arguments.output))
+    except OSError as error:
+        raise UsageError(f"{arguments.output}: {error}") from None
+    return 0
