@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Builds the API pages from the docstrings: scripts/build_docs.sh [FOLDER], by default build/api.
+# Open FOLDER/index.html in a browser.
+set -euo pipefail
+
+# A folder in the argument is relative to where the caller is.
+here=$PWD
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source scripts/environment.sh
+use_environment requirements-dev.txt
+folder=build/api
+if [ $# -gt 0 ]; then
+    folder=$here/$1
+    [ "${1#/}" = "$1" ] || folder=$1
+fi
+# TensorFlow is imported with the modules; it need not look for graphics cards or say so.
+export CUDA_VISIBLE_DEVICES=-1 TF_CPP_MIN_LOG_LEVEL=2
+"$PYTHON" -m pdoc --docformat google --output-directory "$folder" model pipeline
+echo "$folder/index.html"
