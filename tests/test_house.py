@@ -1,0 +1,423 @@
+"""The house: what lives where, and what it may import.
+
+The first half reads the sources; the second half imports them, in processes of their own.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from pipeline.__main__ import COMMANDS
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("model", "pipeline", "benchmarks")
+
+FLOORS = (
+    ("pipeline.__main__",),
+    ("pipeline.commands",),
+    ("pipeline.launch",),
+    ("pipeline.job",),
+    ("pipeline.preflight", "pipeline.plan"),
+    ("pipeline.report",),
+    ("pipeline.tables",),
+    ("pipeline.ledger",),
+    ("pipeline.inference",),
+    ("pipeline.inputs",),
+    ("pipeline.model_folder", "pipeline.beam_options", "pipeline.progress"),
+    ("pipeline.storage",),
+    ("pipeline.options", "pipeline.records"),
+)
+"""From the roof to the ground: a room imports from the floors below it and from itself."""
+
+NEEDS_BEAM = {
+    "pipeline.launch",
+    "pipeline.job",
+    "pipeline.preflight",
+    "pipeline.plan",
+    "pipeline.beam_options",
+    "pipeline.inputs.transforms",
+    "pipeline.inference.transforms",
+    "pipeline.ledger.transforms",
+    "pipeline.tables.transforms",
+    "pipeline.tables.bigquery",
+}
+"""All else can be imported where Beam is not installed."""
+
+NEVER_TRAINS = (
+    "pipeline.launch",
+    "pipeline.job",
+    "pipeline.preflight",
+    "pipeline.inference",
+    "pipeline.ledger",
+    "pipeline.inputs",
+    "pipeline.storage",
+    "pipeline.tables",
+    "pipeline.report",
+)
+
+LIGHT = (
+    "model.audio",
+    "model.calls",
+    "model.contract",
+    "model.windows",
+    "pipeline.options",
+    "pipeline.records",
+    "pipeline.__main__",
+    *(f"pipeline.commands.{name}" for name in COMMANDS),
+)
+
+ONE_EACH = {"main", "parser"}
+"""Names that every command has one of."""
+
+
+@dataclass(frozen=True)
+class Import:
+    """A module of this project that another one names.
+
+    Attributes:
+        where: "module" when it is imported with the module that names it, "function" when a call
+            imports it, "types" when only mypy does.
+    """
+
+    name: str
+    where: str
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """All modules of the project by name."""
+    found = {}
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse(modules()[module].read_text(encoding="utf-8"))
+
+
+def named(node: ast.AST, module: str) -> Iterator[str]:
+    """The modules that an import statement names, of this project and of others."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert node.level == 0, f"{module}: an import that begins with a dot"
+        assert node.module
+        for alias in node.names:
+            inner = f"{node.module}.{alias.name}"
+            yield inner if inner in modules() else node.module
+
+
+def walk(node: ast.AST, module: str, where: str) -> Iterator[Import]:
+    yield from (Import(name, where) for name in named(node, module))
+    for child in ast.iter_child_nodes(node):
+        inside = where
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            inside = "function"
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            inside = "types"
+        yield from walk(child, module, inside)
+
+
+@cache
+def imports(module: str) -> frozenset[Import]:
+    return frozenset(walk(tree(module), module, "module"))
+
+
+def graph(*where: str) -> dict[str, set[str]]:
+    """Which module of the project imports which, in these ways."""
+    return {
+        module: {i.name for i in imports(module) if i.where in where and i.name in modules()}
+        for module in modules()
+    }
+
+
+def lies_in(module: str, room: str) -> bool:
+    return module == room or module.startswith(f"{room}.")
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    try:
+        TopologicalSorter(graph("module", "function", "types")).prepare()
+    except CycleError as error:
+        pytest.fail(" → ".join(reversed(error.args[1])))
+
+
+def floor(module: str) -> tuple[int, str]:
+    """How far below the roof a module lies, and in which room."""
+    for height, rooms in enumerate(FLOORS):
+        for room in rooms:
+            if lies_in(module, room):
+                return height, room
+    raise AssertionError(f"{module} lies on no floor: say in FLOORS what it may import")
+
+
+def test_rooms_import_downwards_only() -> None:
+    climbing = []
+    for module, needed in graph("module", "function", "types").items():
+        if not lies_in(module, "pipeline") or module == "pipeline":
+            continue
+        height, room = floor(module)
+        for other in sorted(needed):
+            if not lies_in(other, "pipeline") or other == "pipeline":
+                continue
+            its_height, its_room = floor(other)
+            if its_height <= height and its_room != room:
+                climbing.append(f"{module} → {other}")
+    assert not climbing
+
+
+def test_commands_stand_side_by_side() -> None:
+    edges = graph("module", "function", "types")
+    found = {
+        (module.rpartition(".")[2], other.rpartition(".")[2])
+        for module, needed in edges.items()
+        for other in needed
+        if module.startswith("pipeline.commands.") and other.startswith("pipeline.commands.")
+    }
+    assert found == {("plan", "count")}  # the one is the other that starts nothing
+
+
+def test_the_model_knows_no_pipeline_and_scoring_no_training() -> None:
+    wrong = []
+    for module, needed in graph("module", "function", "types").items():
+        forbidden: list[str] = []
+        if lies_in(module, "model"):
+            forbidden.append("pipeline")
+            if not lies_in(module, "model.training"):
+                forbidden.append("model.training")
+        if any(lies_in(module, room) for room in NEVER_TRAINS):
+            forbidden.append("model.training")
+        if not lies_in(module, "benchmarks"):
+            forbidden.append("benchmarks")
+        wrong += [
+            f"{module} → {other}"
+            for other in sorted(needed)
+            if any(lies_in(other, room) for room in forbidden)
+        ]
+    assert not wrong
+
+
+def test_modules_are_few_and_short() -> None:
+    direct = [path for path in (ROOT / "pipeline").glob("*.py") if path.name != "__init__.py"]
+    assert len(direct) <= 12, sorted(path.name for path in direct)
+    long = {
+        name: n
+        for name, path in modules().items()
+        if (n := len(path.read_text(encoding="utf-8").splitlines())) > 450
+    }
+    assert not long
+
+
+def test_every_room_says_what_belongs_in_it() -> None:
+    for name, path in modules().items():
+        if path.name == "__init__.py":
+            assert ast.get_docstring(tree(name)), f"{name} has no docstring"
+    for command in COMMANDS:
+        assert f"pipeline.commands.{command}" in modules()
+
+
+def public_names(module: str) -> Iterator[str]:
+    for node in tree(module).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign):
+            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield node.target.id
+
+
+def test_a_name_means_one_thing() -> None:
+    places = defaultdict(set)
+    for module in modules():
+        if not lies_in(module, "benchmarks"):
+            for name in public_names(module):
+                if not name.startswith("_"):
+                    places[name].add(module)
+    twice = {
+        name: sorted(where)
+        for name, where in places.items()
+        if len(where) > 1 and name not in ONE_EACH
+    }
+    assert not twice
+
+
+def test_nothing_but_the_listed_modules_names_beam_at_its_head() -> None:
+    """A module that imports one which needs Beam needs it too."""
+    direct = {
+        module
+        for module in modules()
+        if any(lies_in(i.name, "apache_beam") for i in imports(module) if i.where == "module")
+    }
+    needs = set(direct)
+    edges = graph("module")
+    while more := {module for module, needed in edges.items() if needed & needs} - needs:
+        needs |= more
+    assert needs == NEEDS_BEAM
+
+
+# What follows imports the modules. Each process is asked many questions and takes seconds; they
+# run at the same time.
+
+PREAMBLE = """
+import contextlib, importlib, io, json, sys
+def loaded(names):
+    return {name for name in names if name in sys.modules}
+found = {}
+def blame(what, names, before):
+    for name in loaded(names) - before:
+        found[name] = what
+"""
+
+SCRIPTS = {
+    "light": """
+heavy = {"tensorflow", "keras", "apache_beam", "matplotlib"}
+for module in ASKED:
+    before = loaded(heavy)
+    importlib.import_module(module)
+    blame(f"import {module}", heavy, before)
+from pipeline.__main__ import COMMANDS, main
+for arguments in [["--help"], ["help"], ["--version"], *([name, "--help"] for name in COMMANDS)]:
+    before = loaded(heavy)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        try:
+            code = main(arguments)
+        except SystemExit as stop:
+            code = stop.code
+    if code or not printed.getvalue():
+        found[str(arguments)] = f"code {code}, printed {len(printed.getvalue())} characters"
+    blame(" ".join(arguments), heavy, before)
+""",
+    "beamless": """
+for module in ASKED:
+    before = loaded({"apache_beam"})
+    importlib.import_module(module)
+    blame(f"import {module}", {"apache_beam"}, before)
+""",
+    "worker": """
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in NEEDLESS:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+for module in ASKED:
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        found[f"import {module}"] = str(error)
+if not found:
+    import numpy as np
+    from pipeline.inference.score import ModelLoader
+    from pipeline.options import RELEASED_MODEL
+    scores = ModelLoader(RELEASED_MODEL)().score(np.zeros((2, 48_000), np.float32))
+    assert scores.shape == (2,)
+""",
+}
+
+
+WORKER = (
+    "pipeline.job",
+    "pipeline.inference.score",
+    "pipeline.inference.transforms",
+    "model.export",
+    "model.network",
+)
+NEEDLESS = (
+    "matplotlib",
+    "tensorboard",
+    "tfx_bsl",
+    "tensorflow_io",
+    "sklearn",
+    "jinja2",
+    "PIL",
+    "av",
+)
+"""What training, the page and AAC need. Keras takes some of it up where it is there, so the
+question is whether a worker does without."""
+
+
+def test_no_module_of_a_worker_names_what_a_worker_lacks() -> None:
+    edges = graph("module", "function")
+    reached, todo = set(), set(WORKER)
+    while todo:
+        module = todo.pop()
+        reached.add(module)
+        todo |= edges[module] - reached
+    optional = {"model.decoder_av"}  # an extra of its own, asked for by one kind of file
+    named_there = {
+        f"{module} → {i.name}"
+        for module in reached - optional
+        for i in imports(module)
+        if i.where != "types" and i.name.split(".")[0] in NEEDLESS
+    }
+    assert not named_there
+    assert not {module for module in reached if lies_in(module, "model.training")}
+
+
+def asked() -> dict[str, list[str]]:
+    optional = {"model.decoder_av"}
+    return {
+        "light": list(LIGHT),
+        "beamless": sorted(modules().keys() - NEEDS_BEAM - optional),
+        "worker": list(WORKER),
+    }
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[dict[str, subprocess.Popen[str]]]:
+    started = {
+        name: subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                f"ASKED = {asked()[name]!r}\nNEEDLESS = {NEEDLESS!r}\n"
+                f"{PREAMBLE}\n{script}\nprint(json.dumps(found))",
+            ],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name, script in SCRIPTS.items()
+    }
+    yield started
+    for process in started.values():
+        process.kill()
+        process.communicate()
+
+
+def culprits(processes: dict[str, subprocess.Popen[str]], name: str) -> dict[str, str]:
+    """What was loaded that should not be, and what loaded it."""
+    out, err = processes[name].communicate()
+    assert processes[name].returncode == 0, err[-3000:]
+    return dict(json.loads(out.splitlines()[-1]))
+
+
+def test_light_modules_and_help_load_nothing_heavy(
+    processes: dict[str, subprocess.Popen[str]],
+) -> None:
+    assert culprits(processes, "light") == {}
+
+
+def test_logic_loads_no_beam(processes: dict[str, subprocess.Popen[str]]) -> None:
+    assert culprits(processes, "beamless") == {}
+
+
+def test_a_worker_scores_without_what_only_training_and_the_page_need(
+    processes: dict[str, subprocess.Popen[str]],
+) -> None:
+    assert culprits(processes, "worker") == {}
