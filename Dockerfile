@@ -11,7 +11,7 @@ WORKDIR /opt/capuchinbird
 # The pinned list first: it changes seldom, and its layer is kept.
 COPY requirements.txt ./
 RUN pip install --no-cache-dir --no-deps --require-hashes -r requirements.txt
-COPY setup.py pyproject.toml ./
+COPY setup.py pyproject.toml README.md LICENSE ./
 COPY model model
 COPY pipeline pipeline
 RUN pip install --no-cache-dir --no-deps .

@@ -27,11 +27,14 @@ flock --nonblock 9 || {
 }
 
 model=()
+previous=
 for argument in "$@"; do
     case $argument in --model=*) model=("$argument") ;; esac
+    [ "$previous" != --model ] || model=(--model "$argument")
+    previous=$argument
 done
 if [ -n "${CANARIES:-}" ]; then
-    "$PYTHON" -m pipeline.commands.canaries --manifest "$CANARIES" "${model[@]}"
+    "$PYTHON" -m pipeline canaries --manifest "$CANARIES" "${model[@]}"
 fi
 deployments=()
 if [ -n "${DEPLOYMENTS:-}" ]; then

@@ -20,7 +20,7 @@ def nightly(tmp_path):
     python = tmp_path / "python"
     python.write_text(
         f'#!/bin/sh\necho "$@" >>{tmp_path}/calls\n'
-        'case $2 in pipeline.commands.canaries) exit "${CANARY_CODE:-0}" ;; esac\nexit "${JOB_CODE:-0}"\n'
+        'case $3 in canaries) exit "${CANARY_CODE:-0}" ;; esac\nexit "${JOB_CODE:-0}"\n'
     )
     python.chmod(python.stat().st_mode | stat.S_IXUSR)
     script = f"use_environment() {{ PYTHON={python}; }}\n"
@@ -51,7 +51,9 @@ def test_nightly_runs_the_job_over_the_archive(nightly):
 
 def test_nightly_counts_nothing_when_a_canary_comes_out_otherwise(nightly):
     code, calls = nightly("--model=m", **WHERE, CANARIES="c.csv", CANARY_CODE="4")
-    assert (code, calls) == (4, ["-m pipeline.commands.canaries --manifest c.csv --model=m"])
+    assert (code, calls) == (4, ["-m pipeline canaries --manifest c.csv --model=m"])
+    code, calls = nightly("--model", "m", **WHERE, CANARIES="c.csv", CANARY_CODE="4")
+    assert (code, calls) == (4, ["-m pipeline canaries --manifest c.csv --model m"])
     code, calls = nightly(**WHERE, CANARIES="c.csv")
     assert (code, len(calls)) == (0, 2)
 

@@ -37,7 +37,6 @@ class DemoRecording:
 @dataclass(frozen=True)
 class _Sketch:
     name: str
-    file_format: str
     sample_rate_hz: int
     channels: int
     duration_s: float
@@ -48,64 +47,29 @@ class _Sketch:
     comment: str = ""
 
 
+_LEK_S = (2.4, 9.0, 15.6, 22.1, 28.8, 35.2, 41.9, 48.4, 55.0)
+_DAWN_S = (3.5, 10.0, 16.5, 40.0, 46.8)
+_QUIET = "no call but many other voices"
 _SKETCHES = (
+    _Sketch("lek_at_dawn.mp3", 48_000, 2, 60.0, "a call every 6.5 s", _LEK_S),
+    _Sketch("river_trail.flac", 44_100, 1, 45.0, "two calls, far apart", (8.3, 31.7), 0.25),
     _Sketch(
-        "lek_at_dawn.mp3",
-        "MP3",
-        sample_rate_hz=48_000,
-        channels=2,
-        duration_s=60.0,
-        call_starts_s=(2.4, 9.0, 15.6, 22.1, 28.8, 35.2, 41.9, 48.4, 55.0),
-        note="a call every 6.5 s",
-    ),
-    _Sketch(
-        "river_trail.flac",
-        "FLAC",
-        sample_rate_hz=44_100,
-        channels=1,
-        duration_s=45.0,
-        call_starts_s=(8.3, 31.7),
-        note="two calls, far apart",
-        call_level=0.25,
-    ),
-    _Sketch(
-        "canopy_walk.wav",
-        "WAV",
-        sample_rate_hz=48_000,
-        channels=2,
-        duration_s=40.0,
-        call_starts_s=(5.0, 12.5, 33.6),
-        note="three calls, one near the end",
-        call_level=0.3,
+        "canopy_walk.wav", 48_000, 2, 40.0, "three calls, one near the end", (5.0, 12.5, 33.6), 0.3
     ),
     _Sketch(
         "SITE01_20240611_053000.wav",
-        "WAV",
-        sample_rate_hz=22_050,
-        channels=1,
-        duration_s=60.0,
-        call_starts_s=(3.5, 10.0, 16.5, 40.0, 46.8),
-        note="five calls; a Song Meter's name and rate",
+        *(22_050, 1, 60.0),
+        "five calls; a Song Meter's name and rate",
+        _DAWN_S,
     ),
     _Sketch(
         "20240612_180000.WAV",
-        "WAV",
-        sample_rate_hz=32_000,
-        channels=1,
-        duration_s=45.0,
-        note="no call but many other voices; an AudioMoth's name and comment",
+        *(32_000, 1, 45.0),
+        f"{_QUIET}; an AudioMoth's name and comment",
         sounds_per_minute=60.0,
         comment=AUDIOMOTH_COMMENT,
     ),
-    _Sketch(
-        "rain_and_doves.mp3",
-        "MP3",
-        sample_rate_hz=44_100,
-        channels=2,
-        duration_s=45.0,
-        note="no call but many other voices",
-        sounds_per_minute=60.0,
-    ),
+    _Sketch("rain_and_doves.mp3", 44_100, 2, 45.0, _QUIET, sounds_per_minute=60.0),
 )
 
 
@@ -145,7 +109,7 @@ def _synthesise(sketch: _Sketch, seed: int) -> Samples:
 
 def _write(path: Path, samples: Samples, sketch: _Sketch) -> None:
     with soundfile.SoundFile(
-        path, "w", sketch.sample_rate_hz, sketch.channels, format=sketch.file_format
+        path, "w", sketch.sample_rate_hz, sketch.channels, format=path.suffix[1:].upper()
     ) as file:
         if sketch.comment:
             file.comment = sketch.comment
