@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Counts calls on Google Cloud Dataflow. Settings are variables, arguments go to the pipeline:
+# Counts calls on Google Cloud Dataflow (tested only against local emulators, never on Google
+# Cloud). Settings are variables; arguments are flags of `capuchinbird count`:
 #   PROJECT=my-project REGION=europe-west1 INPUT='gs://my-recordings/2026-03-01/**' \
 #   OUTPUT=gs://my-results/2026-03-01 ./run_dataflow.sh --no_wait
-# Preview without starting anything: ./run_dataflow.sh --plan
+# To see what it would take and cost, without starting anything: ./run_dataflow.sh --plan
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -10,20 +11,20 @@ usage() {
     cat >&2 <<'EOF'
 Variables (required: PROJECT, REGION, INPUT or MANIFEST, OUTPUT):
   PROJECT          Google Cloud project that runs and pays for the job
-  REGION           where it runs, for example europe-west1; keep it near the bucket
-  INPUT            recordings: one gs:// pattern or folder
-  MANIFEST         recordings: a gs:// list or table of them
+  REGION           where it runs, for example europe-west1; choose one near the bucket
+  INPUT            the recordings: a gs:// folder or pattern
+  MANIFEST         the recordings: a gs:// list or table of them
   OUTPUT           gs:// folder for the tables
   TEMP_LOCATION    gs:// folder for temporary files (default: OUTPUT/temp)
-  MODEL            gs:// folder of a model (default: the released one, inside the package)
+  MODEL            gs:// folder of a model (default: the released model, inside the package)
   DATASET, NIGHT   BigQuery PROJECT.DATASET and its partition YYYY-MM-DD (default: no BigQuery)
-  MACHINE_TYPE     of the workers (default: n2-standard-4)
-  MAX_WORKERS      most workers at a time (default: 10)
-  SERVICE_ACCOUNT  that the workers act as (default: the project's Compute Engine account)
-  IMAGE            container image made from Dockerfile (default: workers run setup.py instead,
-                   some minutes at each start)
+  MACHINE_TYPE     machine type of the workers (default: n2-standard-4)
+  MAX_WORKERS      the most workers at a time (default: 10)
+  SERVICE_ACCOUNT  account that the workers act as (default: the project's Compute Engine account)
+  IMAGE            container image built from Dockerfile (default: each worker installs the package
+                   from setup.py when it starts, which takes some minutes)
   SUBNETWORK       regions/REGION/subnetworks/NAME (default: the project's default network)
-  PYTHON           a Python with the packages (default: one is made in .venv)
+  PYTHON           a Python that has the packages (default: one is made in .venv)
 EOF
     exit 2
 }

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Puts the nightly job into a Google Cloud project: three service accounts with the fewest rights
-# that do, the workflow, its schedule, and an alert by mail when a night fails.
+# Sets up the nightly job in a Google Cloud project: three service accounts with as few rights as
+# they need, the workflow, its schedule, and an alert by mail when a night fails. Checked offline
+# only, never on Google Cloud: look at --dry_run first.
 #
 #   PROJECT=p REGION=r BUCKET=gs://b DATASET=d TEMPLATE=gs://b/templates/t.json \
 #   IMAGE=r-docker.pkg.dev/p/birds/capuchinbird:1 MODEL=gs://b/models \
 #   MAIL=you@example.org deploy/create.sh [--dry_run]
 #
-# Can be run again, except that it makes the alert anew. With --dry_run it only prints the commands.
+# It can be run again, but then adds the alert once more. --dry_run only prints the commands.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 for name in PROJECT REGION BUCKET DATASET TEMPLATE IMAGE MODEL MAIL; do
@@ -83,13 +84,13 @@ run gcloud scheduler jobs "$schedule" http capuchinbird-nightly --project="$PROJ
     --message-body='{"argument": "{}"}' --oauth-service-account-email="$clock"
 
 
-# An alert: nights that failed, by what the workflow says of its executions.
+# An alert for nights that failed, from the results of the workflow's executions.
 channel=$(gcloud beta monitoring channels list --project="$PROJECT" --format='value(name)' \
     --filter="labels.email_address=$MAIL" 2>/dev/null | head -n 1 || true)
 if [ -z "$channel" ]; then
     run gcloud beta monitoring channels create --project="$PROJECT" --type=email \
         --display-name="Capuchinbird nights" --channel-labels="email_address=$MAIL"
-    echo "Then run this once more: the alert needs the channel made just now." >&2
+    echo "Now run this script again: the alert needs the channel that was just made." >&2
 else
     run gcloud alpha monitoring policies create --project="$PROJECT" \
         --notification-channels="$channel" --policy-from-file=alert.yaml
