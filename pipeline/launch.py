@@ -135,10 +135,10 @@ def summarise(checked: Checked, wall_s: float) -> int:
 
 def make_report(output: str) -> str:
     """Makes report.html. Returns its name, or nothing: the tables are worth more than the page."""
-    from pipeline.report.make import write_report  # imports what a worker lacks
+    from pipeline.report.page import write_page  # imports what a worker lacks
 
     try:
-        return write_report(output)
+        return write_page(output)
     except Exception as error:
         print(f"capuchinbird: no report ({error}); the tables are complete", file=sys.stderr)
         return ""

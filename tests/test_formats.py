@@ -22,7 +22,7 @@ from pipeline import options
 from pipeline.inference.count import Counting
 from pipeline.records import RecordingHeader, SegmentScores
 from pipeline.tables.cell_text import encode, guard_path, guard_text, unguard_text
-from pipeline.tables.csv_text import cells
+from pipeline.tables.schema import cells
 from pipeline.tables.tool_formats import (
     AUDACITY,
     BIRDNET,

@@ -6,7 +6,6 @@ import csv
 import io
 import re
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -16,22 +15,21 @@ import pytest
 import soundfile
 
 from pipeline import launch, options
+from pipeline.__main__ import main
 from pipeline.commands import rescore
+from pipeline.records import DetectedCall, RecordingCount
 from pipeline.report.activity import Activity, by_date, by_hour, by_site
-from pipeline.report.make import choose_calls, choose_recordings, main, write_report
-from pipeline.report.page import render_page
-from pipeline.report.pictures import TOP_HZ, picture_call, spectrogram_db
-from pipeline.report.svg import bars, clock, strip
-from pipeline.tables.read import (
-    CallResult,
-    RecordingResult,
-    RunResults,
-    WindowScores,
-    read_results,
-    read_scores,
-)
+from pipeline.report.charts import bars, strip
+from pipeline.report.choose import choose_calls, choose_recordings
+from pipeline.report.html import clock
+from pipeline.report.page import render_page, write_page
+from pipeline.report.spectrograms import TOP_HZ, picture_call, spectrogram_db
+from pipeline.tables.read import RunResults, WindowScores, read_results, read_scores
+from pipeline.tables.rows import valid_s
 from tests import fakes
 from tests.fixed_run import RATE_HZ, write_recording
+
+PROVENANCE = {"model_version": "m-1", "run_id": "run", "schema_version": 1}
 
 
 def recording(
@@ -40,8 +38,8 @@ def recording(
     heard_s: float = 3600.0,
     began: str = "",
     site: str = "",
-) -> RecordingResult:
-    return RecordingResult(
+) -> RecordingCount:
+    return RecordingCount(
         recording=name,
         outcome="failed" if calls is None else "ok" if calls else "no_calls",
         call_count=calls,
@@ -49,10 +47,24 @@ def recording(
         duration_s=heard_s,
         heard_s=heard_s,
         error="open: cannot" if calls is None else "",
+        counting="calls",
         threshold=0.5,
+        hop_s=0.5,
         site=site,
-        recorded_local=datetime.fromisoformat(began) if began else None,
-        flags=(),
+        recorded_local=began,
+        **PROVENANCE,
+    )
+
+
+def call_at(name: str, start_s: float, end_s: float, score: float) -> DetectedCall:
+    return DetectedCall(
+        recording=name,
+        start_s=start_s,
+        end_s=end_s,
+        score=score,
+        windows=1,
+        label="Perissocephalus tricolor",
+        **PROVENANCE,
     )
 
 
@@ -60,7 +72,7 @@ def test_activity_shares_time_out_over_hours_and_dates() -> None:
     night = recording("n.wav", 2, 7200, "2024-06-11T22:30:00")
     failed = recording("f.wav", None, 0, "2024-06-12T03:00:00")
     unknown = recording("u.wav", 5, 3600)
-    calls = [CallResult("n.wav", 60, 64, 0.9), CallResult("n.wav", 6000, 6004, 0.9)]
+    calls = [call_at("n.wav", 60, 64, 0.9), call_at("n.wav", 6000, 6004, 0.9)]
     hours = by_hour([night, failed, unknown], calls)
     heard = {a.label: (a.calls, a.valid_s) for a in hours if a.valid_s or a.calls}
     assert heard == {"22": (1, 1800.0), "23": (0, 3600.0), "00": (1, 1800.0)}
@@ -71,7 +83,11 @@ def test_activity_shares_time_out_over_hours_and_dates() -> None:
 
 
 def test_hours_in_which_the_recorder_was_deaf_do_not_count() -> None:
-    deaf = replace(recording("a.wav", 3, 7200, "2024-06-11T05:00:00", "Ridge"), unsound_share=0.5)
+    deaf = replace(
+        recording("a.wav", 3, 7200, "2024-06-11T05:00:00", "Ridge"),
+        silent_share=0.3,
+        dropout_share=0.2,
+    )
     assert [a.valid_s for a in by_hour([deaf], []) if a.valid_s] == [1800.0, 1800.0]
     assert by_site([deaf])[0].calls_per_hour == 3.0
 
@@ -118,15 +134,15 @@ def test_times_are_written_as_clocks_show_them() -> None:
 
 
 def test_calls_are_chosen_for_what_the_headings_say() -> None:
-    calls = [CallResult(f"{n % 10}.wav", n, n + 3, n / 100) for n in range(100)]
-    groups = dict(choose_calls(RunResults((), tuple(calls), {}), each=3))
+    calls = [call_at(f"{n % 10}.wav", n, n + 3, n / 100) for n in range(100)]
+    groups = dict(choose_calls(calls, each=3))
     strongest, weakest, drawn = groups.values()
     assert [c.score for c in strongest] == [0.99, 0.98, 0.97]
     assert [c.score for c in weakest] == [0.0, 0.01, 0.02]
     assert len({*strongest, *weakest, *drawn}) == 9
-    one = [CallResult("a.wav", n, n + 3, n / 100) for n in range(100)]
-    other = [CallResult("b.wav", 1, 4, 0.5)]
-    strongest = choose_calls(RunResults((), (*one, *other), {}), each=3)[0][1]
+    one = [call_at("a.wav", n, n + 3, n / 100) for n in range(100)]
+    other = [call_at("b.wav", 1, 4, 0.5)]
+    strongest = choose_calls([*one, *other], each=3)[0][1]
     assert [(c.recording, c.score) for c in strongest] == [
         ("a.wav", 0.99),
         ("a.wav", 0.98),
@@ -135,10 +151,10 @@ def test_calls_are_chosen_for_what_the_headings_say() -> None:
 
 
 def test_few_calls_are_all_shown_once() -> None:
-    calls = tuple(CallResult("a.wav", n, n + 3, 0.5) for n in range(5))
-    ((_, shown),) = choose_calls(RunResults((), calls, {}), each=3)
+    calls = tuple(call_at("a.wav", n, n + 3, 0.5) for n in range(5))
+    ((_, shown),) = choose_calls(calls, each=3)
     assert set(shown) == set(calls)
-    assert choose_calls(RunResults((), (), {})) == []
+    assert choose_calls([]) == []
 
 
 def test_of_many_recordings_those_with_most_calls_are_listed() -> None:
@@ -157,7 +173,7 @@ def test_a_page_of_a_thousand_recordings_is_small() -> None:
         r.recording: WindowScores(np.arange(7200) * 0.5, rng.random(7200, np.float32))
         for r in listed
     }
-    calls = tuple(CallResult(r.recording, 60 * n, 60 * n + 4, 0.9) for r in many for n in range(3))
+    calls = tuple(call_at(r.recording, 60 * n, 60 * n + 4, 0.9) for r in many for n in range(3))
     page = render_page(RunResults(many, calls, {}), listed, [], scores)
     assert len(page) < 5_000_000
     assert "1,000 of 5,000 are shown" in page
@@ -182,7 +198,6 @@ def test_a_picture_reads_only_the_seconds_around_a_call(tmp_path: Path) -> None:
     assert rate == RATE_HZ
     assert len(clip) / rate == pytest.approx(6.0, abs=0.15)
     assert np.abs(clip).max() == pytest.approx(0.8, abs=0.1)
-    assert picture.gain_db == pytest.approx(22.5, abs=1)
     long = picture_call(str(tmp_path / "a.wav"), 5.0, 29.0)
     assert (long.begin_s, long.end_s) == (3.0, 15.0)
     assert len(long.jpeg) + len(long.mp3) < 150_000
@@ -246,7 +261,7 @@ def test_recordings_that_have_gone_leave_a_word_instead_of_a_picture(
 ) -> None:
     for name in ("counts.csv", "calls.csv", "run.json"):
         (tmp_path / name).write_bytes((output / name).read_bytes())
-    page = Path(write_report(str(tmp_path))).read_text("utf-8")  # from another folder
+    page = Path(write_page(str(tmp_path))).read_text("utf-8")  # from another folder
     assert "<figure" not in page
     assert page.count("No picture: night/REC_") == 8
 
@@ -279,16 +294,33 @@ def test_optional_columns_are_read_when_they_are_there(tmp_path: Path) -> None:
         rows.writerow([*row, "clipped silent", 0.25, 0.05])
     (tmp_path / "calls.csv").write_text("recording,start_s,end_s,score\na.wav,1,4,0.9\n")
     (found,) = read_results(str(tmp_path)).recordings
-    assert (found.site, found.recorded_local) == ("-7", datetime(2024, 6, 11, 5, 30))
-    page = Path(write_report(str(tmp_path))).read_text("utf-8")
+    assert (found.site, found.recorded_local) == ("-7", "2024-06-11T05:30:00")
+    assert found.rms_dbfs is None
+    assert found.model_version == ""
+    page = Path(write_page(str(tmp_path))).read_text("utf-8")
     assert "hour of the day" in page
     assert "clipped, silent" in page
-    assert found.valid_s == pytest.approx(42)
+    assert valid_s(found) == pytest.approx(42)
 
 
-def test_a_folder_without_tables_is_one_clear_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_command_makes_the_page_and_says_where(
+    output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(tmp_path)]) == 2
+    monkeypatch.chdir(output.parent)
+    before = (output / "report.html").read_bytes()
+    (output / "report.html").unlink()
+    assert main(["report", "out"]) == 0
+    assert capsys.readouterr().out == "out/report.html\n"
+    assert (output / "report.html").read_bytes() == before
+
+
+@pytest.mark.parametrize("counts", [None, "name,calls\na.wav,1\n", "recording,windows\na.wav,x\n"])
+def test_a_folder_without_tables_is_one_clear_line(
+    counts: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if counts:
+        (tmp_path / "counts.csv").write_text(counts)
+    assert main(["report", str(tmp_path)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("capuchinbird report: ")
     assert "counts.csv" in line

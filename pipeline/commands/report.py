@@ -21,10 +21,10 @@ def parser() -> Parser:
 def main(argv: Sequence[str]) -> int:
     """Makes the page. Returns 0; no tables there: UsageError."""
     arguments = parser().parse_args(argv)
-    from pipeline.report.make import write_report
+    from pipeline.report.page import write_page
 
     try:
-        print(write_report(arguments.output))
+        print(write_page(arguments.output))
     except OSError as error:
         raise UsageError(f"{arguments.output}: {error}") from None
     return 0

@@ -18,7 +18,7 @@ from model.windows import SAMPLE_RATE_HZ, WINDOW_S, samples_from_seconds, window
 from pipeline.inference.score import ModelLoader, WindowScorer, score_windows
 from pipeline.model_folder import check_model
 from pipeline.options import RELEASED_MODEL, Parser, UsageError
-from pipeline.report.pictures import TOP_HZ, shown_range_db, spectrogram_db
+from pipeline.report.spectrograms import TOP_HZ, shown_range_db, spectrogram_db
 from pipeline.storage import files
 
 LONGEST_S = 600.0

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
-from pipeline.tables.read import CallResult, RecordingResult
+from pipeline.records import DetectedCall, RecordingCount
+from pipeline.tables.rows import local_start, sound_share, valid_s, was_counted
 
 MOST_DAYS = 62
 """With more dates than this, a bar is a month."""
@@ -39,7 +40,7 @@ class _Tally:
 
 
 def by_hour(
-    recordings: Iterable[RecordingResult], calls: Iterable[CallResult]
+    recordings: Iterable[RecordingCount], calls: Iterable[DetectedCall]
 ) -> tuple[Activity, ...]:
     """24 hours of the day, by the clock on site."""
     return _sum_up(
@@ -49,7 +50,7 @@ def by_hour(
 
 
 def by_date(
-    recordings: Iterable[RecordingResult], calls: Iterable[CallResult]
+    recordings: Iterable[RecordingCount], calls: Iterable[DetectedCall]
 ) -> tuple[Activity, ...]:
     """All dates, or all months, from the first to the last, with those without a recording."""
     tallies = [(t.moment.date(), t.calls, t.valid_s) for t in _tallies(recordings, calls)]
@@ -68,11 +69,11 @@ def by_date(
     )
 
 
-def by_site(recordings: Iterable[RecordingResult]) -> tuple[Activity, ...]:
+def by_site(recordings: Iterable[RecordingCount]) -> tuple[Activity, ...]:
     """All sites that recordings name, by name. The time of day is not needed here."""
-    known = [r for r in recordings if r.site and r.counted]
+    known = [r for r in recordings if r.site and was_counted(r)]
     return _sum_up(
-        sorted({r.site for r in known}), ((r.site, r.call_count or 0, r.valid_s) for r in known)
+        sorted({r.site for r in known}), ((r.site, r.call_count or 0, valid_s(r)) for r in known)
     )
 
 
@@ -86,17 +87,14 @@ def _sum_up(labels: Sequence[str], parts: Iterable[tuple[str, int, float]]) -> t
 
 
 def _tallies(
-    recordings: Iterable[RecordingResult], calls: Iterable[CallResult]
+    recordings: Iterable[RecordingCount], calls: Iterable[DetectedCall]
 ) -> Iterator[_Tally]:
-    began = {
-        r.recording: r.recorded_local
-        for r in recordings
-        if r.recorded_local is not None and r.counted
-    }
-    for r in recordings:
-        if r.recording in began:
-            for hour in _hours(began[r.recording], r.heard_s):
-                yield replace(hour, valid_s=hour.valid_s * (1 - r.unsound_share))
+    began = {}
+    for row in filter(was_counted, recordings):
+        if start := local_start(row):
+            began[row.recording] = start
+            for hour in _hours(start, row.heard_s or 0):
+                yield replace(hour, valid_s=hour.valid_s * sound_share(row))
     for call in calls:
         if call.recording in began:
             yield _Tally(began[call.recording] + timedelta(seconds=call.start_s), 1, 0.0)

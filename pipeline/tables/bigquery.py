@@ -1,14 +1,11 @@
 """Tables in BigQuery: one partition a night, rewritten as a whole by each run of that night.
 
-``create`` makes tables and views, and adds columns that a newer version has. Schemas derive from the
-rows in ``pipeline.records``.
+``create`` makes tables and views, and adds columns that a newer version has.
 """
 
 from __future__ import annotations
 
 import os
-import types
-import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from datetime import date
@@ -20,10 +17,9 @@ from apache_beam.io.gcp.bigquery import BigQueryDisposition, WriteToBigQuery
 
 from pipeline.inputs.manifests import read_manifest
 from pipeline.options import UsageError
-from pipeline.records import DetectedCall, Outcome, RecordingCount, Row, RunSummary
+from pipeline.records import DetectedCall, Outcome, RecordingCount, RunSummary
 from pipeline.storage import files
-
-TableRow = Row | RunSummary
+from pipeline.tables.schema import TableRow, columns_of
 
 NIGHT = "night"
 TABLES: dict[str, type[TableRow]] = {
@@ -40,13 +36,6 @@ CLUSTERING = ("site", "recording")
 VIEWS = Path(__file__).parent / "views"
 
 _KEYS = ("recording", "outcome", "run_id")
-_TIMES = {
-    "recorded_at": "TIMESTAMP",
-    "called_at": "TIMESTAMP",
-    "started_at": "TIMESTAMP",
-    "recorded_local": "DATETIME",
-}
-_TYPES = {str: "STRING", int: "INTEGER", float: "FLOAT", bool: "BOOLEAN"}
 
 
 def schema(row_type: type[TableRow]) -> list[dict[str, str]]:
@@ -54,20 +43,16 @@ def schema(row_type: type[TableRow]) -> list[dict[str, str]]:
 
     A text that may be empty is NULL when it is, and so NULLABLE like what is None.
     """
-    hints = typing.get_type_hints(row_type)
     night = "Evening on which the night of recording began; the table's partition."
     columns = [{"name": NIGHT, "type": "DATE", "mode": "REQUIRED", "description": night}]
-    for field in fields(row_type):
-        hint = hints[field.name]
-        optional = isinstance(hint, types.UnionType)
-        kind = next(t for t in typing.get_args(hint) if t is not type(None)) if optional else hint
-        nullable = optional or (kind is str and field.name not in _KEYS)
+    for column in columns_of(row_type):
+        nullable = column.nullable or (column.kind is str and column.name not in _KEYS)
         columns.append(
             {
-                "name": field.name,
-                "type": _TIMES.get(field.name) or _TYPES[kind],
+                "name": column.name,
+                "type": column.bigquery_type,
                 "mode": "NULLABLE" if nullable else "REQUIRED",
-                "description": field.metadata["doc"],
+                "description": column.doc,
             }
         )
     return columns
@@ -266,19 +251,15 @@ class _SumUp(beam.CombineFn):
         return {}
 
     def add_input(self, sums: dict[str, float], row: RecordingCount) -> dict[str, float]:
-        return self.merge_accumulators(
-            [
-                sums,
-                {
-                    "inputs": 1,
-                    row.outcome: 1,
-                    "skipped": int(row.run_id != self._run.run_id),
-                    "calls": row.call_count or 0,
-                    "duration_s": row.duration_s or 0.0,
-                    "heard_s": row.heard_s or 0.0,
-                },
-            ]
-        )
+        of_row = {
+            "inputs": 1,
+            row.outcome: 1,
+            "skipped": int(row.run_id != self._run.run_id),
+            "calls": row.call_count or 0,
+            "duration_s": row.duration_s or 0.0,
+            "heard_s": row.heard_s or 0.0,
+        }
+        return self.merge_accumulators([sums, of_row])
 
     def merge_accumulators(self, several: Iterable[Mapping[str, float]]) -> dict[str, float]:
         total: dict[str, float] = {}

@@ -8,10 +8,9 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Iterable
-from dataclasses import fields
-from typing import Any, get_type_hints
+from dataclasses import replace
+from typing import Any
 
-from pipeline import records
 from pipeline.records import (
     SCHEMA_VERSION,
     DetectedCall,
@@ -20,8 +19,8 @@ from pipeline.records import (
     Row,
     column_names,
 )
-from pipeline.tables.csv_text import TUTORIAL_COLUMNS, cells, csv_line, tutorial_cells
-from pipeline.tables.parquet import parquet_schema
+from pipeline.tables.csv_text import TUTORIAL_COLUMNS, csv_line, tutorial_cells
+from pipeline.tables.schema import cells, columns_of
 from pipeline.tables.tool_formats import (
     TOOL_FORMATS,
     ToolFormat,
@@ -30,7 +29,7 @@ from pipeline.tables.tool_formats import (
     table_name,
 )
 
-_EXAMPLE = {
+_EXAMPLE: dict[str, Any] = {
     "recording": "night1/S4A01_20240611_053000.wav",
     "outcome": "ok",
     "call_count": 2,
@@ -69,8 +68,8 @@ _EXAMPLE = {
 
 def document() -> str:
     """The text of docs/outputs.md."""
-    call = DetectedCall(**_example(DetectedCall) | {"windows": 5})
-    count = RecordingCount(**_example(RecordingCount))
+    call = replace(_example(DetectedCall), windows=5)
+    count = _example(RecordingCount)
     parts = [
         "<!-- Made by `capuchinbird columns`; a test compares. Do not edit. -->\n",
         "# What a run writes\n",
@@ -138,20 +137,17 @@ def _overview() -> str:
 
 
 def _columns(row_type: type[Row], example: Row) -> str:
-    schema = parquet_schema(row_type)
     lines = ["| column | type | meaning | example |", "|---|---|---|---|"]
-    for field, cell in zip(fields(row_type), cells(example), strict=True):
-        column = schema.field(field.name)
-        kind = f"{column.type}{', may be empty' if column.nullable else ''}"
-        lines.append(f"| `{field.name}` | {kind} | {field.metadata['doc']} | {_code(cell)} |")
+    for column, cell in zip(columns_of(row_type), cells(example), strict=True):
+        kind = f"{column.parquet_type}{', may be empty' if column.nullable else ''}"
+        lines.append(f"| `{column.name}` | {kind} | {column.doc} | {_code(cell)} |")
     row = [csv_line(column_names(row_type)), csv_line(cells(example))]
     return "\n".join([*lines, "", _block(row)])
 
 
-def _example(row_type: type[Row]) -> dict[str, Any]:
-    empty = {str: "", int: 0, float: 0.0, bool: False}
-    hints = get_type_hints(row_type)
-    return {f.name: _EXAMPLE.get(f.name, empty.get(hints[f.name])) for f in fields(row_type)}
+def _example(row_type: type[Row]) -> Any:
+    names = column_names(row_type)
+    return row_type(**{name: _EXAMPLE[name] for name in names if name in _EXAMPLE})
 
 
 def _outcomes() -> str:
@@ -163,7 +159,7 @@ def _outcomes() -> str:
         if isinstance(statement, ast.Assign) and isinstance(following, ast.Expr):
             name, meaning = ast.literal_eval(statement.value), ast.literal_eval(following.value)
             lines.append(f"| `{name}` | {' '.join(meaning.split())} |")
-    assert len(lines) == 2 + len(records.Outcome)
+    assert len(lines) == 2 + len(Outcome)
     return "\n".join(lines) + "\n"
 
 

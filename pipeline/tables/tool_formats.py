@@ -6,16 +6,15 @@ without a call gets a table without rows.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pipeline.records import DetectedCall, Outcome, RecordingCount
+from pipeline.records import DetectedCall, RecordingCount
 from pipeline.tables.cell_text import encode, guard_path, guard_text, without_controls
+from pipeline.tables.csv_text import csv_line
 
 CALL_LOW_HZ, CALL_HIGH_HZ = 350, 1800
 """Where a Capuchinbird's harmonics lie. The box drawn around a call; no call is measured for it."""
@@ -69,7 +68,7 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Column:
+class ToolColumn:
     """A column of a tool's table: its header, what it means, and a row's cell."""
 
     name: str
@@ -94,7 +93,7 @@ class ToolFormat:
 
     name: str
     doc: str
-    columns: tuple[Column, ...]
+    columns: tuple[ToolColumn, ...]
     separator: str
     header: bool
     suffix: str
@@ -118,48 +117,48 @@ def _common_name(selection: Selection) -> str:
     return guard_text(selection.species.common)
 
 
+def _start(name: str, doc: str = "Start of the call, in seconds.") -> ToolColumn:
+    return ToolColumn(name, doc, lambda s: f"{s.call.start_s:.3f}")
+
+
+def _score(name: str) -> ToolColumn:
+    return ToolColumn(name, "The call's score, 0 to 1.", lambda s: f"{s.call.score:.4f}")
+
+
 RAVEN = ToolFormat(
     name="raven",
     doc="Selection table for Raven Pro and Raven Lite. In the table of a run, times go on from one "
     "recording to the next, as in Raven's window when the same recordings are opened in order of "
     "their names; `File Offset (s)` is the time within the recording.",
     columns=(
-        Column("Selection", "Number of the row, from 1.", lambda s: str(s.number)),
-        Column("View", "Always `Spectrogram 1`.", lambda s: "Spectrogram 1"),
-        Column("Channel", "Always 1: all channels are heard as one.", lambda s: "1"),
-        Column(
+        ToolColumn("Selection", "Number of the row, from 1.", lambda s: str(s.number)),
+        ToolColumn("View", "Always `Spectrogram 1`.", lambda s: "Spectrogram 1"),
+        ToolColumn("Channel", "Always 1: all channels are heard as one.", lambda s: "1"),
+        ToolColumn(
             "Begin Time (s)",
             "Start of the call, on the clock of all recordings of the table.",
             lambda s: f"{s.file_begins_s + s.call.start_s:.3f}",
         ),
-        Column(
+        ToolColumn(
             "End Time (s)",
             "End of the call, on the same clock.",
             lambda s: f"{s.file_begins_s + s.call.end_s:.3f}",
         ),
-        Column(
+        ToolColumn(
             "Low Freq (Hz)",
             "Lower edge of the box; the same for all.",
             lambda s: f"{CALL_LOW_HZ:.1f}",
         ),
-        Column(
+        ToolColumn(
             "High Freq (Hz)",
             "Upper edge of the box; the same for all.",
             lambda s: f"{CALL_HIGH_HZ:.1f}",
         ),
-        Column("Common Name", "The bird's name.", _common_name),
-        Column("Species Code", "The bird's eBird code.", lambda s: s.species.code),
-        Column(
-            "Confidence",
-            "The call's score, 0 to 1.",
-            lambda s: f"{s.call.score:.4f}",
-        ),
-        Column("Begin Path", "The recording.", _path),
-        Column(
-            "File Offset (s)",
-            "Start of the call, from the start of its recording.",
-            lambda s: f"{s.call.start_s:.3f}",
-        ),
+        ToolColumn("Common Name", "The bird's name.", _common_name),
+        ToolColumn("Species Code", "The bird's eBird code.", lambda s: s.species.code),
+        _score("Confidence"),
+        ToolColumn("Begin Path", "The recording.", _path),
+        _start("File Offset (s)", "Start of the call, from the start of its recording."),
     ),
     separator="\t",
     header=True,
@@ -173,9 +172,9 @@ AUDACITY = ToolFormat(
     f"call, `\\`, {CALL_LOW_HZ}, {CALL_HIGH_HZ}, gives the label's frequency range in hertz. "
     "A label track belongs to one recording, so there is no file for the run.",
     columns=(
-        Column("start", "Start of the call, in seconds.", lambda s: f"{s.call.start_s:.6f}"),
-        Column("end", "End of the call, in seconds.", lambda s: f"{s.call.end_s:.6f}"),
-        Column(
+        ToolColumn("start", "Start of the call, in seconds.", lambda s: f"{s.call.start_s:.6f}"),
+        ToolColumn("end", "End of the call, in seconds.", lambda s: f"{s.call.end_s:.6f}"),
+        ToolColumn(
             "label",
             "The bird's name and the call's score.",
             lambda s: f"{_common_name(s)} {s.call.score:.3f}",
@@ -193,18 +192,18 @@ KALEIDOSCOPE = ToolFormat(
     doc="Table for Kaleidoscope Pro's viewer. `TOP1DIST` holds our score, where **more is "
     "better**; Kaleidoscope's own tables hold a distance there, where less is better.",
     columns=(
-        Column("INDIR", "The recording's folder.", _folder),
-        Column("FOLDER", "Folder below `INDIR`; always empty.", lambda s: ""),
-        Column("IN FILE", "The recording's name in its folder.", _base_name),
-        Column("OFFSET", "Start of the call, in seconds.", lambda s: f"{s.call.start_s:.3f}"),
-        Column(
+        ToolColumn("INDIR", "The recording's folder.", _folder),
+        ToolColumn("FOLDER", "Folder below `INDIR`; always empty.", lambda s: ""),
+        ToolColumn("IN FILE", "The recording's name in its folder.", _base_name),
+        _start("OFFSET"),
+        ToolColumn(
             "DURATION",
             "Length of the call, in seconds.",
             # Of the rounded times, so that OFFSET + DURATION is the end that other tables show.
             lambda s: f"{round(s.call.end_s, 3) - round(s.call.start_s, 3):.3f}",
         ),
-        Column("TOP1MATCH", "The bird's name.", _common_name),
-        Column("TOP1DIST", "The call's score, 0 to 1.", lambda s: f"{s.call.score:.4f}"),
+        ToolColumn("TOP1MATCH", "The bird's name.", _common_name),
+        _score("TOP1DIST"),
     ),
     separator=",",
     header=True,
@@ -216,12 +215,12 @@ BIRDNET = ToolFormat(
     name="birdnet",
     doc="Table with the columns of BirdNET-Analyzer's CSV results, for scripts written for those.",
     columns=(
-        Column("Start (s)", "Start of the call, in seconds.", lambda s: f"{s.call.start_s:.3f}"),
-        Column("End (s)", "End of the call, in seconds.", lambda s: f"{s.call.end_s:.3f}"),
-        Column("Scientific name", "The bird's.", lambda s: guard_text(s.species.scientific)),
-        Column("Common name", "The bird's.", _common_name),
-        Column("Confidence", "The call's score, 0 to 1.", lambda s: f"{s.call.score:.4f}"),
-        Column("File", "The recording.", _path),
+        _start("Start (s)"),
+        ToolColumn("End (s)", "End of the call, in seconds.", lambda s: f"{s.call.end_s:.3f}"),
+        ToolColumn("Scientific name", "The bird's.", lambda s: guard_text(s.species.scientific)),
+        ToolColumn("Common name", "The bird's.", _common_name),
+        _score("Confidence"),
+        ToolColumn("File", "The recording.", _path),
     ),
     separator=",",
     header=True,
@@ -245,9 +244,7 @@ def render(tool: ToolFormat, selections: Iterable[Selection]) -> Iterator[str]:
 def _line(tool: ToolFormat, cells: Sequence[str]) -> str:
     if tool.separator == "\t":
         return "\t".join(map(without_controls, cells)) + "\n"
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(cells)
-    return buffer.getvalue()
+    return csv_line(cells)
 
 
 def recording_selections(calls: Iterable[DetectedCall]) -> Iterator[Selection]:
@@ -265,11 +262,6 @@ def run_selections(counted: Iterable[CountedRecording]) -> Iterator[Selection]:
             number += 1
             yield Selection(number, call, begins_ns / 1e9)
         begins_ns += round((recording.row.duration_s or 0.0) * 1e9)
-
-
-def was_counted(row: RecordingCount) -> bool:
-    """Whether the recording's calls are known from this run."""
-    return row.outcome not in (Outcome.FAILED.value,)
 
 
 def table_name(recording: str, tool: ToolFormat) -> str:

@@ -10,8 +10,10 @@ import apache_beam as beam
 from pipeline.records import DetectedCall, RecordingCount, Row, column_names
 from pipeline.storage import files
 from pipeline.tables.cell_text import encode
-from pipeline.tables.csv_text import TUTORIAL_COLUMNS, cells, csv_line, is_failure, tutorial_cells
+from pipeline.tables.csv_text import TUTORIAL_COLUMNS, csv_line, tutorial_cells
 from pipeline.tables.parquet import parquet_bytes
+from pipeline.tables.rows import is_failure, row_order, was_counted
+from pipeline.tables.schema import cells
 from pipeline.tables.tool_formats import (
     TOOL_FORMATS,
     CountedRecording,
@@ -20,12 +22,16 @@ from pipeline.tables.tool_formats import (
     render,
     run_selections,
     table_name,
-    was_counted,
 )
+from pipeline.tables.unchanged import checksum, checksums_below
 
 
 class WriteToolTables(beam.PTransform):
-    """(recordings, calls) → the tables of ``TOOL_FORMATS`` that were asked for."""
+    """(recordings, calls) → the tables of ``TOOL_FORMATS`` that were asked for.
+
+    A recording's own table is written only where another, or none, lies there: of a year's
+    recordings a night changes few.
+    """
 
     def __init__(self, output: str, formats: Iterable[str]) -> None:
         super().__init__()
@@ -43,7 +49,19 @@ class WriteToolTables(beam.PTransform):
             | "Join" >> beam.CoGroupByKey()
             | "Sort calls" >> beam.FlatMap(_join)
         )
-        with_calls | "Write each" >> beam.ParDo(_WriteEach(self._output, self._tools))
+        wanted = with_calls | "Own tables" >> beam.FlatMap(_own_tables, self._output, self._tools)
+        folders = [files.join(self._output, tool.name) for tool in self._tools]
+        there = (
+            recordings
+            | "All rows" >> beam.combiners.Count.Globally()
+            | "Folders" >> beam.FlatMap(lambda _: folders)
+            | "Tables there" >> beam.FlatMap(checksums_below)
+        )
+        (
+            {"wanted": wanted, "there": there}
+            | "Compare" >> beam.CoGroupByKey()
+            | "Write changed" >> beam.Map(_write_if_other)
+        )
         tools_of_runs = tuple(tool for tool in self._tools if tool.run_file)
         if tools_of_runs:
             (
@@ -61,18 +79,25 @@ def _join(grouped: tuple[str, Mapping[str, Iterable[Any]]]) -> Iterator[CountedR
         yield CountedRecording(row, tuple(calls))
 
 
-class _WriteEach(beam.DoFn):
-    def __init__(self, output: str, tools: tuple[ToolFormat, ...]) -> None:
-        self._output, self._tools = output, tools
+def _own_tables(
+    counted: CountedRecording, output: str, tools: Iterable[ToolFormat]
+) -> Iterator[tuple[str, bytes | None]]:
+    """Name and content of a recording's tables; None for a table that there should not be."""
+    for tool in tools:
+        content = None
+        if was_counted(counted.row):
+            content = encode("".join(render(tool, recording_selections(counted.calls))))
+        yield files.join(output, table_name(counted.row.recording, tool)), content
 
-    def process(self, counted: CountedRecording) -> None:
-        for tool in self._tools:
-            name = files.join(self._output, table_name(counted.row.recording, tool))
-            if was_counted(counted.row):
-                lines = render(tool, recording_selections(counted.calls))
-                files.write_atomically(name, map(encode, lines))
-            elif counted.row.error:
-                files.delete_if_there(name)  # of an earlier run, when the file could be read
+
+def _write_if_other(grouped: tuple[str, Mapping[str, Iterable[Any]]]) -> None:
+    name, found = grouped
+    there = set(found["there"])
+    for content in found["wanted"]:
+        if content is None:
+            files.delete_if_there(name)  # of an earlier run, when the file could be read
+        elif checksum(content) not in there:
+            files.write_atomically(name, [content])
 
 
 def _write_run_tables(
@@ -101,13 +126,9 @@ class WriteParquet(beam.PTransform):
 
 
 def _write_parquet(rows: list[Row], name: str, row_type: type[Row]) -> str:
-    rows.sort(key=_row_order)
+    rows.sort(key=row_order)
     files.write_atomically(name, [parquet_bytes(rows, row_type)])
     return name
-
-
-def _row_order(row: RecordingCount | DetectedCall) -> tuple[str, float]:
-    return row.recording, getattr(row, "start_s", 0.0)
 
 
 class WriteCsv(beam.PTransform):
@@ -139,7 +160,7 @@ class WriteCsv(beam.PTransform):
 
 
 def _sortable_line(row: Row, to_cells: Callable[[Any], list[str]]) -> tuple[tuple[str, float], str]:
-    return (row.recording, getattr(row, "start_s", 0.0)), csv_line(to_cells(row))
+    return row_order(row), csv_line(to_cells(row))
 
 
 def _write_sorted(lines: list[tuple[tuple[str, float], str]], name: str, header: str) -> str:

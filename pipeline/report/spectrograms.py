@@ -32,14 +32,12 @@ class CallPicture:
         begin_s, end_s: the stretch shown, in seconds from the start of the recording.
         jpeg: its spectrogram, 0 to ``TOP_HZ``, from the lower left corner, without axes.
         mp3: its audio, mono, 16 kHz, made as loud as other clips.
-        gain_db: by how much it was made louder.
     """
 
     begin_s: float
     end_s: float
     jpeg: bytes
     mp3: bytes
-    gain_db: float
 
 
 def picture_call(recording: str, start_s: float, end_s: float) -> CallPicture:
@@ -62,9 +60,8 @@ def picture_call(recording: str, start_s: float, end_s: float) -> CallPicture:
     return CallPicture(
         begin_s=first / SAMPLE_RATE_HZ,
         end_s=end / SAMPLE_RATE_HZ,
-        jpeg=_jpeg(spectrogram_db(samples)),
+        jpeg=spectrogram_jpeg(samples),
         mp3=_mp3(samples * np.float32(gain)),
-        gain_db=20 * float(np.log10(gain)),
     )
 
 
@@ -89,10 +86,12 @@ def shown_range_db(levels_db: npt.NDArray[np.float32]) -> tuple[float, float]:
     return brightest - _RANGE_DB, brightest
 
 
-def _jpeg(levels_db: npt.NDArray[np.float32]) -> bytes:
+def spectrogram_jpeg(samples: Samples) -> bytes:
+    """A picture of some seconds: 0 to ``TOP_HZ`` upwards, without axes."""
     from matplotlib import colormaps
     from PIL import Image
 
+    levels_db = spectrogram_db(samples)
     low, high = shown_range_db(levels_db)
     shares = ((levels_db - low) / (high - low)).clip(0, 1)
     colours = colormaps["cividis"](shares[::-1], bytes=True)[..., :3]

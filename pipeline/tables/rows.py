@@ -1,0 +1,39 @@
+"""What a row says, asked by whoever writes tables, shows them or adds them up."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pipeline.records import Outcome, RecordingCount, Row
+
+
+def was_counted(row: RecordingCount) -> bool:
+    """Whether the recording's calls are known."""
+    return row.outcome != Outcome.FAILED.value
+
+
+def is_failure(row: RecordingCount) -> bool:
+    """Whether someone should look at the file: not counted, or not in full."""
+    return row.outcome in (Outcome.FAILED.value, Outcome.TRUNCATED.value)
+
+
+def row_order(row: Row) -> tuple[str, float]:
+    """The order of rows in every table: by recording, then by time."""
+    return row.recording, getattr(row, "start_s", 0.0)
+
+
+def sound_share(row: RecordingCount) -> float:
+    """Share of what was heard that was no silence of the equipment and no dropout, 0 to 1."""
+    return 1 - min(1.0, (row.silent_share or 0) + (row.dropout_share or 0))
+
+
+def valid_s(row: RecordingCount) -> float:
+    """Seconds in which a bird could have been heard."""
+    return (row.heard_s or 0) * sound_share(row)
+
+
+def local_start(row: RecordingCount) -> datetime | None:
+    """When the recording began by the clock on site; None if unknown."""
+    if not row.recorded_local:
+        return None
+    return datetime.fromisoformat(row.recorded_local).replace(tzinfo=None)

@@ -1,0 +1,100 @@
+"""The columns of our own tables, derived once from the fields of the rows in ``pipeline.records``.
+
+CSV cells, Parquet and BigQuery columns and docs/outputs.md all follow from what is said here.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, fields
+from typing import Any, get_args, get_type_hints
+
+from pipeline.records import Row, RunSummary
+from pipeline.tables.cell_text import guard_path, guard_text, unguard_text
+
+TableRow = Row | RunSummary
+
+_PARQUET = {str: "string", int: "int64", float: "double"}
+_BIGQUERY = {str: "STRING", int: "INTEGER", float: "FLOAT"}
+_BIGQUERY_TIMES = {
+    "recorded_at": "TIMESTAMP",
+    "called_at": "TIMESTAMP",
+    "started_at": "TIMESTAMP",
+    "recorded_local": "DATETIME",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        kind: of its values: str, int or float.
+        nullable: whether a value may be None.
+        doc: what it means.
+        digits: how many decimals its text shows; None for all.
+    """
+
+    name: str
+    kind: type
+    nullable: bool
+    doc: str
+    digits: int | None
+
+    @property
+    def parquet_type(self) -> str:
+        """The type by the name that pyarrow knows it by."""
+        return _PARQUET[self.kind]
+
+    @property
+    def bigquery_type(self) -> str:
+        """The type as BigQuery's API spells it. Times are text in files and typed there."""
+        return _BIGQUERY_TIMES.get(self.name) or _BIGQUERY[self.kind]
+
+    def to_cell(self, value: Any) -> str:
+        """A value as text, empty where it is unknown."""
+        if value is None:
+            return ""
+        if self.kind is str:
+            return guard_path(value) if self.name == "recording" else guard_text(value)
+        # Adding 0 turns what rounds to -0 into 0.
+        digits = self.digits
+        return str(value) if digits is None else f"{round(value, digits) + 0.0:.{digits}f}"
+
+    def from_cell(self, cell: str) -> Any:
+        """What ``to_cell`` was given, as far as the text tells.
+
+        A recording's name keeps the ``./`` that it may have got: it names the same file.
+        """
+        if self.kind is str:
+            return cell if self.name == "recording" else unguard_text(cell)
+        return self.kind(cell) if cell else None
+
+
+_KNOWN: dict[type[TableRow], tuple[Column, ...]] = {}  # asked for every row
+
+
+def columns_of(row_type: type[TableRow]) -> tuple[Column, ...]:
+    """The columns of a table, in order."""
+    if row_type not in _KNOWN:
+        hints = get_type_hints(row_type)
+        _KNOWN[row_type] = tuple(_column(f, hints[f.name]) for f in fields(row_type))
+    return _KNOWN[row_type]
+
+
+def _column(field: Field[Any], hint: Any) -> Column:
+    options = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    (kind,) = (option for option in options if option is not type(None))
+    doc, digits = field.metadata["doc"], field.metadata["digits"]
+    return Column(field.name, kind, type(None) in options, doc, digits)
+
+
+def cells(row: Row) -> list[str]:
+    """A row as text, empty where a value is unknown."""
+    return [column.to_cell(getattr(row, column.name)) for column in columns_of(type(row))]
+
+
+def row_from_cells(row_type: type[TableRow], text: Mapping[str, str | None]) -> Any:
+    """The row that was written as these cells; what an older table lacks is empty or None."""
+    return row_type(**{c.name: c.from_cell(text.get(c.name) or "") for c in columns_of(row_type)})
