@@ -59,6 +59,7 @@ class RecorderNote:
         source: where it was found: ``guano``, ``song_meter_header``, ``audiomoth_header`` or
             ``file_name``; empty when nowhere.
         latitude, longitude: degrees, WGS 84.
+        dropped: ``invalid_time`` or ``invalid_position``, or both: noted, but impossible.
     """
 
     clock: str = ""
@@ -66,6 +67,7 @@ class RecorderNote:
     source: str = ""
     latitude: float | None = None
     longitude: float | None = None
+    dropped: str = ""
 
 
 @dataclass(frozen=True)
@@ -223,7 +225,8 @@ class RecordingCount:
         "Origin of the time: manifest, guano, song_meter_header, audiomoth_header or file_name."
     )
     quality_flags: str = text(
-        "Any of clipped, silent, dropouts, dc_offset, shorter_than_header, low_sample_rate."
+        "Any of clipped, silent, dropouts, dc_offset, shorter_than_header, low_sample_rate, "
+        "invalid_time, invalid_position."
     )
     clipped_share: float | None = optional("Share of the samples at full scale, as recorded.", 6)
     silent_share: float | None = optional("Share of the recording in blocks below -80 dBFS.", 4)

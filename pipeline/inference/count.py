@@ -246,7 +246,9 @@ def _counted_row(
         windows=len(scores),
         max_score=float(scores.max()),
         heard_s=heard_s,
-        quality_flags=" ".join(flags(quality, header.sample_rate_hz, lost_s)),
+        quality_flags=" ".join(
+            (*flags(quality, header.sample_rate_hz, lost_s), *header.note.dropped.split())
+        ),
         clipped_share=quality.clipped_share,
         silent_share=quality.silent_share,
         dropout_share=quality.dropout_share,

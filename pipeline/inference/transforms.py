@@ -54,7 +54,13 @@ class _Count(beam.DoFn):
         self._counting = counting
 
     def process(self, grouped: tuple[str, Iterable[Fact]]) -> Iterator[Counted]:
-        counted = count_recording(*grouped, self._counting)
+        recording, facts = grouped[0], list(grouped[1])
+        try:
+            counted = count_recording(recording, facts, self._counting)
+        except Exception as error:
+            listed = [fact for fact in facts if isinstance(fact, Listed)]
+            reason = decode.failure("count", recording, error)
+            counted = count_recording(recording, [*listed, reason], self._counting)
         Metrics.counter("recordings", counted.row.outcome).inc()
         yield counted
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
+from pipeline.inputs.times import parse_moment
 from pipeline.records import Place, RecorderNote
 from pipeline.storage import files
 
@@ -72,7 +73,7 @@ def later(recorded_at: str, seconds: float) -> str:
 
 
 def _moment(text: str) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+    return parse_moment(text) if text else None
 
 
 def _localised(clock: datetime, zone: tzinfo) -> datetime | None:
@@ -133,7 +134,7 @@ def place_of_row(row: Mapping[str, str | None], table: str) -> Place:
         if zone:
             parse_zone(zone)
         if recorded_at:
-            recorded_at = datetime.fromisoformat(recorded_at).isoformat()
+            recorded_at = parse_moment(recorded_at).isoformat()
         latitude = _degrees(cells.get("latitude", ""), 90)
         longitude = _degrees(cells.get("longitude", ""), 180)
     except ValueError as error:

@@ -6,6 +6,7 @@ import csv
 import io
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from model.audio import AUDIO_EXTENSIONS
@@ -86,4 +87,8 @@ def complete(known: Listed, table: Mapping[str, Place], time_zone: str) -> Liste
     deployment = deployments.deployment_of(known.recording, table)
     place = deployments.merge(known.place, deployment)
     place = deployments.merge(place, Place(time_zone=time_zone))
-    return replace(versions.with_version(known), place=place)
+    # Whatever keeps the version from being read will keep the recording from being opened, and that
+    # failure is the recording's own.
+    with suppress(Exception):
+        known = versions.with_version(known)
+    return replace(known, place=place)

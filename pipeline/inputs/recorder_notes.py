@@ -16,6 +16,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import IO
 
+from pipeline.inputs.times import parse_moment
 from pipeline.records import RecorderNote
 
 _LONGEST_NOTE_BYTES = 256 * 1024
@@ -42,7 +43,8 @@ def read_note(source: str | IO[bytes], name: str) -> RecorderNote:
     ]
     timed = next((note for note in found if note.clock), RecorderNote())
     placed = next((note for note in found if note.latitude is not None), RecorderNote())
-    return replace(timed, latitude=placed.latitude, longitude=placed.longitude)
+    dropped = " ".join(sorted({word for note in found for word in note.dropped.split()}))
+    return replace(timed, latitude=placed.latitude, longitude=placed.longitude, dropped=dropped)
 
 
 def _note_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
@@ -79,19 +81,32 @@ def _text(content: bytes) -> str:
 
 
 def _note(timestamp: str, source: str) -> RecorderNote:
-    """A note of an ISO 8601 time; empty when it is none."""
+    """A note of an ISO 8601 time; empty when it is none.
+
+    >>> _note("2024-06-11T05:30:00-03:00", "guano")
+    RecorderNote(clock='2024-06-11T05:30:00', utc_offset='-03:00', source='guano', latitude=None, \
+longitude=None, dropped='')
+    >>> _note("0001-01-01T00:00:00Z", "guano").dropped
+    'invalid_time'
+    """
     try:
-        moment = datetime.fromisoformat(timestamp)
+        datetime.fromisoformat(timestamp)
     except ValueError:
         return RecorderNote()
+    try:
+        moment = parse_moment(timestamp)
+    except ValueError:
+        return RecorderNote(dropped="invalid_time")
     offset = moment.isoformat()[-6:] if moment.tzinfo else ""
     return RecorderNote(moment.replace(tzinfo=None).isoformat(), offset, source)
 
 
 def _placed(note: RecorderNote, latitude: float, longitude: float) -> RecorderNote:
     """With a position, unless it is none: recorders write 0, 0 when they have no fix."""
-    if (latitude, longitude) == (0, 0) or abs(latitude) > 90 or abs(longitude) > 180:
+    if (latitude, longitude) == (0, 0):
         return note
+    if not (abs(latitude) <= 90 and abs(longitude) <= 180):  # also what is not a number
+        return replace(note, dropped=f"{note.dropped} invalid_position".strip())
     return replace(note, latitude=latitude, longitude=longitude)
 
 
@@ -110,6 +125,7 @@ def _guano(content: bytes) -> RecorderNote:
 
 
 _WAMD_START, _WAMD_POSITION = 0x05, 0x06
+_POSITION_CHARACTERS = 100  # a pattern searched for in a long text of digits takes minutes
 _WAMD_DEGREES = re.compile(r"(-?\d+(?:\.\d+)?)\s*,\s*([NS])\s*,\s*(-?\d+(?:\.\d+)?)\s*,\s*([EW])")
 
 
@@ -122,7 +138,7 @@ def _wamd(content: bytes) -> RecorderNote:
         entries.setdefault(kind, _text(content[position + 6 : position + 6 + size]))
         position += 6 + size
     note = _note(entries.get(_WAMD_START, ""), "song_meter_header")
-    if match := _WAMD_DEGREES.search(entries.get(_WAMD_POSITION, "")):
+    if match := _WAMD_DEGREES.search(entries.get(_WAMD_POSITION, "")[:_POSITION_CHARACTERS]):
         latitude = float(match[1]) * (1 if match[2] == "N" else -1)
         longitude = float(match[3]) * (1 if match[4] == "E" else -1)
         return _placed(note, latitude, longitude)

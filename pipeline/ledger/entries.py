@@ -18,7 +18,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import logging
 import sys
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -41,6 +43,8 @@ from pipeline.records import (
 from pipeline.storage import files
 
 UNFINISHED_DAYS = 7  # how long a killed run's scores are kept for a run that takes them up
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Entry:
 
     def to_line(self) -> str:
         """The entry as a line of JSON."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        return json.dumps(asdict(self))  # ASCII: a name may hold any line separator
 
     @classmethod
     def from_line(cls, line: str) -> Entry:
@@ -185,9 +189,25 @@ def score_files(output: str) -> list[str]:
 
 
 def read_lines(shard: str) -> Iterator[tuple[str, str]]:
-    """(identity, entry as a line) of a shard: parsed late, for lines are cheap to move."""
-    for line in gzip.decompress(files.read_bytes(shard)).decode().splitlines():
-        yield json.loads(line)["identity"], line
+    """(identity, entry as a line) of a shard: parsed late, for lines are cheap to move.
+
+    A line that cannot be read is reported and left out, and so its recording is done again.
+    """
+    content = files.read_bytes(shard)
+    try:
+        lines = gzip.decompress(content).decode().split("\n")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        _log.warning("%s: cannot be read (%s); its recordings are done again", shard, error)
+        return
+    for line in filter(None, lines):
+        try:
+            identity = Entry.from_line(line).identity
+        except (ValueError, TypeError, KeyError) as error:
+            _log.warning(
+                "%s: a line cannot be read (%s); its recording is done again", shard, error
+            )
+        else:
+            yield identity, line
 
 
 def write_shard(output: str, run_id: str, entries: Iterable[Entry]) -> str:

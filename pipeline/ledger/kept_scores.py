@@ -11,6 +11,7 @@ import hashlib
 import io
 import itertools
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -130,7 +131,13 @@ def read_of(name: str, identities: set[str], scoring: str) -> Iterator[tuple[str
         content = files.read_bytes(name)
     except FileNotFoundError:
         return
-    file = pq.ParquetFile(io.BytesIO(content))
+    try:
+        file = pq.ParquetFile(io.BytesIO(content))
+    except pa.ArrowInvalid as error:
+        logging.getLogger(__name__).warning(
+            "%s: cannot be read (%s); its recordings are scored again", name, error
+        )
+        return
     names = pa.array(identities, pa.string())
     for group in range(file.num_row_groups):
         keys = file.read_row_group(group, ["identity", "scoring"])

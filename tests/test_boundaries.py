@@ -1,0 +1,204 @@
+"""What a name, a header, a table or a file of the ledger may say without stopping a night."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import launch
+from pipeline.inference import count
+from pipeline.inputs import recorder_notes
+from pipeline.inputs.times import parse_moment
+from pipeline.ledger import entries
+from tests import fakes, nights
+
+Job = Callable[..., int]
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+    """Counts ``archive`` into ``out`` with the stand-in network."""
+    monkeypatch.setattr(launch, "ModelLoader", lambda directory: fakes.CountedLoader())
+    model = fakes.write_model(tmp_path / "model")
+
+    def run(*arguments: str) -> int:
+        paths = ["--input", tmp_path / "archive", "--model", model, "--output", tmp_path / "out"]
+        return nights.launch_here(*paths, *arguments)
+
+    return run
+
+
+def rows(tmp_path: Path) -> list[dict[str, str]]:
+    return nights.read(tmp_path / "out" / "counts.csv")
+
+
+@pytest.mark.parametrize("separator", ["\x85", "\u2028", "\u2029", "\x0b", "\x1c"])
+def test_a_line_separator_in_a_name_leaves_the_output_usable(
+    tmp_path: Path, job: Job, separator: str
+) -> None:
+    nights.write_recording(tmp_path / "archive" / f"a{separator}b.wav", bursts=1)
+    assert job() == 0
+    before = nights.bytes_of(tmp_path / "out")
+    assert job() == 0
+    assert nights.bytes_of(tmp_path / "out") == before
+    assert [row["call_count"] for row in rows(tmp_path)] == ["1"]
+
+
+def test_a_ledger_that_an_earlier_version_broke_heals(tmp_path: Path, job: Job) -> None:
+    nights.write_recording(tmp_path / "archive" / "a\u2028b.wav", bursts=1)
+    assert job() == 0
+    before = nights.bytes_of(tmp_path / "out")
+    [shard] = (tmp_path / "out" / "ledger").glob("*.jsonl.gz")
+    entry = json.loads(gzip.decompress(shard.read_bytes()))
+    unescaped = json.dumps(entry, ensure_ascii=False) + "\n"
+    shard.write_bytes(gzip.compress(unescaped.encode()))
+    assert job() == 0
+    assert nights.bytes_of(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("damage", ["not json", '{"identity": "x"}', "[]", '{"place": 3}'])
+def test_a_line_that_cannot_be_read_is_reported_and_its_recording_done_again(
+    tmp_path: Path, job: Job, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in "ab":
+        nights.write_recording(tmp_path / "archive" / f"{name}.wav", bursts=1)
+    assert job() == 0
+    before = nights.tables(tmp_path / "out")
+    for shard in (tmp_path / "out" / "ledger").glob("*.jsonl.gz"):
+        lines = gzip.decompress(shard.read_bytes()).decode().split("\n")
+        lines = [damage if "a.wav" in line else line for line in lines]
+        shard.write_bytes(gzip.compress("\n".join(lines).encode()))
+    assert job() == 0
+    assert "a line cannot be read" in caplog.text
+    assert nights.tables(tmp_path / "out") == before
+
+
+def test_a_truncated_ledger_or_score_file_is_reported_and_made_good(
+    tmp_path: Path, job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    nights.write_recording(tmp_path / "archive" / "a.wav", bursts=1)
+    assert job() == 0
+    before = nights.tables(tmp_path / "out")
+    damaged = [
+        *(tmp_path / "out" / "ledger").glob("*.jsonl.gz"),
+        *(tmp_path / "out" / "scores").glob("*.parquet"),
+    ]
+    assert len(damaged) == 2
+    for file in damaged:
+        file.write_bytes(file.read_bytes()[:-20])
+    assert job() == 0
+    assert all(file.name in caplog.text for file in damaged)
+    assert nights.tables(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["REC_00010101_000000Z.wav", "REC_99991231_235959Z.wav", "REC_19000101_000000.wav"],
+)
+def test_an_impossible_time_in_a_name_is_dropped_and_flagged(
+    tmp_path: Path, job: Job, name: str
+) -> None:
+    nights.write_recording(tmp_path / "archive" / name, bursts=1)
+    assert job("--time_zone", "America/Cayenne") == 0
+    [row] = rows(tmp_path)
+    assert (row["call_count"], row["recorded_at"], row["recorded_local"]) == ("1", "", "")
+    assert row["quality_flags"] == "invalid_time"
+
+
+def with_guano(path: Path, text: str) -> None:
+    """Adds a GUANO chunk to a WAV."""
+    content = text.encode()
+    content += b"\0" * (len(content) % 2)
+    chunk = b"guan" + struct.pack("<I", len(content)) + content
+    riff = path.read_bytes() + chunk
+    path.write_bytes(riff[:4] + struct.pack("<I", len(riff) - 8) + riff[8:])
+
+
+@pytest.mark.parametrize(
+    ("guano", "flags"),
+    [
+        ("Loc Position: nan nan", "invalid_position"),
+        ("Loc Position: 91 0", "invalid_position"),
+        ("Loc Position: inf 5", "invalid_position"),
+        ("Loc Position: 0 0", ""),
+        ("Timestamp: 2024-06-11T05:30:00+00:00:30", "invalid_time"),
+        ("Timestamp: 2024-06-11T05:30:00+00:00:00999999", ""),
+        ("Timestamp: 2024-06-11T05:30:00+23:00", "invalid_time"),
+        ("Timestamp: 0001-01-01T00:00:00Z\nLoc Position: nan 1", "invalid_position invalid_time"),
+    ],
+)
+def test_what_a_header_cannot_mean_is_dropped_and_flagged(
+    tmp_path: Path, job: Job, guano: str, flags: str
+) -> None:
+    path = tmp_path / "archive" / "a.wav"
+    nights.write_recording(path, bursts=1)
+    with_guano(path, f"GUANO|Version: 1.0\n{guano}\n")
+    assert job() == 0
+    [row] = rows(tmp_path)
+    assert (row["call_count"], row["quality_flags"]) == ("1", flags)
+    assert (row["latitude"], row["longitude"], row["recorded_at"]) == ("", "", "")
+
+
+@given(st.text())
+def test_no_timestamp_or_position_reaches_a_row_unchecked(text: str) -> None:
+    note = recorder_notes._guano(
+        f"Timestamp: {text}\nLoc Position: {text}".encode(errors="replace")
+    )
+    if note.clock:
+        parse_moment(note.clock + note.utc_offset)
+    assert note.latitude is None or -90 <= note.latitude <= 90
+
+
+def test_a_long_wamd_position_takes_no_time() -> None:
+    entry = struct.pack("<HI", 0x06, 200_000) + b"1" * 200_000
+    assert recorder_notes._wamd(entry).latitude is None
+
+
+def test_whatever_counting_trips_over_is_that_recordings_failure(
+    tmp_path: Path, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "ab":
+        nights.write_recording(tmp_path / "archive" / f"{name}.wav", bursts=1)
+    real = count._counted_row
+
+    def trip(recording: str, *rest: object) -> object:
+        if recording.endswith("a.wav"):
+            raise OverflowError("date value out of range")
+        return real(recording, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(count, "_counted_row", trip)
+    assert job() == 0
+    found = {Path(row["recording"]).name: (row["outcome"], row["error"]) for row in rows(tmp_path)}
+    assert found["b.wav"] == ("ok", "")
+    assert found["a.wav"][0] == "failed"
+    assert "OverflowError: date value out of range" in found["a.wav"][1]
+
+
+def test_a_recording_whose_version_cannot_be_read_fails_alone(
+    tmp_path: Path, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.inputs import versions
+
+    for name in "ab":
+        nights.write_recording(tmp_path / "archive" / f"{name}.wav", bursts=1)
+
+    def forbidden(known: object) -> object:
+        raise PermissionError("403")
+
+    monkeypatch.setattr(versions, "with_version", forbidden)
+    assert job() == 0
+    assert {row["outcome"] for row in rows(tmp_path)} == {"ok"}
+
+
+def test_entries_are_written_in_ascii(tmp_path: Path, job: Job) -> None:
+    nights.write_recording(tmp_path / "archive" / "araponga-é-\u2029.wav", bursts=0)
+    assert job() == 0
+    [shard] = entries.shards(str(tmp_path / "out"))
+    assert gzip.decompress(Path(shard).read_bytes()).isascii()
