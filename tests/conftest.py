@@ -1,8 +1,10 @@
 """What tests share: sounds, recordings and the project's real data."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import soundfile
 from hypothesis import settings
@@ -10,11 +12,14 @@ from hypothesis import settings
 settings.register_profile("patient", deadline=None)  # a busy machine is no bug
 settings.load_profile("patient")
 
+Recordings = tuple[Path, dict[str, int | None]]
+"""A folder, and the calls in each of its recordings; None for what cannot be opened."""
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
-def forest():
+def forest() -> Path:
     """The tutorial's own recordings."""
     folder = SHARED / "forest"
     if not folder.is_dir():
@@ -23,7 +28,7 @@ def forest():
 
 
 @pytest.fixture(scope="session")
-def field():
+def field() -> Path:
     """Files as recorders write them."""
     folder = SHARED / "field"
     if not folder.is_dir():
@@ -31,7 +36,9 @@ def field():
     return folder
 
 
-def noise_with_bursts(duration_s, rate, channels, burst_starts_s, seed=0):
+def noise_with_bursts(
+    duration_s: float, rate: int, channels: int, burst_starts_s: Sequence[float], seed: int = 0
+) -> npt.NDArray[np.float64]:
     """Quiet noise with bursts of 1 s that `PeakScorer` scores high, float64 [n, channels]."""
     generator = np.random.default_rng(seed)
     audio = generator.normal(0, 0.02, (round(duration_s * rate), channels))
@@ -43,11 +50,11 @@ def noise_with_bursts(duration_s, rate, channels, burst_starts_s, seed=0):
 
 
 @pytest.fixture(scope="session")
-def recordings(tmp_path_factory):
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Recordings:
     """A folder of recordings as people have them, and their numbers of bursts."""
     folder = tmp_path_factory.mktemp("recordings")
     (folder / "night one").mkdir()
-    truth = {}
+    truth: dict[str, int | None] = {}
     for name, rate, channels, duration_s, bursts in (
         ("a.wav", 48_000, 2, 31.7, (3, 12, 20)),
         ("b.flac", 44_100, 1, 65, (5, 30, 45, 60)),

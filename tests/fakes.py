@@ -2,15 +2,18 @@
 
 import hashlib
 import threading
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from model.calls import CountingRule
 from model.contract import CONTRACT_FILE, MODEL_FILE, ServingContract
-from pipeline.inference.count import count_recording
+from pipeline.inference.count import Counting, count_recording
 from pipeline.inference.transforms import SegmentHandler
-from pipeline.records import Listed, Origin, RecordingHeader
+from pipeline.records import DetectedCall, Fact, Listed, Origin, RecordingCount, RecordingHeader
 
 RULE = CountingRule(threshold=0.5)
 
@@ -18,9 +21,10 @@ RULE = CountingRule(threshold=0.5)
 class PeakScorer:
     """Scores a window by its loudest sample: no rounding, no neighbour can change it."""
 
-    def score(self, windows):
+    def score(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         assert windows.dtype == np.float32
-        return np.abs(windows).max(axis=1)
+        loudest: npt.NDArray[np.float32] = np.abs(windows).max(axis=1)
+        return loudest
 
 
 class CountedLoader:
@@ -29,26 +33,26 @@ class CountedLoader:
     loads = 0
     _lock = threading.Lock()
 
-    def __call__(self):
+    def __call__(self) -> PeakScorer:
         with CountedLoader._lock:
             CountedLoader.loads += 1
         return PeakScorer()
 
 
 class BrokenScorer:
-    def score(self, windows):
+    def score(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         raise RuntimeError("the network is out of order")
 
 
-def load_broken():
+def load_broken() -> BrokenScorer:
     return BrokenScorer()
 
 
-def peak_handler():
+def peak_handler() -> SegmentHandler:
     return SegmentHandler(CountedLoader(), "end")
 
 
-def contract(**changes):
+def contract(**changes: Any) -> ServingContract:
     values = {
         "name": "peak",
         "version": "1",
@@ -70,12 +74,15 @@ def write_model(directory: Path, text: str | None = None) -> Path:
     return directory
 
 
-def origin(recording="a.wav", first_window=0):
+def origin(recording: str = "a.wav", first_window: int = 0) -> Origin:
     """Where a made-up segment comes from."""
     header = RecordingHeader(16_000, 1, "WAV PCM_16", 12.0, 192_000, 2)
     return Origin(Listed(recording), header, first_window)
 
 
-def row_and_calls(recording, facts, counting):
+def row_and_calls(
+    recording: str, facts: Iterable[Fact], counting: Counting
+) -> tuple[RecordingCount, tuple[DetectedCall, ...]]:
+    """What the tables show of a recording of which so much is known."""
     counted = count_recording(recording, facts, counting)
     return counted.row, counted.calls

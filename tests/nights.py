@@ -12,12 +12,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import soundfile
 
 from pipeline import launch, options
@@ -61,6 +63,15 @@ def launch_here(*arguments: Any) -> int:
     # Starts and ends sooner.
     here = ("--direct_running_mode=in_memory", "--direct_num_workers=1", "--no_report")
     return launch.launch(options.parse([*map(str, arguments), *here]))
+
+
+def wait_until(has_come: Callable[[], bool], patience_s: float = 120) -> None:
+    """Looks again and again for a state; gives up where nothing can be expected any more."""
+    end = time.monotonic() + patience_s
+    while not has_come():
+        if time.monotonic() > end:
+            raise TimeoutError
+        time.sleep(0.005)
 
 
 def kept_scores(output: Path) -> Iterator[tuple[Any, Any, Any]]:
@@ -137,7 +148,7 @@ def _kill_at_write(n: int) -> None:
 def _child(job: dict[str, Any]) -> int:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     scores.FLUSH_S = 0.0  # write scores down after each segment: more moments to be killed at
-    launch.ModelLoader = lambda directory: CountedLoader()  # type: ignore[assignment, misc]
+    pytest.MonkeyPatch().setattr(launch, "ModelLoader", lambda directory: CountedLoader())
     if job["kill_at_write"]:
         _kill_at_write(job["kill_at_write"])
     return launch_here(*job["arguments"])

@@ -2,23 +2,34 @@
 
 import json
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.__main__ import main
 from pipeline.storage import files
+from tests.conftest import Recordings
 from tests.fakes import contract, write_model
+
+Call = Callable[..., tuple[object, list[str]]]
 
 
 @pytest.fixture
-def call(recordings, tmp_path, capsys):
+def call(
+    recordings: Recordings,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> Call:
     """Runs the command and returns its exit code and its lines on standard error."""
     folder, _ = recordings
     model = write_model(tmp_path / "model")
 
-    def call(**changes):
+    def call(**changes: object) -> tuple[object, list[str]]:
         flags = {"input": str(folder), "model": str(model), "output": str(tmp_path / "out")}
         arguments = [f"--{k}={v}" for k, v in {**flags, **changes}.items() if v is not None]
+        code: object
         try:
             code = main(arguments)
         except SystemExit as stop:
@@ -49,7 +60,7 @@ def call(recordings, tmp_path, capsys):
         ({"runner": "NoSuchRunner"}, "NoSuchRunner"),
     ],
 )
-def test_bad_arguments_get_one_line(call, changes, message):
+def test_bad_arguments_get_one_line(call: Call, changes: dict[str, Any], message: str) -> None:
     code, lines = call(**changes)
     assert code == 2
     [line] = lines
@@ -64,14 +75,16 @@ def test_bad_arguments_get_one_line(call, changes, message):
         ({"model_sha256": "0" * 64}, "not the file that contract.json describes"),
     ],
 )
-def test_a_model_that_does_not_fit_is_refused_before_the_run(call, tmp_path, change, message):
+def test_a_model_that_does_not_fit_is_refused_before_the_run(
+    call: Call, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
     raw = {**json.loads(contract().to_json()), **change}
     code, [line] = call(model=write_model(tmp_path / "other", json.dumps(raw)))
     assert code == 2
     assert message in line
 
 
-def test_a_model_folder_without_a_network_is_refused(call, tmp_path):
+def test_a_model_folder_without_a_network_is_refused(call: Call, tmp_path: Path) -> None:
     folder = write_model(tmp_path / "other")
     (folder / "model.keras").unlink()
     code, [line] = call(model=folder)
@@ -79,7 +92,7 @@ def test_a_model_folder_without_a_network_is_refused(call, tmp_path):
     assert "lacks model.keras" in line
 
 
-def test_help_explains_units_and_exit_codes(capsys):
+def test_help_explains_units_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["count", "--help"])
     assert stop.value.code == 0
@@ -89,10 +102,15 @@ def test_help_explains_units_and_exit_codes(capsys):
         assert flag in text
 
 
-def test_a_failing_job_is_exit_code_1(recordings, tmp_path, monkeypatch, capsys):
+def test_a_failing_job_is_exit_code_1(
+    recordings: Recordings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     folder, _ = recordings
 
-    def disk_full(*_):
+    def disk_full(*_: object) -> None:
         raise OSError("No space left on device")
 
     model = write_model(tmp_path / "model")

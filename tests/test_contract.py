@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 
@@ -6,7 +7,7 @@ from model.contract import ContractError, ServingContract
 from tests.fakes import contract
 
 
-def test_a_contract_survives_its_file():
+def test_a_contract_survives_its_file() -> None:
     made = contract(metrics={"recall": 0.5}, libraries={"keras": "3"}, padding="front")
     assert ServingContract.from_json(made.to_json()) == made
 
@@ -25,19 +26,19 @@ def test_a_contract_survives_its_file():
         ({"hop_s": "one second"}, "not supported"),
     ],
 )
-def test_a_model_that_does_not_fit_is_refused(change, message):
+def test_a_model_that_does_not_fit_is_refused(change: dict[str, Any], message: str) -> None:
     raw = {**json.loads(contract().to_json()), **change}
     with pytest.raises(ContractError, match=message):
         ServingContract.from_json(json.dumps(raw))
 
 
-def test_a_missing_field_is_named():
+def test_a_missing_field_is_named() -> None:
     raw = json.loads(contract().to_json())
     del raw["label"]
     with pytest.raises(ContractError, match="lacks label"):
         ServingContract.from_json(json.dumps(raw))
 
 
-def test_something_else_is_refused():
+def test_something_else_is_refused() -> None:
     with pytest.raises(ContractError, match="not JSON"):
         ServingContract.from_json("call me a contract")

@@ -5,6 +5,7 @@ import os
 import shutil
 import stat
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ import pytest
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 
 
+Nightly = Callable[..., tuple[int, list[str]]]
+
+
 @pytest.fixture
-def nightly(tmp_path):
+def nightly(tmp_path: Path) -> Nightly:
     """nightly.sh beside a stand-in for Python that writes down what it is asked to run."""
     shutil.copytree(DEPLOY, tmp_path / "deploy")
     (tmp_path / "scripts").mkdir()
@@ -42,14 +46,14 @@ def nightly(tmp_path):
 WHERE = {"ARCHIVE": "/a", "RESULTS": "/r"}
 
 
-def test_nightly_runs_the_job_over_the_archive(nightly):
+def test_nightly_runs_the_job_over_the_archive(nightly: Nightly) -> None:
     code, calls = nightly("--threshold=0.8", **WHERE, JOB_CODE="3", DEPLOYMENTS="d.csv")
     assert code == 3
     job = "-m pipeline --input /a --output /r --deployments d.csv --threshold=0.8"
     assert calls == [job]
 
 
-def test_nightly_counts_nothing_when_a_canary_comes_out_otherwise(nightly):
+def test_nightly_counts_nothing_when_a_canary_comes_out_otherwise(nightly: Nightly) -> None:
     code, calls = nightly("--model=m", **WHERE, CANARIES="c.csv", CANARY_CODE="4")
     assert (code, calls) == (4, ["-m pipeline canaries --manifest c.csv --model=m"])
     code, calls = nightly("--model", "m", **WHERE, CANARIES="c.csv", CANARY_CODE="4")
@@ -58,17 +62,19 @@ def test_nightly_counts_nothing_when_a_canary_comes_out_otherwise(nightly):
     assert (code, len(calls)) == (0, 2)
 
 
-def test_nightly_leaves_a_run_out_while_another_is_going_on(nightly, tmp_path):
+def test_nightly_leaves_a_run_out_while_another_is_going_on(
+    nightly: Nightly, tmp_path: Path
+) -> None:
     with (tmp_path / "lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         assert nightly(**WHERE) == (5, [])
 
 
-def test_nightly_says_what_to_set(nightly):
+def test_nightly_says_what_to_set(nightly: Nightly) -> None:
     assert nightly(ARCHIVE="/a")[0] != 0
 
 
-def test_the_service_accounts_get_no_more_than_they_need():
+def test_the_service_accounts_get_no_more_than_they_need() -> None:
     environment = {
         "PATH": os.environ["PATH"],
         "PROJECT": "project",

@@ -1,9 +1,11 @@
 """Notes on drift, canaries, and the quality of recordings."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import soundfile
 
@@ -17,15 +19,17 @@ from pipeline.ledger import entries as ledger
 from tests import fakes, nights
 from tests.conftest import noise_with_bursts
 
+Run = Callable[..., int]
 
-def test_equal_shares_are_no_distance_whatever_the_size():
+
+def test_equal_shares_are_no_distance_whatever_the_size() -> None:
     assert drift.distance([900, 50, 50], [9000, 500, 500]) < 0.01
     assert drift.distance([500, 250, 250], [900, 50, 50]) > drift.MAX_DISTANCE
     assert drift.distance([0, 0, 10], [10, 0, 0]) > 1
 
 
 @pytest.fixture
-def job(tmp_path, monkeypatch):
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(launch, "ModelLoader", lambda directory: fakes.CountedLoader())
     model = fakes.write_model(tmp_path / "model")
 
@@ -37,7 +41,9 @@ def job(tmp_path, monkeypatch):
     return run
 
 
-def test_a_run_warns_when_scores_leave_the_reference(tmp_path, job, monkeypatch, caplog):
+def test_a_run_warns_when_scores_leave_the_reference(
+    tmp_path: Path, job: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(drift, "FEWEST_WINDOWS", 20)
     for k in range(3):
         nights.write_recording(tmp_path / f"usual/{k}.wav", bursts=0, seed=k)
@@ -54,7 +60,9 @@ def test_a_run_warns_when_scores_leave_the_reference(tmp_path, job, monkeypatch,
     assert note["distance"] > drift.MAX_DISTANCE
 
 
-def test_a_site_of_clipped_recordings_is_warned_of(tmp_path, job, caplog):
+def test_a_site_of_clipped_recordings_is_warned_of(
+    tmp_path: Path, job: Run, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = tmp_path / "loud"
     folder.mkdir()
     for k in range(10):
@@ -66,7 +74,9 @@ def test_a_site_of_clipped_recordings_is_warned_of(tmp_path, job, caplog):
     assert {row["quality_flags"] for row in rows} == {"clipped"}
 
 
-def test_canaries(tmp_path, monkeypatch, capsys):
+def test_canaries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(launch, "ModelLoader", lambda directory: fakes.CountedLoader())
     nights.write_recording(tmp_path / "a.wav", bursts=2)
     nights.write_recording(tmp_path / "b.wav", bursts=0)
@@ -81,28 +91,28 @@ def test_canaries(tmp_path, monkeypatch, capsys):
     assert main(["canaries", *arguments]) == 2
 
 
-def flags_of(tmp_path: Path, audio: np.ndarray, rate: int = 16_000) -> tuple[str, ...]:
+def flags_of(tmp_path: Path, audio: npt.NDArray[np.float64], rate: int = 16_000) -> tuple[str, ...]:
     soundfile.write(tmp_path / "x.wav", audio, rate, subtype="FLOAT")
     with Recording(tmp_path / "x.wav") as recording:
         n = recording.info.n_samples
         return quality.flags(recording.read(0, n, n_measured=n).quality, rate, lost_s=0)
 
 
-def forest(seconds: float = 35, rate: int = 16_000) -> np.ndarray:
+def forest(seconds: float = 35, rate: int = 16_000) -> npt.NDArray[np.float64]:
     return noise_with_bursts(seconds, rate, 2, [5, 20])
 
 
-def test_a_sound_recording_has_no_flag(tmp_path):
+def test_a_sound_recording_has_no_flag(tmp_path: Path) -> None:
     assert flags_of(tmp_path, forest()) == ()
 
 
-def test_clipping_in_one_channel_is_seen(tmp_path):
+def test_clipping_in_one_channel_is_seen(tmp_path: Path) -> None:
     audio = forest()
     audio[:, 1] = np.clip(40 * audio[:, 1], -1, 1)
     assert flags_of(tmp_path, audio) == ("clipped",)
 
 
-def test_silence_dropouts_offset_and_low_rate(tmp_path):
+def test_silence_dropouts_offset_and_low_rate(tmp_path: Path) -> None:
     assert flags_of(tmp_path, forest() * 1e-4) == ("silent",)
     assert flags_of(tmp_path, np.zeros((160_000, 1))) == ("silent",)
     gaps = forest()
@@ -113,7 +123,7 @@ def test_silence_dropouts_offset_and_low_rate(tmp_path):
 
 
 @pytest.mark.parametrize("extension", ["wav", "mp3"])
-def test_quality_does_not_depend_on_segments(tmp_path, extension):
+def test_quality_does_not_depend_on_segments(tmp_path: Path, extension: str) -> None:
     path = tmp_path / f"x.{extension}"
     audio = np.clip(3 * noise_with_bursts(83, 44_100, 2, [3, 40]), -1, 1)
     audio[441_000 - 3000 : 441_000 + 3000] = 0  # over the edge of two blocks
@@ -132,7 +142,7 @@ def test_quality_does_not_depend_on_segments(tmp_path, extension):
     assert whole.clipped_samples > 0
 
 
-def test_a_cut_off_file_is_flagged(tmp_path, job):
+def test_a_cut_off_file_is_flagged(tmp_path: Path, job: Run) -> None:
     nights.write_recording(tmp_path / "a/x.wav", bursts=1)
     content = (tmp_path / "a/x.wav").read_bytes()
     (tmp_path / "a/x.wav").write_bytes(content[: len(content) // 2])

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,8 +25,11 @@ with without_start_up_noise():
     from model.network import compact
 
 
+Exported = tuple[tf.keras.Model, ServingContract, Path]
+
+
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory):
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     tf.keras.utils.set_random_seed(4)
     network = compact()
     contract = ServingContract(
@@ -44,7 +48,7 @@ def exported(tmp_path_factory):
     return network, written, folder
 
 
-def test_what_was_written_is_read(exported):
+def test_what_was_written_is_read(exported: Exported) -> None:
     network, contract, folder = exported
     assert sorted(p.name for p in folder.iterdir()) == sorted(
         [CONTRACT_FILE, MODEL_FILE, METRICS_FILE, GOLDEN_FILE]
@@ -55,20 +59,22 @@ def test_what_was_written_is_read(exported):
     assert np.array_equal(loaded.score(windows), Scorer(network).score(windows))
 
 
-def test_golden_scores_are_replayed(exported):
+def test_golden_scores_are_replayed(exported: Exported) -> None:
     folder = exported[2]
     golden = json.loads((folder / GOLDEN_FILE).read_text())
     scores = load_exported(folder).score(np.stack([golden_windows()[name] for name in golden]))
     np.testing.assert_allclose(scores, list(golden.values()), atol=1e-6)
 
 
-def test_exporting_again_replaces_and_leaves_nothing_else(exported):
+def test_exporting_again_replaces_and_leaves_nothing_else(exported: Exported) -> None:
     network, contract, folder = exported
     export_model(network, contract, folder, {})
     assert [p.name for p in folder.parent.iterdir()] == [folder.name]
 
 
-def test_a_failed_export_leaves_the_old_model(exported, monkeypatch):
+def test_a_failed_export_leaves_the_old_model(
+    exported: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network, contract, folder = exported
     before = (folder / CONTRACT_FILE).read_bytes()
     monkeypatch.setattr("model.export.golden_windows", lambda: {"wrong": np.zeros(3)})
@@ -78,7 +84,7 @@ def test_a_failed_export_leaves_the_old_model(exported, monkeypatch):
     assert [p.name for p in folder.parent.iterdir()] == [folder.name]
 
 
-def test_a_folder_that_is_no_model_is_refused(exported, tmp_path):
+def test_a_folder_that_is_no_model_is_refused(exported: Exported, tmp_path: Path) -> None:
     folder = exported[2]
     with pytest.raises(ContractError, match=r"lacks contract\.json"):
         load_exported(tmp_path)
@@ -92,7 +98,7 @@ def test_a_folder_that_is_no_model_is_refused(exported, tmp_path):
         load_exported(other)
 
 
-def test_a_model_file_runs_no_code(exported, tmp_path):
+def test_a_model_file_runs_no_code(exported: Exported, tmp_path: Path) -> None:
     """Keras' safe mode refuses layers made of pickled Python."""
     contract = exported[1]
     inputs = tf.keras.layers.Input((48_000,))

@@ -4,23 +4,40 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from model.audio import read_all
+from model.audio import Recording, read_all
 from model.windows import cut_windows, window_starts
-from pipeline import launch
+from pipeline import launch, options
 from pipeline.__main__ import main
 from pipeline.inference import decode
+from pipeline.inference.count import Counting
 from pipeline.ledger import kept_scores as scores
+from pipeline.preflight import new_run_id
+from pipeline.records import RecordingHeader, SegmentAudio, SegmentPlan
 from tests import fakes, nights
 
-Run = Callable[..., int]
+
+class Job:
+    """Runs the job over an archive.
+
+    Attributes:
+        decoded: the recording of each segment that the last run decoded.
+    """
+
+    def __init__(self, archive: Path, model: Path, output: Path) -> None:
+        self.decoded: list[str] = []
+        self._flags = ["--input", archive, "--model", model, "--output", output]
+
+    def __call__(self, *arguments: str) -> int:
+        self.decoded.clear()
+        return nights.launch_here(*self._flags, *arguments)
 
 
 @pytest.fixture
@@ -34,38 +51,36 @@ def archive(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def job(tmp_path: Path, archive: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs the job over the archive into ``out``; counts decoded segments in ``job.decoded``."""
+def job(tmp_path: Path, archive: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+    """Runs the job over the archive into ``out``."""
     monkeypatch.setattr(launch, "ModelLoader", lambda directory: fakes.CountedLoader())
     model = fakes.write_model(tmp_path / "model")
-    decoded: list[str] = []
+    job = Job(archive, model, tmp_path / "out")
     plain = decode.decode_segment
 
-    def decode_segment(opened, plan, hop):
-        decoded.append(plan.recording)
+    def decode_segment(opened: Recording, plan: SegmentPlan, hop: int) -> SegmentAudio:
+        job.decoded.append(plan.recording)
         return plain(opened, plan, hop)
 
     monkeypatch.setattr(decode, "decode_segment", decode_segment)
-
-    def run(*arguments: str) -> int:
-        decoded.clear()
-        return nights.launch_here(
-            "--input", archive, "--model", model, "--output", tmp_path / "out", *arguments
-        )
-
-    run.decoded = decoded  # type: ignore[attr-defined]
-    return run
+    return job
 
 
 def totals(output: Path) -> dict[str, int]:
-    return json.loads((output / "run.json").read_text())["totals"]["outcomes"]
+    return dict(run_json(output)["totals"]["outcomes"])
+
+
+def run_json(output: Path) -> dict[str, Any]:
+    return dict(json.loads((output / "run.json").read_text()))
 
 
 def counts(output: Path) -> dict[str, str]:
     return {Path(r["recording"]).name: r["call_count"] for r in nights.read(output / "counts.csv")}
 
 
-def test_a_second_run_does_nothing_and_changes_nothing(tmp_path, archive, job, capsys):
+def test_a_second_run_does_nothing_and_changes_nothing(
+    tmp_path: Path, archive: Path, job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     assert job() == 0
     before = nights.bytes_of(out)
@@ -78,14 +93,14 @@ def test_a_second_run_does_nothing_and_changes_nothing(tmp_path, archive, job, c
     assert not scores.unfinished_files(str(out))
 
 
-def test_a_touched_file_is_known_by_its_content(tmp_path, archive, job):
+def test_a_touched_file_is_known_by_its_content(tmp_path: Path, archive: Path, job: Job) -> None:
     job()
     os.utime(archive / "a.wav", (1, 1))
     job()
     assert job.decoded == []
 
 
-def test_a_replaced_file_is_counted_again(tmp_path, archive, job):
+def test_a_replaced_file_is_counted_again(tmp_path: Path, archive: Path, job: Job) -> None:
     job()
     nights.write_recording(archive / "a.wav", 1, seed=5)
     job()
@@ -94,14 +109,16 @@ def test_a_replaced_file_is_counted_again(tmp_path, archive, job):
     assert len(nights.read(tmp_path / "out" / "calls.csv")) == 2
 
 
-def test_a_recording_that_disappeared_keeps_its_row(tmp_path, archive, job):
+def test_a_recording_that_disappeared_keeps_its_row(
+    tmp_path: Path, archive: Path, job: Job
+) -> None:
     job()
     (archive / "a.wav").unlink()
     job()
     assert counts(tmp_path / "out")["a.wav"] == "2"
 
 
-def test_a_new_threshold_needs_no_decoding(tmp_path, archive, job):
+def test_a_new_threshold_needs_no_decoding(tmp_path: Path, archive: Path, job: Job) -> None:
     job()
     before = nights.tables(tmp_path / "out")
     job("--threshold", "0.9")
@@ -112,7 +129,7 @@ def test_a_new_threshold_needs_no_decoding(tmp_path, archive, job):
     assert nights.tables(tmp_path / "out") == before
 
 
-def test_a_new_model_or_hop_scores_again(tmp_path, archive, job):
+def test_a_new_model_or_hop_scores_again(tmp_path: Path, archive: Path, job: Job) -> None:
     job()
     job("--hop_s", "0.5")
     assert set(job.decoded) == {str(archive / f"{name}.wav") for name in "abc"}
@@ -130,7 +147,9 @@ def test_a_new_model_or_hop_scores_again(tmp_path, archive, job):
     assert versions == {"peak-1"}
 
 
-def test_a_changed_place_reaches_the_tables_without_decoding(tmp_path, archive, job):
+def test_a_changed_place_reaches_the_tables_without_decoding(
+    tmp_path: Path, archive: Path, job: Job
+) -> None:
     job()
     table = tmp_path / "deployments.csv"
     table.write_text(f"folder,site,latitude,longitude\n{archive},camp,-3.1,-60.02\n")
@@ -141,7 +160,9 @@ def test_a_changed_place_reaches_the_tables_without_decoding(tmp_path, archive, 
     assert {r["site"] for r in nights.read(tmp_path / "out" / "calls.csv")} == {"camp"}
 
 
-def test_damaged_files_are_tried_again_when_asked_or_changed(tmp_path, archive, job, monkeypatch):
+def test_damaged_files_are_tried_again_when_asked_or_changed(
+    tmp_path: Path, archive: Path, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "out"
     job()
     before = nights.bytes_of(out)
@@ -155,10 +176,12 @@ def test_damaged_files_are_tried_again_when_asked_or_changed(tmp_path, archive, 
     assert nights.read(out / "failures.csv") == []
 
 
-def test_a_failure_that_may_pass_is_tried_again(tmp_path, archive, job, monkeypatch):
+def test_a_failure_that_may_pass_is_tried_again(
+    tmp_path: Path, archive: Path, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = decode.read_header
 
-    def unreachable(recording, *sizes):
+    def unreachable(recording: str, *sizes: int) -> RecordingHeader:
         if recording.endswith("b.wav"):
             raise ConnectionResetError("the bucket hung up")
         return real(recording, *sizes)
@@ -172,7 +195,7 @@ def test_a_failure_that_may_pass_is_tried_again(tmp_path, archive, job, monkeypa
     assert set(job.decoded) == {str(archive / "b.wav")}
 
 
-def test_scores_are_kept_exactly(tmp_path, archive, job):
+def test_scores_are_kept_exactly(tmp_path: Path, archive: Path, job: Job) -> None:
     job("--segment_s", "5")
     found = {
         Path(row.recording).name: (starts, values)
@@ -187,7 +210,9 @@ def test_scores_are_kept_exactly(tmp_path, archive, job):
 
 
 @pytest.mark.parametrize("segment_s", ["5", "300"])
-def test_rescoring_equals_a_fresh_run(tmp_path, archive, job, segment_s):
+def test_rescoring_equals_a_fresh_run(
+    tmp_path: Path, archive: Path, job: Job, segment_s: str
+) -> None:
     job("--segment_s", segment_s)
     model = str(tmp_path / "model")
     arguments = ["--output", str(tmp_path / "out"), "--model", model, "--threshold", "0.75"]
@@ -211,13 +236,15 @@ def test_rescoring_equals_a_fresh_run(tmp_path, archive, job, segment_s):
     assert nights.bytes_of(tmp_path / "out") == before
 
 
-def test_rescoring_without_a_ledger_says_so(tmp_path, capsys):
+def test_rescoring_without_a_ledger_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = str(fakes.write_model(tmp_path / "model"))
     assert main(["rescore", "--output", str(tmp_path), "--model", model]) == 2
     assert "no ledger" in capsys.readouterr().err
 
 
-def test_unfinished_scores_are_taken_up(tmp_path, archive, job):
+def test_unfinished_scores_are_taken_up(tmp_path: Path, archive: Path, job: Job) -> None:
     """As a kill leaves them: scores of some segments, no entry."""
     out = tmp_path / "out"
     job("--segment_s", "5")
@@ -242,11 +269,7 @@ def identities(archive: Path) -> set[str]:
     return {str(path) for path in archive.iterdir()}
 
 
-def counting_of(output: Path):
-    from pipeline import options
-    from pipeline.inference.count import Counting
-    from pipeline.preflight import new_run_id
-
+def counting_of(output: Path) -> Counting:
     config = options.parse(["--input=x", f"--output={output}"])
     return Counting.of(config, fakes.contract(), new_run_id(datetime.now(UTC)))
 

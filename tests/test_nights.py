@@ -1,9 +1,8 @@
 """Nights as they happen: late and replaced files, kills, two runs at once."""
 
 import os
-import random
 import signal
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from tests import fakes, nights
 
 
 @pytest.fixture(scope="module")
-def jobs():
+def jobs() -> Iterator[nights.Jobs]:
     with nights.jobs() as started:
         yield started
 
@@ -23,7 +22,10 @@ def arguments(tmp_path: Path) -> list[str]:
     return ["--input", f"{tmp_path}/archive", "--model", f"{model}", "--segment_s", "5"]
 
 
-def test_three_nights_equal_one_undisturbed_run(tmp_path, jobs, arguments):
+@pytest.mark.slow
+def test_three_nights_equal_one_undisturbed_run(
+    tmp_path: Path, jobs: nights.Jobs, arguments: list[str]
+) -> None:
     archive, out = tmp_path / "archive", tmp_path / "out"
     command = [*arguments, "--output", str(out)]
     for k in range(3):
@@ -56,8 +58,8 @@ def test_three_nights_equal_one_undisturbed_run(tmp_path, jobs, arguments):
 
 
 def test_runs_that_overlap_with_different_recordings_keep_each_others_rows(
-    tmp_path, jobs, arguments
-):
+    tmp_path: Path, jobs: nights.Jobs, arguments: list[str]
+) -> None:
     out = tmp_path / "out"
     for k in range(8):
         nights.write_recording(tmp_path / f"archive/{k}.wav", bursts=1, seed=k)
@@ -71,34 +73,58 @@ def test_runs_that_overlap_with_different_recordings_keep_each_others_rows(
     assert len(nights.read(out / "calls.csv")) == 8
 
 
-def test_twenty_random_kills_lose_and_double_nothing(tmp_path, jobs, arguments):
-    archive, out = tmp_path / "archive", tmp_path / "out"
-    command = [*arguments, "--output", str(out)]
-    chance = random.Random(20)
-    kills = 0
-    for turn in range(40):
-        name = archive / f"{chance.randrange(8)}.wav"  # new, or in the place of an earlier one
-        nights.write_recording(name, chance.randrange(3), seed=turn)
-        if turn % 4 == 3:
-            pid = jobs.start(*command)
-            time.sleep(chance.uniform(0.05, 1.0))
-            os.kill(pid, signal.SIGKILL)
-            code = jobs.wait(pid)
-        else:
-            code = jobs.run(*command, kill_at_write=chance.randrange(2, 18))
-        assert code in (0, -signal.SIGKILL)
-        kills += code == -signal.SIGKILL
-        if (out / "counts.csv").exists():
-            rows = [row["recording"] for row in nights.read(out / "counts.csv")]
-            assert len(rows) == len(set(rows))
-        if kills == 20:
-            break
-    assert kills == 20
-    assert jobs.run(*command) == 0
+def assert_no_row_is_doubled(out: Path) -> None:
+    if (out / "counts.csv").exists():
+        rows = [row["recording"] for row in nights.read(out / "counts.csv")]
+        assert len(rows) == len(set(rows))
 
-    fresh = tmp_path / "fresh"
-    assert jobs.run(*arguments, "--output", str(fresh)) == 0
+
+def assert_nothing_is_lost(
+    out: Path, fresh: Path, jobs: nights.Jobs, arguments: list[str], archive: Path
+) -> None:
+    """One more run, undisturbed, equals a run that was never disturbed."""
+    assert jobs.run(*arguments, "--output", out) == 0
+    assert jobs.run(*arguments, "--output", fresh) == 0
     assert nights.tables(out) == nights.tables(fresh)
-    assert len(nights.read(out / "counts.csv")) == len(list(archive.iterdir()))
-    scored = [row.recording for row, _, _ in nights.kept_scores(out)]
-    assert sorted(scored) == sorted(str(path) for path in archive.iterdir())
+    names = sorted(str(path) for path in archive.iterdir())
+    assert sorted(row["recording"] for row in nights.read(out / "counts.csv")) == names
+    assert sorted(row.recording for row, _, _ in nights.kept_scores(out)) == names
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_write_loses_and_doubles_nothing(
+    tmp_path: Path, jobs: nights.Jobs, arguments: list[str]
+) -> None:
+    """The first run is killed at its first write, the second at its second, until one ends."""
+    archive, out = tmp_path / "archive", tmp_path / "out"
+    write = 0
+    code = -signal.SIGKILL
+    while code == -signal.SIGKILL:
+        write += 1
+        # New, or in the place of an earlier one.
+        nights.write_recording(archive / f"{write % 5}.wav", bursts=write % 3, seed=write)
+        code = jobs.run(*arguments, "--output", out, kill_at_write=write)
+        assert_no_row_is_doubled(out)
+    assert code == 0
+    assert write > 5
+    assert_nothing_is_lost(out, tmp_path / "fresh", jobs, arguments, archive)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "state", ["ledger/unfinished/*.parquet", "scores/*.parquet", "ledger/*.gz", "counts.csv"]
+)
+def test_a_kill_from_outside_loses_and_doubles_nothing(
+    tmp_path: Path, jobs: nights.Jobs, arguments: list[str], state: str
+) -> None:
+    """As soon as there is something to lose, whatever the job does at that moment."""
+    archive, out = tmp_path / "archive", tmp_path / "out"
+    for k in range(6):
+        nights.write_recording(archive / f"{k}.wav", bursts=k % 3, seconds=30, seed=k)
+    pid = jobs.start(*arguments, "--output", out)
+    nights.wait_until(lambda: any(out.glob(state)) or (out / "run.json").exists())
+    os.kill(pid, signal.SIGKILL)
+    assert jobs.wait(pid) in (0, -signal.SIGKILL)
+    assert_no_row_is_doubled(out)
+    nights.write_recording(archive / "0.wav", bursts=2, seed=20)
+    assert_nothing_is_lost(out, tmp_path / "fresh", jobs, arguments, archive)

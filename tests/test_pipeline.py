@@ -4,6 +4,7 @@ import csv
 import json
 import os
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,19 @@ from model.windows import cut_windows, window_starts
 from pipeline import launch, options
 from pipeline.beam_options import beam_options
 from pipeline.inference.count import Counting
+from pipeline.inference.transforms import SegmentHandler
 from pipeline.records import Listed
-from tests.conftest import noise_with_bursts
+from tests.conftest import Recordings, noise_with_bursts
 from tests.fakes import CountedLoader, PeakScorer, contract, peak_handler, write_model
+
+Row = dict[str, str]
 
 MODEL = contract()
 
 
-def run(tmp_path, *arguments, handler=None):
+def run(
+    tmp_path: Path, *arguments: str, handler: SegmentHandler | None = None
+) -> tuple[list[Row], list[Row]]:
     """The tables of a run with the stand-in network, rows as dictionaries."""
     output = tmp_path / "output"
     config = options.parse([*arguments, "--output", str(output)])
@@ -33,14 +39,18 @@ def run(tmp_path, *arguments, handler=None):
     return read(output / "counts.csv"), read(output / "calls.csv")
 
 
-def read(path):
+def read(path: Path) -> list[Row]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-def plain_loop(names, hop=16_000):
+def plain_loop(
+    names: Iterable[str], hop: int = 16_000
+) -> tuple[dict[str, int | None], list[tuple[str, ...]]]:
     """Counts and calls without Beam, segments or files between the steps."""
-    scorer, counts, calls = PeakScorer(), {}, []
+    scorer = PeakScorer()
+    counts: dict[str, int | None] = {}
+    calls: list[tuple[str, ...]] = []
     for name in sorted(names):
         try:
             samples = read_all(name)
@@ -59,7 +69,7 @@ def plain_loop(names, hop=16_000):
     return counts, calls
 
 
-def test_the_job_equals_a_plain_loop(recordings, tmp_path):
+def test_the_job_equals_a_plain_loop(recordings: Recordings, tmp_path: Path) -> None:
     folder, truth = recordings
     rows, calls = run(tmp_path, "--input", str(folder))
     expected_counts, expected_calls = plain_loop(truth)
@@ -74,7 +84,7 @@ def test_the_job_equals_a_plain_loop(recordings, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def many_formats(tmp_path_factory):
+def many_formats(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("formats")
     for extension in ("wav", "flac", "mp3"):
         for rate in (22_050, 44_100, 48_000):
@@ -83,7 +93,7 @@ def many_formats(tmp_path_factory):
     return folder
 
 
-def test_segments_change_nothing(many_formats, tmp_path):
+def test_segments_change_nothing(many_formats: Path, tmp_path: Path) -> None:
     tables = [
         run(tmp_path / name, "--input", str(many_formats), "--hop_s", "0.7", "--segment_s", name)
         for name in ("3600", "60", "7")
@@ -92,7 +102,7 @@ def test_segments_change_nothing(many_formats, tmp_path):
     assert [row["call_count"] for row in tables[0][0]] == ["4"] * 9
 
 
-def test_windows_and_scores_are_the_same_for_all_segments(many_formats):
+def test_windows_and_scores_are_the_same_for_all_segments(many_formats: Path) -> None:
     from pipeline.inference.decode import decode_segment, plan_segments, read_header
     from pipeline.inference.score import score_segment
 
@@ -100,7 +110,9 @@ def test_windows_and_scores_are_the_same_for_all_segments(many_formats):
         found = []
         for segment_samples in (10**9, 960_000, 112_000):
             header = read_header(str(path), 11_200, segment_samples)
-            starts, scores, heard = [], [], 0
+            starts: list[int] = []
+            scores: list[float] = []
+            heard = 0
             for plan in plan_segments(Listed(str(path)), header, 11_200, segment_samples):
                 with Recording(path) as recording:
                     audio = decode_segment(recording, plan, 11_200)
@@ -113,14 +125,14 @@ def test_windows_and_scores_are_the_same_for_all_segments(many_formats):
         assert found[0][2] == header.n_samples
 
 
-def test_the_model_is_loaded_once_in_a_process(recordings, tmp_path):
+def test_the_model_is_loaded_once_in_a_process(recordings: Recordings, tmp_path: Path) -> None:
     folder, _ = recordings
     CountedLoader.loads = 0
     run(tmp_path, "--input", str(folder), "--segment_s", "5", "--direct_num_workers=2")
     assert CountedLoader.loads == 1
 
 
-def test_recorder_files_each_get_a_row(field, tmp_path):
+def test_recorder_files_each_get_a_row(field: Path, tmp_path: Path) -> None:
     rows, _ = run(tmp_path, "--input", str(field))
     outcomes = {r["recording"].rsplit("/", 1)[1]: r["outcome"] for r in rows}
     assert sorted(outcomes) == sorted(p.name for p in field.iterdir())
@@ -128,7 +140,7 @@ def test_recorder_files_each_get_a_row(field, tmp_path):
     assert set(outcomes.values()) <= {"ok", "no_calls"}
 
 
-def test_a_truncated_recording_is_counted_as_far_as_it_goes(tmp_path):
+def test_a_truncated_recording_is_counted_as_far_as_it_goes(tmp_path: Path) -> None:
     path = tmp_path / "night.wav"
     soundfile.write(path, noise_with_bursts(60, 16_000, 1, [5, 50]), 16_000)
     path.write_bytes(path.read_bytes()[: 16_000 * 2 * 30])
@@ -139,7 +151,7 @@ def test_a_truncated_recording_is_counted_as_far_as_it_goes(tmp_path):
     assert len(calls) == 1
 
 
-def test_a_name_that_is_no_text_fails_alone(recordings, tmp_path):
+def test_a_name_that_is_no_text_fails_alone(recordings: Recordings, tmp_path: Path) -> None:
     folder, _ = recordings
     good = (Path(folder) / "c.mp3").read_bytes()
     (tmp_path / "c.mp3").write_bytes(good)
@@ -153,7 +165,7 @@ def test_a_name_that_is_no_text_fails_alone(recordings, tmp_path):
     assert "not valid UTF-8; rename" in rows[1]["error"]
 
 
-def test_counting_windows_steps_by_whole_windows(recordings, tmp_path):
+def test_counting_windows_steps_by_whole_windows(recordings: Recordings, tmp_path: Path) -> None:
     folder, _ = recordings
     [row], calls = run(tmp_path, "--input", f"{folder}/a.wav", "--counting", "windows")
     samples = read_all(f"{folder}/a.wav")
@@ -163,7 +175,12 @@ def test_counting_windows_steps_by_whole_windows(recordings, tmp_path):
     assert int(row["call_count"]) == np.count_nonzero(scores >= 0.5) == len(calls)
 
 
-def test_launch_reports_and_leaves_nothing_stale(recordings, tmp_path, monkeypatch, capsys):
+def test_launch_reports_and_leaves_nothing_stale(
+    recordings: Recordings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     folder, truth = recordings
     output = tmp_path / "output"
     output.mkdir()

@@ -1,9 +1,13 @@
 """Each transform alone, strictly."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
+import numpy.typing as npt
 import pytest
 import soundfile
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
@@ -28,6 +32,7 @@ from pipeline.inference.transforms import (
 from pipeline.inputs.transforms import MatchRecordings
 from pipeline.inputs.versions import content_checksum
 from pipeline.records import (
+    Fact,
     Failure,
     Listed,
     RecordingCount,
@@ -37,19 +42,20 @@ from pipeline.records import (
     SegmentScores,
     column_names,
 )
-from pipeline.tables.csv_text import cells
+from pipeline.tables.schema import cells
 from pipeline.tables.transforms import WriteCsv
+from tests.conftest import Recordings
 from tests.fakes import PeakScorer, load_broken, origin, peak_handler, row_and_calls
 
 RULE = CountingRule(threshold=0.5, smoothing_s=0, min_separation_s=2)
 COUNTING = Counting("calls", RULE, 16_000, "bird", "peak-1", "run")
 
 
-def pipeline():
+def pipeline() -> beam.Pipeline:
     return TestPipeline(runner=FnApiRunner())
 
 
-def test_match_names_each_recording_once(recordings, tmp_path):
+def test_match_names_each_recording_once(recordings: Recordings, tmp_path: Path) -> None:
     folder, truth = recordings
     manifest = tmp_path / "list.txt"
     manifest.write_text(f"{folder}/a.wav\n{folder}/gone.wav\n")
@@ -59,7 +65,7 @@ def test_match_names_each_recording_once(recordings, tmp_path):
         assert_that(names, equal_to([*truth, f"{folder}/gone.wav"]))
 
 
-def test_probe_gives_a_header_or_a_reason(recordings):
+def test_probe_gives_a_header_or_a_reason(recordings: Recordings) -> None:
     folder, _ = recordings
     names = [f"{folder}/a.wav", f"{folder}/broken.flac"]
     with pipeline() as root:
@@ -76,7 +82,9 @@ def test_probe_gives_a_header_or_a_reason(recordings):
 
 @pytest.mark.parametrize("segment_samples", [1, 16_000, 112_000, 10**9])
 @pytest.mark.parametrize("hop", [8_000, 16_000, 48_000, 31_111])
-def test_segments_share_out_each_window_once(recordings, segment_samples, hop):
+def test_segments_share_out_each_window_once(
+    recordings: Recordings, segment_samples: int, hop: int
+) -> None:
     folder, _ = recordings
     name = f"{folder}/a.wav"
     header = read_header(name, hop, segment_samples)
@@ -87,14 +95,14 @@ def test_segments_share_out_each_window_once(recordings, segment_samples, hop):
     assert sum(p.share for p in plans) == pytest.approx(1)
 
 
-def test_decode_gives_audio_or_a_reason(recordings):
+def test_decode_gives_audio_or_a_reason(recordings: Recordings) -> None:
     folder, _ = recordings
     good = SegmentPlan(f"{folder}/a.wav", 5, 3, 507_200, 0.1, origin())
     gone = SegmentPlan(f"{folder}/gone.wav", 0, 1, 48_000, 1.0, origin())
     with Recording(good.recording) as recording:
         expected = recording.read(5 * 16_000, 80_000).samples
 
-    def same(found):
+    def same(found: Any) -> None:
         [(name, audio)] = found
         assert name == good.recording
         assert audio.first_sample == 80_000
@@ -112,17 +120,17 @@ def test_decode_gives_audio_or_a_reason(recordings):
         )
 
 
-def segment_audio(n_samples=100_000, first=32_000):
+def segment_audio(n_samples: int = 100_000, first: int = 32_000) -> SegmentAudio:
     samples = np.random.default_rng(1).normal(0, 0.1, n_samples).astype(np.float32)
     starts = window_starts(n_samples, 16_000) + first
     return SegmentAudio(first, starts, samples, n_samples, NOTHING, origin())
 
 
-def test_score_keeps_the_key_and_drops_the_audio():
+def test_score_keeps_the_key_and_drops_the_audio() -> None:
     audio = segment_audio()
     expected = PeakScorer().score(cut_windows(audio.samples, audio.starts - 32_000))
 
-    def same(found):
+    def same(found: Any) -> None:
         [(name, scores)] = found
         assert name == "a.wav"
         assert np.array_equal(scores.starts, audio.starts)
@@ -133,7 +141,7 @@ def test_score_keeps_the_key_and_drops_the_audio():
         assert_that(root | beam.Create([("a.wav", audio)]) | ScoreSegments(peak_handler()), same)
 
 
-def test_a_segment_that_cannot_be_scored_is_a_failure_of_its_recording_alone():
+def test_a_segment_that_cannot_be_scored_is_a_failure_of_its_recording_alone() -> None:
     handler = SegmentHandler(load_broken, "end")
     failure = Failure("score", "RuntimeError: the network is out of order")
     with pipeline() as root:
@@ -141,13 +149,13 @@ def test_a_segment_that_cannot_be_scored_is_a_failure_of_its_recording_alone():
         assert_that(found, equal_to([("a.wav", failure)]))
 
 
-def test_a_long_segment_is_scored_a_few_windows_at_a_time():
+def test_a_long_segment_is_scored_a_few_windows_at_a_time() -> None:
     audio = segment_audio(n_samples=3_000_000, first=0)
 
     class Watched(PeakScorer):
         most = 0
 
-        def score(self, windows):
+        def score(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
             Watched.most = max(Watched.most, len(windows))
             return super().score(windows)
 
@@ -159,13 +167,17 @@ def test_a_long_segment_is_scored_a_few_windows_at_a_time():
 HEADER = RecordingHeader(48_000, 2, "WAV PCM_16", 12.0, 192_000, 2)
 
 
-def scores_of(values, first=0, heard=96_000):
+def scores_of(values: Sequence[float], first: int = 0, heard: int = 96_000) -> SegmentScores:
     starts = (np.arange(len(values)) + first) * 16_000
     return SegmentScores(starts, np.array(values, np.float32), heard, NOTHING, origin())
 
 
-def test_count_does_not_depend_on_the_order_of_the_evidence():
-    parts = [HEADER, scores_of([0, 0.9, 0.4, 0, 0]), scores_of([0, 0, 0.6, 0, 0], first=5)]
+def test_count_does_not_depend_on_the_order_of_the_evidence() -> None:
+    parts: list[Fact] = [
+        HEADER,
+        scores_of([0, 0.9, 0.4, 0, 0]),
+        scores_of([0, 0, 0.6, 0, 0], first=5),
+    ]
     rows = {row_and_calls("a.wav", order, COUNTING) for order in (parts, parts[::-1])}
     [(row, calls)] = rows
     assert (row.outcome, row.call_count, row.positive_windows, row.windows) == ("ok", 2, 2, 10)
@@ -174,6 +186,8 @@ def test_count_does_not_depend_on_the_order_of_the_evidence():
     assert [c.end_s - c.start_s for c in calls] == pytest.approx([3, 3])
     assert [c.windows for c in calls] == [1, 1]
     assert [c.start_s for c in calls] == pytest.approx([(0.9 + 2 * 0.4) / 1.3, 7], abs=1e-6)
+    assert row.expected_low is not None
+    assert row.expected_high is not None
     assert row.expected_low <= 2 <= row.expected_high
 
 
@@ -189,7 +203,9 @@ def test_count_does_not_depend_on_the_order_of_the_evidence():
         ([scores_of([0.9])], "failed", "unknown segments"),
     ],
 )
-def test_every_input_has_exactly_one_outcome(evidence, outcome, error):
+def test_every_input_has_exactly_one_outcome(
+    evidence: list[Fact], outcome: str, error: str
+) -> None:
     row, calls = row_and_calls("a.wav", evidence, COUNTING)
     assert row.outcome == outcome
     assert error in row.error
@@ -201,7 +217,7 @@ def test_every_input_has_exactly_one_outcome(evidence, outcome, error):
         assert row.call_count == len(calls)
 
 
-def test_counting_windows_adds_up_what_the_tutorial_adds_up():
+def test_counting_windows_adds_up_what_the_tutorial_adds_up() -> None:
     counting = Counting("windows", RULE, 16_000, "bird", "peak-1", "run")
     row, calls = row_and_calls(
         "a.wav", [HEADER, scores_of([0, 0.9, 0.5, 0.49]), scores_of([0.7], 9)], counting
@@ -211,8 +227,8 @@ def test_counting_windows_adds_up_what_the_tutorial_adds_up():
     assert calls[-1].end_s == 12
 
 
-def test_count_groups_by_recording():
-    evidence = [
+def test_count_groups_by_recording() -> None:
+    evidence: list[tuple[str, Fact]] = [
         ("a.wav", HEADER),
         ("b.wav", Failure("open", "b.wav: is empty")),
         ("a.wav", scores_of([0.9])),
@@ -225,7 +241,7 @@ def test_count_groups_by_recording():
         assert_that(counted | beam.Map(lambda one: (one.row, one.calls)), equal_to(rows))
 
 
-def test_a_table_is_sorted_and_has_a_header_even_when_empty(tmp_path):
+def test_a_table_is_sorted_and_has_a_header_even_when_empty(tmp_path: Path) -> None:
     rows = [row_and_calls(name, [Failure("open", "x")], COUNTING)[0] for name in ("b", "a", "c")]
     columns = column_names(RecordingCount)
     with pipeline() as root:
@@ -241,7 +257,7 @@ def test_a_table_is_sorted_and_has_a_header_even_when_empty(tmp_path):
     assert (tmp_path / "none.csv").read_text().splitlines() == [header]
 
 
-def test_decoding_a_header_only_file_is_a_failure(tmp_path):
+def test_decoding_a_header_only_file_is_a_failure(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "empty.wav", np.zeros((0, 2)), 44_100)
     with pipeline() as root:
         listed = Listed(str(tmp_path / "empty.wav"))

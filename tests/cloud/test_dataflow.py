@@ -8,7 +8,9 @@ import re
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +18,8 @@ from pipeline import options
 from pipeline.beam_options import beam_options
 from pipeline.inference.score import ModelLoader
 from tests.cloud import emulators
-from tests.cloud.emulators import Answer
+from tests.cloud.conftest import Bucket
+from tests.cloud.emulators import Answer, PassOn, Request
 from tests.cloud.test_buckets import encoded
 from tests.fakes import write_model
 
@@ -24,10 +27,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def service():
+def service() -> Iterator[emulators.Proxy]:
     """Takes jobs and does nothing."""
 
-    def answer(request, pass_on):
+    def answer(request: Request, pass_on: PassOn) -> Answer:
         if request.method == "POST" and "/jobs" in request.path:
             job = {k: v for k, v in request.json().items() if k in ("name", "type", "projectId")}
             return Answer(body=json.dumps({**job, "id": "job-1", "location": "x"}).encode())
@@ -37,7 +40,9 @@ def service():
         yield proxy
 
 
-def submit(bucket, service, *arguments, **variables):
+def submit(
+    bucket: Bucket, service: emulators.Proxy, *arguments: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
     endpoint = service.url.replace("127.0.0.1", "localhost")
     environ = {
         "PATH": os.environ["PATH"],
@@ -47,13 +52,13 @@ def submit(bucket, service, *arguments, **variables):
         "SECRET_TOKEN": "do-not-send-me",
         **variables,
     }
-    command = [ROOT / "run_dataflow.sh", f"--dataflow_endpoint={endpoint}", "--no_auth"]
+    command = [str(ROOT / "run_dataflow.sh"), f"--dataflow_endpoint={endpoint}", "--no_auth"]
     return subprocess.run(
         [*command, *arguments], env=environ, capture_output=True, text=True, timeout=120
     )
 
 
-def settings(bucket):
+def settings(bucket: Bucket) -> dict[str, str]:
     return {
         "PROJECT": "forest-project",
         "REGION": "europe-west1",
@@ -67,19 +72,19 @@ def settings(bucket):
 
 
 @pytest.fixture
-def ready(bucket, tmp_path):
+def ready(bucket: Bucket, tmp_path: Path) -> Bucket:
     bucket.put("in/a.wav", encoded(5, 16_000, "WAV"))
     for file in write_model(tmp_path / "model").iterdir():
         bucket.put(f"model/{file.name}", file.read_bytes())
     return bucket
 
 
-def submitted(service):
+def submitted(service: emulators.Proxy) -> dict[str, Any]:
     [job] = [r.json() for r in service.requests if r.method == "POST" and "/jobs" in r.path]
     return job
 
 
-def test_the_submitted_job_with_an_image(ready, service):
+def test_the_submitted_job_with_an_image(ready: Bucket, service: emulators.Proxy) -> None:
     image = "europe-west1-docker.pkg.dev/forest-project/birds/capuchinbird:1"
     done = submit(ready, service, "--no_wait", **settings(ready), IMAGE=image)
     assert done.returncode == 0, done.stderr
@@ -109,7 +114,7 @@ def test_the_submitted_job_with_an_image(ready, service):
     assert str(ROOT) not in json.dumps(job)
 
 
-def test_without_an_image_workers_get_our_package(ready, service):
+def test_without_an_image_workers_get_our_package(ready: Bucket, service: emulators.Proxy) -> None:
     done = submit(ready, service, "--no_wait", **settings(ready))
     assert done.returncode == 0, done.stderr
     submitted(service)
@@ -135,26 +140,30 @@ def test_without_an_image_workers_get_our_package(ready, service):
         ({"DATASET": "forest.birds", "NIGHT": "1 March"}, "NIGHT=1 March: write it as YYYY-MM-DD"),
     ],
 )
-def test_wrong_settings_are_one_clear_line(ready, service, changed, message):
+def test_wrong_settings_are_one_clear_line(
+    ready: Bucket, service: emulators.Proxy, changed: dict[str, str], message: str
+) -> None:
     done = submit(ready, service, **{**settings(ready), **changed})
     assert done.returncode == 2
     assert done.stderr.startswith(f"run_dataflow.sh: {message}")
     assert not service.requests
 
 
-def test_a_path_of_this_machine_is_refused(ready, service, tmp_path):
+def test_a_path_of_this_machine_is_refused(
+    ready: Bucket, service: emulators.Proxy, tmp_path: Path
+) -> None:
     done = submit(ready, service, f"--manifest={tmp_path}/list.csv", **settings(ready))
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(f"pipeline: --manifest {tmp_path}/list.csv: ")
     assert not service.requests
 
 
-def test_the_released_model_is_named_and_not_its_path_here(tmp_path):
+def test_the_released_model_is_named_and_not_its_path_here(tmp_path: Path) -> None:
     assert options.RELEASED_MODEL.encode() not in pickle.dumps(ModelLoader(options.RELEASED_MODEL))
     assert b"gs://birds/model" in pickle.dumps(ModelLoader("gs://birds/model"))
 
 
-def test_the_template_offers_flags_that_exist():
+def test_the_template_offers_flags_that_exist() -> None:
     metadata = json.loads((ROOT / "deploy/flex_template_metadata.json").read_text())
     names = {parameter["name"] for parameter in metadata["parameters"]}
     ours = {flag for action in options.parser()._actions for flag in action.option_strings}

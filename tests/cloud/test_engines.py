@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from pipeline import launch
 from tests.cloud.emulators import free_port
 from tests.cloud.test_buckets import count
+from tests.conftest import Recordings
 from tests.fakes import PeakScorer, write_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,16 +24,16 @@ ROOT = Path(__file__).resolve().parents[2]
 class LoaderThatSigns:
     """Leaves a file named for the process that loaded the model."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: str) -> None:
         self.folder = folder
 
-    def __call__(self):
+    def __call__(self) -> PeakScorer:
         (Path(self.folder) / str(os.getpid())).touch()
         return PeakScorer()
 
 
 @pytest.fixture
-def engine(tmp_path):
+def engine(tmp_path: Path) -> Iterator[tuple[str, str]]:
     """Address of a job service, address of a pool that starts worker processes."""
     # The pool starts whatever `python` is.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -67,7 +69,12 @@ def engine(tmp_path):
             process.wait(20)
 
 
-def test_two_worker_processes_write_the_same_bytes(engine, recordings, tmp_path, monkeypatch):
+def test_two_worker_processes_write_the_same_bytes(
+    engine: tuple[str, str],
+    recordings: Recordings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     service, pool = engine
     folder, _ = recordings
     model = write_model(tmp_path / "model")
@@ -83,7 +90,7 @@ def test_two_worker_processes_write_the_same_bytes(engine, recordings, tmp_path,
     assert count(*arguments, f"--output={tmp_path}/there", *portable) == 0
     assert len({file.name for file in signed.iterdir()} - {str(os.getpid())}) == 2
 
-    def table(place, name):
+    def table(place: str, name: str) -> list[bytes]:
         run_id = json.loads((tmp_path / place / "run.json").read_text())["run_id"]
         content = (tmp_path / place / name).read_bytes()
         return sorted(content.replace(run_id.encode(), b"RUN").splitlines(keepends=True))

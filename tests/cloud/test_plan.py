@@ -1,41 +1,71 @@
 """What a run would cost: nothing is started, and the figures add up."""
 
 import json
-import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from model.windows import SAMPLE_RATE_HZ
-from pipeline import launch, options, plan
+from pipeline import options, plan, preflight
 from pipeline.beam_options import beam_options
 from pipeline.inference.count import Counting
-from tests.cloud.emulators import Answer
+from tests.cloud.conftest import Bucket
+from tests.cloud.emulators import Answer, PassOn, Request
 from tests.cloud.test_buckets import count, encoded
 from tests.fakes import contract, write_model
 
 
-def planned(*arguments):
+def planned(*arguments: object) -> plan.Plan:
     config = options.parse([str(argument) for argument in arguments])
     counting = Counting.of(config, contract(), "run")
     return plan.make_plan(config, counting, beam_options(config.beam_args))
 
 
-def test_hours_are_exact_when_all_headers_are_read(tmp_path):
+def test_hours_are_exact_when_all_headers_are_read(tmp_path: Path) -> None:
     for n in range(5):
         (tmp_path / f"{n}.wav").write_bytes(encoded(36, 8_000, "WAV"))
     (tmp_path / "broken.wav").write_bytes(b"RIFF")
     found = planned(f"--input={tmp_path}", f"--output={tmp_path}/out")
     assert (found.recordings, found.done, found.headers, found.unreadable) == (6, 0, 5, 1)
     assert found.audio_h == pytest.approx(5 * 36 / 3600)
-    decode_s = found.audio_h * plan.DECODE_S_PER_HOUR
-    score_s = 5 * 36 * plan.SCORE_S_PER_WINDOW  # a window a second
-    assert found.core_h * 3600 == pytest.approx(decode_s + score_s)
     assert found.workers == 1
-    n2_standard_4 = 4 * 0.056 + 16 * 0.003557 + 25 * 0.000054
-    assert found.cost_usd == pytest.approx(found.wall_h * n2_standard_4)
 
 
-def test_the_ledger_is_asked_and_nothing_is_written(tmp_path, peaks, capsys):
+def test_work_and_cost_follow_from_what_is_asked(tmp_path: Path) -> None:
+    for n in range(4):
+        (tmp_path / f"{n}.wav").write_bytes(encoded(36, 8_000, "WAV"))
+    flags = (f"--input={tmp_path}", f"--output={tmp_path}/out")
+    all_of_it = planned(*flags)
+    half = planned(f"--input={tmp_path}/[01].wav", flags[1])
+    assert half.audio_h == pytest.approx(all_of_it.audio_h / 2)
+    assert half.core_h == pytest.approx(all_of_it.core_h / 2)
+    assert 0 < half.cost_usd < all_of_it.cost_usd
+    # Twice as many windows are more work, and less than twice: decoding stays the same.
+    dense = planned(*flags, "--hop_s=0.5")
+    assert all_of_it.core_h < dense.core_h < 2 * all_of_it.core_h
+    # A machine that costs more an hour and starts no sooner costs more for work this small.
+    assert planned(*flags, "--machine_type=n2-highmem-4").cost_usd > all_of_it.cost_usd
+
+
+def test_more_workers_are_sooner_done_at_hardly_more_cost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.wav").write_bytes(encoded(36, 8_000, "WAV"))
+    monkeypatch.setattr(plan, "_audio_hours", lambda recordings: (100_000.0, 60, 0))
+    few, many = (
+        planned(f"--input={tmp_path}", f"--output={tmp_path}/out", f"--max_num_workers={n}")
+        for n in (5, 50)
+    )
+    assert (few.workers, many.workers) == (5, 50)
+    assert few.core_h == many.core_h
+    assert many.wall_h < few.wall_h / 5
+    assert few.cost_usd <= many.cost_usd < 1.2 * few.cost_usd
+
+
+def test_the_ledger_is_asked_and_nothing_is_written(
+    tmp_path: Path, peaks: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "in").mkdir()
     for n in range(3):
         (tmp_path / "in" / f"{n}.wav").write_bytes(encoded(4, 16_000, "WAV"))
@@ -52,7 +82,7 @@ def test_the_ledger_is_asked_and_nothing_is_written(tmp_path, peaks, capsys):
     assert sorted((tmp_path / "out").rglob("*")) == before
 
 
-def test_a_run_above_max_cost_does_not_start(tmp_path, peaks):
+def test_a_run_above_max_cost_does_not_start(tmp_path: Path, peaks: None) -> None:
     (tmp_path / "a.wav").write_bytes(encoded(4, 16_000, "WAV"))
     model = write_model(tmp_path / "model")
     arguments = [f"--input={tmp_path}/a.wav", f"--model={model}", f"--output={tmp_path}/out"]
@@ -65,17 +95,19 @@ def test_a_run_above_max_cost_does_not_start(tmp_path, peaks):
 @pytest.mark.parametrize(
     ("machine", "size"), [("n2-standard-4", (4, 16)), ("e2-highmem-8", (8, 64))]
 )
-def test_machine_types_have_a_size(machine, size):
+def test_machine_types_have_a_size(machine: str, size: tuple[int, int]) -> None:
     assert plan._size_of(machine) == size
 
 
-def test_a_machine_of_unknown_price_is_refused(tmp_path):
+def test_a_machine_of_unknown_price_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(encoded(1, 16_000, "WAV"))
     with pytest.raises(options.UsageError, match="price is not known"):
         planned(f"--input={tmp_path}", "--output=x", "--machine_type=custom-4-1024")
 
 
-def test_ten_thousand_objects_in_under_a_minute(bucket, tmp_path, peaks, capsys):
+def test_ten_thousand_objects_are_estimated_from_a_hundred_headers(
+    bucket: Bucket, tmp_path: Path, peaks: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Listed in pages of 1,000 as the service does; each is one hour in 115 MB, by its header."""
     header = encoded(1, SAMPLE_RATE_HZ, "WAV")[:44]
     n_bytes = 3600 * SAMPLE_RATE_HZ * 2
@@ -84,7 +116,7 @@ def test_ten_thousand_objects_in_under_a_minute(bucket, tmp_path, peaks, capsys)
     size = n_bytes + len(header)
     read = set()
 
-    def about(name):
+    def about(name: str) -> dict[str, str]:
         return {
             "kind": "storage#object",
             "bucket": bucket.uri[5:],
@@ -94,11 +126,13 @@ def test_ten_thousand_objects_in_under_a_minute(bucket, tmp_path, peaks, capsys)
             "updated": "2026-03-01T00:00:00.000Z",
         }
 
-    def serve(request, pass_on):
+    def serve(request: Request, pass_on: PassOn) -> Answer:
         path, _, query = request.path.partition("?")
         if path.endswith("/o") and "prefix=many" in query:
             first = int(query.split("pageToken=")[1].split("&")[0]) if "pageToken" in query else 0
-            page = {"items": [about(f"many/{n:05}.wav") for n in range(first, first + 1000)]}
+            page: dict[str, Any] = {
+                "items": [about(f"many/{n:05}.wav") for n in range(first, first + 1000)]
+            }
             if first < 9000:
                 page["nextPageToken"] = str(first + 1000)
             return Answer(body=json.dumps(page).encode())
@@ -112,20 +146,22 @@ def test_ten_thousand_objects_in_under_a_minute(bucket, tmp_path, peaks, capsys)
 
     bucket.proxy.rule = serve
     model = write_model(tmp_path / "model")
-    started = time.monotonic()
     arguments = [f"--model={model}", f"--output={bucket.uri}/out"]
     assert count(f"--input={bucket.uri}/many/*.wav", *arguments, "--plan") == 0
-    assert time.monotonic() - started < 60
     printed = capsys.readouterr().out
     assert "10,000 (1,152.0 GB), 0 done before, 10,000 to do" in printed
     assert f"10,000.0 h to do (estimated from {len(read)} headers)" in printed
     assert 40 <= len(read) <= 100
+    # Nothing is asked for each object: pages are listed, headers are sampled.
+    assert len(bucket.proxy.requests) <= 200
     assert bucket.names() == []
 
 
-def test_launch_has_the_plan_before_anything_else(monkeypatch, tmp_path, peaks):
+def test_launch_has_the_plan_before_anything_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, peaks: None
+) -> None:
     """A plan must not need an output that can be written."""
-    monkeypatch.setattr(launch, "prepare_output", lambda output: pytest.fail("it was prepared"))
+    monkeypatch.setattr(preflight, "prepare_output", lambda output: pytest.fail("it was prepared"))
     (tmp_path / "a.wav").write_bytes(encoded(1, 16_000, "WAV"))
     model = write_model(tmp_path / "model")
     assert count(f"--input={tmp_path}/a.wav", f"--model={model}", "--output=/no", "--plan") == 0

@@ -1,6 +1,7 @@
 """Publishing a model, and jobs that find it."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -8,11 +9,14 @@ from model.contract import CONTRACT_FILE, MODEL_FILE
 from pipeline.commands import publish
 from pipeline.model_folder import current_version
 from pipeline.options import RELEASED_MODEL, UsageError
+from tests.cloud.conftest import Bucket
 from tests.cloud.test_buckets import count, encoded
 from tests.fakes import contract, write_model
 
 
-def test_the_pointer_comes_last_and_jobs_follow_it(bucket, tmp_path, peaks):
+def test_the_pointer_comes_last_and_jobs_follow_it(
+    bucket: Bucket, tmp_path: Path, peaks: None
+) -> None:
     models = f"{bucket.uri}/models"
     first = write_model(tmp_path / "1")
     second = write_model(tmp_path / "2", contract(version="2").to_json())
@@ -39,7 +43,7 @@ def test_the_pointer_comes_last_and_jobs_follow_it(bucket, tmp_path, peaks):
     assert current_version(models) == f"{models}/peak-1"
 
 
-def test_a_version_is_never_changed(bucket, tmp_path):
+def test_a_version_is_never_changed(bucket: Bucket, tmp_path: Path) -> None:
     models = f"{bucket.uri}/models"
     publish.publish(str(write_model(tmp_path / "1")), models)
     other = write_model(tmp_path / "2", contract(label="another bird").to_json())
@@ -48,7 +52,9 @@ def test_a_version_is_never_changed(bucket, tmp_path):
     assert b"another bird" not in bucket.get("models/peak-1/contract.json")
 
 
-def test_half_a_model_is_not_published(bucket, tmp_path, capsys):
+def test_half_a_model_is_not_published(
+    bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = write_model(tmp_path / "1")
     (model / MODEL_FILE).write_bytes(b"cut")
     assert publish.main([f"--model={model}", f"--to={bucket.uri}/models"]) == 2
@@ -56,11 +62,11 @@ def test_half_a_model_is_not_published(bucket, tmp_path, capsys):
     assert bucket.names() == []
 
 
-def test_the_released_model_scores_the_same_from_a_bucket(bucket, tmp_path):
+def test_the_released_model_scores_the_same_from_a_bucket(bucket: Bucket, tmp_path: Path) -> None:
     models = f"{bucket.uri}/models"
     assert publish.main([f"--to={models}"]) == 0
     name = bucket.put("a.wav", encoded(12, 48_000, "WAV", [2, 7]))
-    tables = []
+    tables: list[str] = []
     for model in (models, RELEASED_MODEL):
         output = tmp_path / str(len(tables))
         assert count(f"--input={name}", f"--model={model}", f"--output={output}") == 0
