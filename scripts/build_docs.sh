@@ -13,7 +13,8 @@ if [ $# -gt 0 ]; then
     folder=$here/$1
     [ "${1#/}" = "$1" ] || folder=$1
 fi
-# TensorFlow is imported with the modules; it need not look for graphics cards or say so.
-export CUDA_VISIBLE_DEVICES=-1 TF_CPP_MIN_LOG_LEVEL=2
+# Importing the modules imports TensorFlow, which need not look for graphics cards, and a library that
+# asks `uname` for the processor.
+export CUDA_VISIBLE_DEVICES=-1 TF_CPP_MIN_LOG_LEVEL=2 PDOC_ALLOW_EXEC=1
 "$PYTHON" -m pdoc --docformat google --output-directory "$folder" model pipeline
 echo "$folder/index.html"
