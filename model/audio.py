@@ -29,6 +29,7 @@ from model.decoders import (
     Decoder,
     Samples,
     SndfileDecoder,
+    check_header,
     size_of,
 )
 from model.quality import NOTHING, Quality, measure, total
@@ -58,6 +59,8 @@ AUDIO_EXTENSIONS = frozenset(
 """What a folder is searched for, in lower case. A file named outright is tried whatever it is."""
 
 BLOCK_S = 10
+LOUDEST = 1e6
+"""Times full scale. Floating-point samples beyond it are damage, and overflow what is computed."""
 _MARGIN_S = 0.05  # longer than the impulse response of soxr's HQ filter at every usual rate
 
 
@@ -142,10 +145,10 @@ class Recording:
         rest of the block is zero.
         """
         frames = self._decode(index)
-        if not np.isfinite(frames).all():
+        if len(frames) and not max(frames.max(), -frames.min()) <= LOUDEST:
             raise AudioError(
-                f"{self.name}: holds samples that are not numbers (NaN or infinite); "
-                "write the file again from its source"
+                f"{self.name}: holds samples that are not numbers (NaN or infinite) or lie far "
+                "above full scale; write the file again from its source"
             )
         rate = self.info.sample_rate_hz
         lead, block_frames, margin = self._stretch(index)
@@ -235,6 +238,17 @@ def probe(source: str | os.PathLike[str] | IO[bytes], name: str = "") -> AudioIn
 
 
 def _open(source: str | os.PathLike[str] | IO[bytes], name: str) -> Decoder:
+    size = size_of(source, name)
+    decoder = _decoder(source, name)
+    try:
+        check_header(decoder.info, size, name)
+    except AudioError:
+        decoder.close()
+        raise
+    return decoder
+
+
+def _decoder(source: str | os.PathLike[str] | IO[bytes], name: str) -> Decoder:
     extension = PurePath(name).suffix.lower()
     try:
         return SndfileDecoder(source, name)

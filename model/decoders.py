@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import stat
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
@@ -18,6 +19,10 @@ _MP3_RESTART_S = 60
 _RF64_LINE = re.compile(r"frame count (\d+) does not match value from 'ds64' chunk of (\d+)")
 
 
+SLOWEST_HZ, FASTEST_HZ = 1_000, 1_000_000
+MOST_CHANNELS = 64
+MOST_FRAMES_A_BYTE = 10_000
+"""FLAC writes up to 65,535 samples of silence in 11 bytes; no other format gets further."""
 PIECE_FRAMES = 1152  # an MP3 frame; FLAC and WAV have no preference
 
 
@@ -79,13 +84,39 @@ class Decoder(Protocol):
 
 
 def size_of(source: str | os.PathLike[str] | IO[bytes], name: str) -> int:
-    """Bytes in a file or a file object; None when it cannot be told."""
+    """Bytes in a file or a file object.
+
+    Raises:
+        AudioError: there is no such file, or it is a folder, a pipe or a device.
+    """
     if isinstance(source, (str, os.PathLike)):
         try:
-            return os.path.getsize(source)
+            status = os.stat(source)
         except OSError as error:
             raise AudioError(f"{name}: {error.strerror or error}") from None
+        if not stat.S_ISREG(status.st_mode):
+            raise AudioError(f"{name}: is no regular file; give a file that holds a recording")
+        return status.st_size
     return source.seek(0, io.SEEK_END)
+
+
+def check_header(info: AudioInfo, size_bytes: int, name: str) -> None:
+    """Refuses a header that cannot be true: what follows allocates memory and plans work by it.
+
+    Raises:
+        AudioError: saying what cannot be.
+    """
+    if not SLOWEST_HZ <= info.sample_rate_hz <= FASTEST_HZ:
+        problem = f"a sample rate of {info.sample_rate_hz} Hz"
+    elif not 1 <= info.channels <= MOST_CHANNELS:
+        problem = f"{info.channels} channels"
+    elif info.frames > size_bytes * MOST_FRAMES_A_BYTE:
+        problem = f"{info.duration_s:.0f} s of audio in {size_bytes} bytes"
+    else:
+        return
+    raise AudioError(
+        f"{name}: its header states {problem}, which cannot be; copy it again from its source"
+    )
 
 
 class SndfileDecoder:

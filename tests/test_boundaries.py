@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -195,6 +198,63 @@ def test_a_recording_whose_version_cannot_be_read_fails_alone(
     monkeypatch.setattr(versions, "with_version", forbidden)
     assert job() == 0
     assert {row["outcome"] for row in rows(tmp_path)} == {"ok"}
+
+
+def with_header(path: Path, **fields: int) -> None:
+    """A WAV of 1,000 bytes of audio whose header says something else."""
+    stated = {"channels": 1, "rate": 16_000, "size": 1_000, **fields}
+    block = stated["channels"] * 2
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(
+        b"RIFF"
+        + struct.pack("<I", min(stated["size"] + 36, 0xFFFF_FFFF))
+        + b"WAVEfmt "
+        + struct.pack(
+            "<IHHIIHH",
+            *(16, 1, stated["channels"], stated["rate"]),
+            *(min(stated["rate"] * block, 0xFFFF_FFFF), block, 16),
+        )
+        + b"data"
+        + struct.pack("<I", stated["size"])
+        + bytes(1_000)
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"rate": 40_000_000}, "a sample rate of 40000000 Hz"),
+        ({"rate": 1, "size": 0x7FFE_FFFF}, "a sample rate of 1 Hz"),
+        ({"channels": 100}, "100 channels"),
+        ({"rate": 1_000, "size": 0x7FFE_FFFE}, "s of audio in 1044 bytes"),
+    ],
+)
+def test_a_header_that_lies_fails_its_recording_alone(
+    tmp_path: Path, job: Job, fields: dict[str, int], problem: str
+) -> None:
+    with_header(tmp_path / "archive" / "lies.wav", **fields)
+    nights.write_recording(tmp_path / "archive" / "sound.wav", bursts=1)
+    assert job() == 0
+    lies, sound = rows(tmp_path)
+    assert (lies["outcome"], sound["outcome"]) == ("failed", "ok")
+    assert problem in lies["error"]
+
+
+def test_a_pipe_named_like_a_recording_fails_at_once(tmp_path: Path, job: Job) -> None:
+    nights.write_recording(tmp_path / "archive" / "a.wav", bursts=1)
+    os.mkfifo(tmp_path / "archive" / "x.wav")
+    assert job() == 0
+    assert [row["outcome"] for row in rows(tmp_path)] == ["ok", "failed"]
+    assert "is no regular file" in rows(tmp_path)[1]["error"]
+
+
+def test_samples_far_above_full_scale_are_said(tmp_path: Path, job: Job) -> None:
+    path = tmp_path / "archive" / "a.wav"
+    path.parent.mkdir()
+    soundfile.write(path, np.full(48_000, 3e38, np.float32), 16_000, subtype="FLOAT")
+    assert job() == 3
+    [row] = rows(tmp_path)
+    assert "far above full scale" in row["error"]
 
 
 def test_entries_are_written_in_ascii(tmp_path: Path, job: Job) -> None:
