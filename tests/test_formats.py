@@ -6,8 +6,10 @@ import csv
 import io
 import os
 import re
+import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet
@@ -20,9 +22,18 @@ from model.calls import CountingRule
 from model.quality import NOTHING
 from pipeline import options
 from pipeline.inference.count import Counting
-from pipeline.records import RecordingHeader, SegmentScores
+from pipeline.records import (
+    DetectedCall,
+    RecordingCount,
+    RecordingHeader,
+    Row,
+    SegmentScores,
+    column_names,
+)
 from pipeline.tables.cell_text import encode, guard_path, guard_text, unguard_text
-from pipeline.tables.schema import cells
+from pipeline.tables.csv_text import csv_line
+from pipeline.tables.read import read_calls, read_counts
+from pipeline.tables.schema import Column, cells, columns_of
 from pipeline.tables.tool_formats import (
     AUDACITY,
     BIRDNET,
@@ -136,6 +147,7 @@ def test_a_failed_recording_has_no_table(output: Path) -> None:
     assert not list(output.rglob("damaged*"))
 
 
+@pytest.mark.slow
 def test_a_failed_recording_loses_the_table_of_an_earlier_run(tmp_path: Path) -> None:
     make_recordings(tmp_path)
     arguments = ["--input", "night2/REC_01.wav", "--format=raven"]
@@ -145,6 +157,36 @@ def test_a_failed_recording_loses_the_table_of_an_earlier_run(tmp_path: Path) ->
     (tmp_path / "night2/REC_01.wav").write_bytes(b"")
     run_in(tmp_path, arguments, run_id="20240612T050000Z-fixed1")
     assert not table.exists()
+
+
+def own_tables(output: Path) -> dict[Path, tuple[int, bytes]]:
+    """The tables of single recordings: when each was written, and its content."""
+    paths = [path for name in TOOL_FORMATS for path in (output / name).rglob("*.*")]
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in paths}
+
+
+@pytest.mark.slow
+def test_only_tables_that_change_are_written(tmp_path: Path) -> None:
+    make_recordings(tmp_path)
+    every = [f"--format={name}" for name in TOOL_FORMATS]
+    run_in(tmp_path, ["--input", "night1", *every])
+    before = own_tables(tmp_path / "out")
+    assert len(before) == 2 * len(TOOL_FORMATS)
+
+    output = run_in(tmp_path, ["--input", "night1", "night2", *every], "20240612T050000Z-fixed1")
+    after = own_tables(output)
+    assert {path: after[path] for path in before} == before
+    assert len(after) == 3 * len(TOOL_FORMATS)
+
+    # A run that was not asked for these tables leaves them as they were; the next one renews them.
+    stricter = ["--input", "night1", "night2", "--threshold=0.7"]
+    run_in(tmp_path, stricter, "20240613T050000Z-fixed2")
+    assert own_tables(output) == after
+    run_in(tmp_path, [*stricter, *every], "20240614T050000Z-fixed3")
+    changed = {path for path, table in own_tables(output).items() if table != after[path]}
+    assert changed == {
+        output / table_name("night1/REC_01.wav", TOOL_FORMATS[n]) for n in TOOL_FORMATS
+    }
 
 
 def test_parquet_has_types_and_the_rows_of_the_csv(output: Path) -> None:
@@ -229,6 +271,7 @@ def read_table(path: Path) -> list[list[str]]:
         return [line.split("\t") for line in file.read().split("\n")[:-1]]
 
 
+@pytest.mark.slow
 def test_awkward_names_parse_everywhere(awkward: tuple[Path, set[str]]) -> None:
     output, names = awkward
     for table, column, size in (
@@ -248,6 +291,7 @@ def test_awkward_names_parse_everywhere(awkward: tuple[Path, set[str]]) -> None:
         assert found == expected, table
 
 
+@pytest.mark.slow
 def test_awkward_names_give_each_recording_its_own_tables(awkward: tuple[Path, set[str]]) -> None:
     output, names = awkward
     for tool in TOOL_FORMATS.values():
@@ -258,6 +302,7 @@ def test_awkward_names_give_each_recording_its_own_tables(awkward: tuple[Path, s
             assert len(rows) == tool.header + 1 + bool(tool.after_row)
 
 
+@pytest.mark.slow
 def test_no_cell_is_a_formula(awkward: tuple[Path, set[str]]) -> None:
     output, _ = awkward
     tables = [p for p in output.rglob("*.*") if p.suffix == ".csv" or "raven" in p.name]
@@ -285,6 +330,38 @@ def test_guarding_can_be_undone(text: str) -> None:
     assert unguard_text(guard_text(text)) == text
     assert guard_text(text)[:1] not in list("=+-@\t\r\n＝")
     assert os.path.normpath(guard_path(text) or ".") == os.path.normpath(text or ".")
+
+
+def values(column: Column) -> st.SearchStrategy[Any]:
+    """Whatever may stand in a column, no finer than its text shows."""
+    kinds: dict[type, st.SearchStrategy[Any]] = {
+        str: st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
+        int: st.integers(0, 2**53),
+        float: st.floats(-1e6, 1e6).map(lambda value: round(value, column.digits)),
+    }
+    kind = kinds[column.kind]
+    if column.name == "recording":
+        kind = kind.map(guard_path)
+    return st.none() | kind if column.nullable else kind
+
+
+def rows_of(row_type: type[Row]) -> st.SearchStrategy[Any]:
+    return st.builds(row_type, **{c.name: values(c) for c in columns_of(row_type)})
+
+
+@given(st.lists(rows_of(RecordingCount), max_size=3), st.lists(rows_of(DetectedCall), max_size=3))
+def test_rows_come_back_as_they_were_written(
+    counts: list[RecordingCount], calls: list[DetectedCall]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for name, row_type, rows in (
+            ("counts.csv", RecordingCount, counts),
+            ("calls.csv", DetectedCall, calls),
+        ):
+            lines = [csv_line(column_names(row_type)), *(csv_line(cells(row)) for row in rows)]
+            Path(folder, name).write_bytes(encode("".join(lines)))
+        assert read_counts(folder) == counts
+        assert read_calls(folder) == calls
 
 
 @given(st.text(max_size=300), st.text(max_size=300))

@@ -7,6 +7,7 @@ import io
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +30,7 @@ from pipeline.tables.rows import valid_s
 from tests import fakes
 from tests.fixed_run import RATE_HZ, write_recording
 
-PROVENANCE = {"model_version": "m-1", "run_id": "run", "schema_version": 1}
+PROVENANCE: dict[str, Any] = {"model_version": "m-1", "run_id": "run", "schema_version": 1}
 
 
 def recording(
@@ -117,7 +118,7 @@ def test_bars_fit_their_scale(highest: float) -> None:
 def test_a_strip_keeps_the_highest_score_of_a_long_recording() -> None:
     scores = np.zeros(40_000, np.float32)
     scores[31_234] = 1.0
-    svg = strip(20_000, WindowScores(np.arange(40_000) * 0.5, scores), [], 0.5)
+    svg = strip(20_000, WindowScores(np.arange(40_000.0) / 2, scores), [], 0.5)
     heights = [float(y) for y in re.findall(r"L[\d.]+ ([\d.]+)", svg)]
     assert min(heights) == 7.0  # the top of the strip, below the marks of calls
     assert len(svg) < 5_000
@@ -170,7 +171,7 @@ def test_a_page_of_a_thousand_recordings_is_small() -> None:
     listed = choose_recordings(many)
     rng = np.random.default_rng(0)
     scores = {
-        r.recording: WindowScores(np.arange(7200) * 0.5, rng.random(7200, np.float32))
+        r.recording: WindowScores(np.arange(7200.0) / 2, rng.random(7200, np.float32))
         for r in listed
     }
     calls = tuple(call_at(r.recording, 60 * n, 60 * n + 4, 0.9) for r in many for n in range(3))
@@ -242,6 +243,7 @@ def test_the_model_and_the_rule_are_on_the_page(output: Path) -> None:
     assert "<dt>min separation s</dt><dd>4.5</dd>" in page
 
 
+@pytest.mark.slow
 def test_counting_again_renews_the_page(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(output.parent)
     for threshold, calls in (("0.85", 1), ("0.5", 8)):

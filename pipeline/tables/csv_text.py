@@ -14,10 +14,15 @@ TUTORIAL_COLUMNS = ["recording", "capuchin_calls"]
 
 
 def csv_line(values: Sequence[str]) -> str:
-    """Values as a line of CSV (RFC 4180 quoting, a plain newline at the end)."""
+    r"""Values as a line of CSV (RFC 4180 quoting, a plain newline at the end).
+
+    >>> csv_line(["a, b", "c"])
+    '"a, b",c\n'
+    """
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(values)
-    return buffer.getvalue()
+    # The writer quotes what holds a character of its line end: a carriage return, too.
+    csv.writer(buffer, lineterminator="\r\n").writerow(values)
+    return buffer.getvalue().removesuffix("\r\n") + "\n"
 
 
 def tutorial_cells(row: RecordingCount) -> list[str]:
