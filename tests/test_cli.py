@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.__main__ import main
+from pipeline.__main__ import COMMANDS, main
 from pipeline.storage import files
 from tests.conftest import Recordings
 from tests.fakes import contract, write_model
@@ -127,3 +127,46 @@ def test_a_failing_job_is_exit_code_1(
     code = main(["--input", f"{folder}/short.wav", f"--model={model}", f"--output={tmp_path}/o"])
     assert code == 1
     assert re.search("the job failed: .*No space left", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["help"]])
+def test_the_overview_names_every_command(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 0
+    first_words = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert COMMANDS.keys() <= first_words
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("rescor", "did you mean rescore?"), ("xyzzy", "capuchinbird --help")]
+)
+def test_a_command_that_does_not_exist_gets_a_hint(
+    name: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([name]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert hint in line
+
+
+def test_flags_alone_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+
+    def count(argv: object) -> int:
+        seen.append(argv)
+        return 0
+
+    monkeypatch.setattr("pipeline.commands.count.main", count)
+    assert main(["--input", "x"]) == main(["count", "--input", "x"]) == 0
+    assert seen == [["--input", "x"]] * 2
+
+
+def test_an_interruption_is_one_line_and_its_own_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(argv: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.commands.count.main", interrupted)
+    assert main(["count"]) == 130
+    assert "interrupted" in capsys.readouterr().err

@@ -1,4 +1,7 @@
 import csv
+import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,7 +9,9 @@ import pytest
 from model.audio import probe, read_all
 from model.decoders import AudioError
 from model.windows import SAMPLE_RATE_HZ
-from pipeline.commands.demo import TRUTH_FILE, DemoRecording, make_demo
+from pipeline.__main__ import main
+from pipeline.commands.demo import TRUTH_FILE, DemoRecording, comparison, make_demo
+from pipeline.records import SCHEMA_VERSION, RecordingCount
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +70,60 @@ def test_two_runs_write_the_same_bytes(
     make_demo(tmp_path)
     for name in [r.name for r in recordings] + [TRUTH_FILE]:
         assert (tmp_path / name).read_bytes() == (directory / name).read_bytes(), name
+
+
+def row(recording: DemoRecording) -> RecordingCount:
+    counted = recording.call_count is not None
+    return RecordingCount(
+        recording=recording.name,
+        outcome="ok" if counted else "failed",
+        call_count=recording.call_count,
+        counting="calls",
+        threshold=0.5,
+        hop_s=1.0,
+        model_version="peak-1",
+        run_id="run",
+        schema_version=SCHEMA_VERSION,
+    )
+
+
+@pytest.mark.parametrize(("name", "count"), [("silent.wav", 1), ("damaged.flac", 0)])
+def test_one_wrong_count_is_told(
+    demo: tuple[Path, list[DemoRecording]], name: str, count: int
+) -> None:
+    _, recordings = demo
+    counts = {recording.name: row(recording) for recording in recordings}
+    table, agree = comparison(recordings, counts)
+    assert agree
+    assert [line.split()[0] for line in table.splitlines()[1:]] == [r.name for r in recordings]
+    counts[name] = replace(counts[name], call_count=count)
+    assert not comparison(recordings, counts)[1]
+
+
+@pytest.mark.slow
+def test_the_demo_counts_its_own_recordings_as_they_were_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `./run_local.sh` alone runs it: with the released model."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo"]) == 0
+    printed = capsys.readouterr().out
+    assert "Every count equals the truth: yes" in printed
+    assert re.search(r"not counted: .*damaged\.flac", printed)
+    results = tmp_path / "demo/results"
+    with open(results / "counts.csv", newline="", encoding="utf-8") as file:
+        counted = {Path(r["recording"]).name: r["call_count"] for r in csv.DictReader(file)}
+    with open(tmp_path / "demo/recordings" / TRUTH_FILE, newline="", encoding="utf-8") as file:
+        assert counted == {r["recording"]: r["call_count"] for r in csv.DictReader(file)}
+    totals = json.loads((results / "run.json").read_text())["totals"]
+    assert totals["calls"] == sum(int(n) for n in counted.values() if n)
+    assert (results / "report.html").exists()
+
+
+@pytest.mark.parametrize("code", [1, 3])
+def test_the_demo_passes_on_that_the_job_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pipeline.launch.launch", lambda config: code)
+    assert main(["demo"]) == code

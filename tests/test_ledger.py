@@ -236,6 +236,62 @@ def test_rescoring_equals_a_fresh_run(
     assert nights.bytes_of(tmp_path / "out") == before
 
 
+HERE = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
+
+
+def rescore(tmp_path: Path, *arguments: str) -> int:
+    where = ["--output", str(tmp_path / "out"), "--model", str(tmp_path / "model")]
+    return main(["rescore", *where, *arguments, *HERE])
+
+
+def test_run_json_is_of_the_counting_that_the_tables_show(tmp_path: Path, job: Job) -> None:
+    out = tmp_path / "out"
+    job()
+    before = run_json(out)
+    assert rescore(tmp_path, "--threshold", "0.9") == 0
+    after = run_json(out)
+    assert after["counting"]["rule"]["threshold"] == 0.9
+    assert after["configuration"]["threshold"] == 0.9
+    assert (before["totals"]["calls"], after["totals"]["calls"]) == (3, 0)
+    # The damaged recording has no scores: its row stays as it was.
+    assert totals(out) == {"ok": 0, "no_calls": 3, "truncated": 0, "failed": 0, "skipped": 1}
+    rewritten = {r["run_id"] for r in nights.read(out / "counts.csv") if r["outcome"] != "failed"}
+    assert rewritten == {after["run_id"]} != {before["run_id"]}
+
+
+@pytest.mark.parametrize("hop_s", [None, "0.5"])
+def test_windows_are_counted_again_at_the_distance_at_which_they_were_scored(
+    tmp_path: Path, archive: Path, job: Job, hop_s: str | None
+) -> None:
+    """Windows would be counted side by side by default; here they were scored closer."""
+    out, fresh = tmp_path / "out", tmp_path / "fresh"
+    job(*(["--hop_s", hop_s] if hop_s else []))
+    assert rescore(tmp_path, "--counting", "windows") == 0
+    rows = [r for r in nights.read(out / "counts.csv") if r["outcome"] != "failed"]
+    assert [r["counting"] for r in rows] == ["windows"] * 3
+    assert all(r["call_count"] == r["positive_windows"] for r in rows)
+    assert {r["hop_s"] for r in rows} == {f"{float(hop_s or 1):.3f}"}
+    assert run_json(out)["counting"]["method"] == "windows"
+    nights.launch_here(
+        *("--input", archive, "--model", tmp_path / "model", "--output", fresh),
+        *("--counting", "windows", "--hop_s", hop_s or "1"),
+    )
+    assert nights.tables(out)["calls.csv"] == nights.tables(fresh)["calls.csv"]
+    assert counts(out) == counts(fresh)
+
+
+def test_scores_that_were_never_made_are_said_to_be_missing(
+    tmp_path: Path, job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    job()
+    tables, report = nights.bytes_of(out), run_json(out)
+    assert rescore(tmp_path, "--hop_s", "0.7") == 2
+    assert "0.7 s" in capsys.readouterr().err
+    assert nights.bytes_of(out) == tables
+    assert run_json(out) == report
+
+
 def test_rescoring_without_a_ledger_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
