@@ -180,9 +180,19 @@ def _sorted(
     return starts[order], scores[order]
 
 
+def log_odds(probability: npt.ArrayLike, least: float = 1e-7) -> Floats:
+    """Probabilities 0 to 1 as log odds, kept finite: none counts as less than ``least``.
+
+    >>> log_odds([0.5, 0.9]).round(3).tolist()
+    [0.0, 2.197]
+    """
+    p = np.clip(np.asarray(probability, dtype=np.float64), least, 1 - least)
+    return np.asarray(np.log(p / (1 - p)))
+
+
 def _log_odds(probability: npt.ArrayLike) -> Floats:
-    p = np.clip(np.asarray(probability, dtype=np.float64), 1e-12, 1 - 1e-12)
-    return np.asarray(np.clip(np.log(p / (1 - p)), -_LOGIT_LIMIT, _LOGIT_LIMIT))
+    """Within the limits that the counting rule looks at."""
+    return np.clip(log_odds(probability, 1e-12), -_LOGIT_LIMIT, _LOGIT_LIMIT)
 
 
 def _probability(log_odds: float) -> float:

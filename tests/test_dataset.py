@@ -5,8 +5,8 @@ import pytest
 import soundfile
 
 from model.training import dataset
-from model.training.augment import made_up_call
 from model.training.clips import DataError
+from model.training.sounds import made_up_call
 from pipeline.__main__ import main
 
 RATE = 16_000

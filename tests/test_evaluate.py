@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from model.calls import Call, CountingRule
-from model.training.augment import made_up_call
+from model.training import train
 from model.training.choose import calibrated, choose
 from model.training.clips import Annotation, Scene
 from model.training.evaluate import Report, fewer_calls, write_report
@@ -22,7 +24,9 @@ from model.training.measure import (
     roc_curve,
     window_figures,
 )
+from model.training.sounds import made_up_call
 from model.training.trials import Trial, in_band, noise_trials, run_trial, under_noise
+from pipeline.__main__ import main
 
 RATE = 16_000
 RULE = CountingRule(threshold=0.5, before_s=2.6, after_s=1.1)
@@ -149,7 +153,8 @@ def test_trials_rule_and_report(scenes, tmp_path):
     page = (tmp_path / "report" / "report.html").read_text()
     for name in ("noise.png", "roc0.png", "rel0.png"):
         assert name in page
-        assert (tmp_path / "report" / name).stat().st_size > 1000
+        with Image.open(tmp_path / "report" / name) as picture:
+            assert len(picture.convert("RGB").getcolors(1 << 24)) > 20  # something is drawn
 
 
 def test_the_same_seed_mixes_the_same_noise(scenes):
@@ -177,3 +182,49 @@ def test_fewer_calls_keeps_all_background():
     assert sum(e.kind == "call" for e in drawn) == 4
     assert len(drawn) == 5
     assert fewer_calls(examples, None, 0) == examples
+
+
+def test_folds_are_tried_with_the_padding_that_the_model_ships() -> None:
+    """The last window of a recording holds 1 s of audio: where the zeros go decides its score."""
+    audio = np.zeros(4 * RATE, np.float32)
+    audio[3 * RATE :] = 0.5
+    scene = Scene("a.wav", "g", audio, (Annotation(3.0, 4.0, "A"),))
+    fold = train.Fold("without take A", takes=frozenset(["A"]))
+
+    def ends_loud(windows):
+        return np.abs(windows[:, -RATE:]).mean(axis=1)
+
+    def last_score(plan):
+        return float(train.try_fold(fold, [scene], ends_loud, plan, 0)[0].scores[-1])
+
+    assert last_score(train.TrainingPlan("", "take", 3.0, "end", ())) == 0
+    assert last_score(train.TrainingPlan("", "take", 3.0, "front", ())) == pytest.approx(0.5)
+
+
+@pytest.mark.slow
+def test_the_command_measures_an_exported_model(scenes, tmp_path, capsys) -> None:
+    folder = tmp_path / "data"
+    (folder / "recordings").mkdir(parents=True)
+    rows = ["recording,start_s,end_s,take"]
+    for scene in scenes:
+        soundfile.write(folder / "recordings" / scene.source, scene.audio, RATE)
+        rows += [f"{scene.source},{a.start_s},{a.end_s},{a.take}" for a in scene.annotations]
+    (folder / "annotations.csv").write_text("\n".join(rows) + "\n")
+    output = tmp_path / "evaluation"
+    assert main(["evaluate", str(folder), "--output", str(output)]) == 0
+    line, page = capsys.readouterr().out.splitlines()
+    assert page == str(output / "report.html")
+    [(title, figures)] = json.loads((output / "report.json").read_text()).items()
+    assert line.startswith(f"{title}: exact ")
+    assert figures["calls"]["recordings"] == 2
+    assert figures["calls"]["found"] + figures["calls"]["missed"] == 2
+    assert set(figures["noise"]) == {"10", "0", "-5", "-10"}
+    text = (output / "report.html").read_text()
+    assert f"<h2>{title}</h2>" in text
+    assert "calls: exact share" in text
+
+
+def test_measuring_nothing_is_one_clear_line(tmp_path, capsys) -> None:
+    assert main(["evaluate", str(tmp_path / "nowhere")]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "no such folder" in line

@@ -12,6 +12,7 @@ from model.calls import find_calls
 from model.decoders import AudioError
 from model.export import GOLDEN_FILE, golden_windows, load_exported
 from model.training.trials import score_windows
+from pipeline.commands.demo import make_demo
 
 RELEASED = Path(__file__).resolve().parents[1] / "model" / "released"
 
@@ -52,3 +53,11 @@ def test_no_call_in_recordings_from_elsewhere(released, field):
         except AudioError:
             continue  # an empty file
     assert heard >= 10
+
+
+@pytest.mark.slow
+def test_counts_of_recordings_made_on_the_spot(released, tmp_path):
+    """Guards the released model where no real recordings are at hand."""
+    made = {recording.name: recording.call_count for recording in make_demo(tmp_path)}
+    del made["damaged.flac"]
+    assert {name: count(released, tmp_path / name) for name in made} == made

@@ -6,7 +6,7 @@ lost), level against the background down to what nobody hears, place in the wind
 made from nothing but numbers vary what copies of two birds cannot; made-up sounds that are no calls
 (engines, choruses, frogs, whistles) stand for the forests nobody has recorded.
 
-Changing a sound costs more than mixing it. So a ``Kitchen`` prepares stores of changed sounds,
+Changing a sound costs more than mixing it. So a ``MixedWindows`` prepares stores of changed sounds,
 renews a part of them now and then, and mixes windows from the stores. Everything follows from one
 random generator: the same seed gives the same windows.
 """
@@ -14,25 +14,34 @@ random generator: the same seed gives the same windows.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from model.training.clips import CUE_S, NEGATIVE_SHARE, POSITIVE_SHARE, Example
+from model.training.clips import NEGATIVE_SHARE, POSITIVE_SHARE, Example
+from model.training.sounds import (
+    Audio,
+    Rng,
+    Sound,
+    band_power,
+    coloured_noise,
+    curve,
+    faded,
+    from_afar,
+    gain_between,
+    made_up_call,
+    other_sound,
+    play_at_speed,
+)
 from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES
 
-BAND_HZ = (350.0, 1800.0)
-"""Where the call lies. Levels of call against background are ratios of mean power in this band."""
-
-Audio = npt.NDArray[np.float32]
-Rng = np.random.Generator
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Mixture:
     """How training windows are made.
 
     Attributes:
@@ -54,262 +63,6 @@ class Recipe:
     renewed_share: float = 0.25
 
 
-@dataclass(frozen=True)
-class Sound:
-    """A call with the samples where the call and its cue start and end; its power is 1 in band."""
-
-    audio: Audio = field(repr=False)
-    call_start: int
-    cue_start: int
-    call_end: int
-
-
-def band_power(audio: npt.NDArray[np.floating]) -> float:
-    """Mean power in ``BAND_HZ``, of float ``[n]``."""
-    n = len(audio)
-    first, end = (int(f * n / SAMPLE_RATE_HZ) for f in BAND_HZ)
-    spectrum = np.fft.rfft(audio)[first:end]
-    return float(2 * np.sum(np.abs(spectrum) ** 2) / n**2)
-
-
-def play_at_speed(audio: Audio, factor: float) -> Audio:
-    """``audio`` played ``factor`` times as fast: shorter and higher when above 1.
-
-    Linear interpolation is enough: its error lies above what the front end hears.
-    """
-    n = int(len(audio) / factor)
-    faster = np.interp(np.arange(n) * factor, np.arange(len(audio)), audio)
-    return np.asarray(faster, np.float32)
-
-
-def faded(audio: Audio, seconds: float) -> Audio:
-    """``audio`` with its first and last ``seconds`` faded in and out."""
-    audio = audio.copy()
-    n = min(round(seconds * SAMPLE_RATE_HZ), len(audio) // 3)
-    ramp = np.sin(np.linspace(0, np.pi / 2, n, dtype=np.float32)) ** 2
-    audio[:n] *= ramp
-    audio[len(audio) - n :] *= ramp[::-1]
-    return audio
-
-
-def coloured_noise(rng: Rng, n: int, slope: float) -> Audio:
-    """Noise whose power falls as frequency to the ``slope`` (0 white, 1 pink, 2 brown), rms 1."""
-    frequency = np.maximum(np.fft.rfftfreq(n, 1 / SAMPLE_RATE_HZ), 60.0)
-    spectrum = rng.standard_normal(n // 2 + 1) + 1j * rng.standard_normal(n // 2 + 1)
-    noise = np.fft.irfft(spectrum * frequency ** (-slope / 2), n)
-    return np.asarray(noise / noise.std(), np.float32)
-
-
-def from_afar(rng: Rng, audio: Audio, reverb_s: float, lowpass_hz: float, tilt_db: float) -> Audio:
-    """``audio`` as heard through forest: echoes, treble lost, an uneven path.
-
-    Args:
-        rng: for the echo and the unevenness.
-        audio: float32 ``[n]``.
-        reverb_s: time in which the echo falls by 60 dB; 0 for none.
-        lowpass_hz: where treble is down by 3 dB; infinity for none.
-        tilt_db: standard deviation of the gain at a handful of frequencies.
-    """
-    n = len(audio) + (SAMPLE_RATE_HZ if reverb_s else 0)
-    n += -n % 1000  # a length that the transform is quick at
-    frequency = np.fft.rfftfreq(n, 1 / SAMPLE_RATE_HZ)
-    nodes_hz = np.array([0, 250, 400, 600, 850, 1150, 1500, 1900, 2600, 8000])
-    gain_db = np.clip(rng.normal(0, tilt_db, len(nodes_hz)), -2 * tilt_db, 2 * tilt_db)
-    spectrum = np.fft.rfft(audio, n) * 10 ** (np.interp(frequency, nodes_hz, gain_db) / 20)
-    spectrum = spectrum / np.sqrt(1 + (frequency / lowpass_hz) ** 4)
-    if reverb_s:
-        delay_s = np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
-        echo = rng.standard_normal(SAMPLE_RATE_HZ) * 10 ** (-3 * delay_s / reverb_s)
-        echo[delay_s < 0.01] = 0
-        echo *= _gain(rng, -10, 3) / np.sqrt(np.sum(echo**2))
-        echo[0] += 1
-        spectrum = spectrum * np.fft.rfft(echo, n)
-    return np.fft.irfft(spectrum, n)[: len(audio)].astype(np.float32)
-
-
-def _gain(rng: Rng, low_db: float, high_db: float) -> float:
-    return float(10 ** (rng.uniform(low_db, high_db) / 20))
-
-
-def _curve(n: int, places: Sequence[float], values: Sequence[float]) -> npt.NDArray[np.float64]:
-    return np.interp(np.arange(n) / n, places, values)
-
-
-def _band_noise(rng: Rng, n: int, low_hz: float, high_hz: float) -> npt.NDArray[np.float64]:
-    frequency = np.fft.rfftfreq(n, 1 / SAMPLE_RATE_HZ)
-    spectrum = rng.standard_normal(n // 2 + 1) + 1j * rng.standard_normal(n // 2 + 1)
-    inside = 1 / (1 + np.exp(np.clip((low_hz - frequency) / 40, -50, 50)))
-    inside /= 1 + np.exp(np.clip((frequency - high_hz) / 40, -50, 50))
-    noise = np.fft.irfft(spectrum * inside, n)
-    return np.asarray(noise / (noise.std() + 1e-12))
-
-
-def _harmonics(
-    rng: Rng,
-    spacing_hz: npt.NDArray[np.float64],
-    low_hz: float,
-    high_hz: float,
-    offset_hz: float = 0.0,
-) -> npt.NDArray[np.float64]:
-    """Partials at ``offset + k spacing`` between two frequencies, loudest around one of them."""
-    phase = 2 * np.pi * np.cumsum(spacing_hz) / SAMPLE_RATE_HZ
-    time_s = np.arange(len(phase)) / SAMPLE_RATE_HZ
-    typical = float(np.median(spacing_hz))
-    centre_hz, width_hz = rng.uniform(500, 1300), rng.uniform(350, 900)
-    total = np.zeros(len(phase))
-    for k in range(1, int(high_hz / typical) + 1):
-        partial_hz = k * typical + offset_hz
-        if low_hz <= partial_hz <= high_hz:
-            loudness = np.exp(-(((partial_hz - centre_hz) / width_hz) ** 2))
-            loudness *= 10 ** (rng.normal(0, 4) / 20)
-            start = rng.uniform(0, 2 * np.pi)
-            total += loudness * np.cos(k * phase + 2 * np.pi * offset_hz * time_s + start)
-    return np.asarray(total / (total.std() + 1e-12))
-
-
-def made_up_call(rng: Rng) -> Sound:
-    """A call like a Capuchinbird's: dim falling lead-in, growl, flat harmonics, a last burst.
-
-    Its numbers spread well beyond the annotated calls: harmonics 105 to 185 Hz apart, growl 0.8 to
-    1.8 s, moo 1.5 to 2.8 s.
-    """
-    rate = SAMPLE_RATE_HZ
-    before_s, growl_s, moo_s = 2.2, rng.uniform(0.8, 1.8), rng.uniform(1.5, 2.8)
-    audio = np.zeros(int((before_s + growl_s + moo_s + 1.0) * rate))
-    spacing_hz = rng.uniform(105, 185)
-
-    moo_start, n_moo = int((before_s + growl_s) * rate), int(moo_s * rate)
-    sag = rng.uniform(0, 0.09)
-    pitch = _curve(
-        n_moo, [0, 0.03, 0.15, 0.6, 1], [rng.uniform(0.85, 1), 1, 1, 1 - sag / 4, 1 - sag]
-    )
-    low_hz, high_hz, offset_hz = rng.uniform([250, 1200, -60], [420, 2000, 60])
-    moo = _harmonics(rng, spacing_hz * pitch, low_hz, high_hz, offset_hz)
-    loudness = [0.3, 1, rng.uniform(0.7, 1.2), rng.uniform(0.4, 1), 0]
-    audio[moo_start : moo_start + n_moo] = moo * _curve(n_moo, [0, 0.03, 0.5, 0.95, 1], loudness)
-
-    growl_start, n_growl = int(before_s * rate), int(growl_s * rate)
-    growl = _band_noise(rng, n_growl, rng.uniform(350, 500), rng.uniform(750, 1000))
-    growl *= _curve(n_growl, [0, 0.2, 0.9, 1], [0, rng.uniform(0.4, 0.9), 1, 0.6])
-    audio[growl_start : growl_start + n_growl] += growl * _gain(rng, -8, 3)
-
-    if rng.random() < 0.7:
-        n = int(rng.uniform(0.15, 0.4) * rate)
-        burst = _band_noise(rng, n, 400, 1000) * np.hanning(n) * _gain(rng, -6, 2)
-        start = moo_start + n_moo - n // 2
-        audio[start : start + n] += burst
-    if rng.random() < 0.6:
-        n = int(rng.uniform(0.5, 1.2) * rate)
-        falling = spacing_hz * _curve(n, [0, 1], [rng.uniform(0.95, 1.3), 0.85])
-        lead_in = _harmonics(rng, falling, 600, 1500) * np.hanning(n) * _gain(rng, -25, 0)
-        start = int((before_s - rng.uniform(0, 0.5)) * rate) - n
-        audio[start : start + n] += lead_in
-    call_end = moo_start + n_moo
-    cue_start = max(growl_start, call_end - int(CUE_S * rate))
-    return Sound(audio.astype(np.float32), growl_start, max(cue_start, moo_start), call_end)
-
-
-def other_sound(rng: Rng) -> Audio:
-    """A made-up sound that is no call, of one of nine kinds, 0.3 to 8 s long, peak 1."""
-    n = int(rng.uniform(0.3, 5.0) * SAMPLE_RATE_HZ)
-    kinds = (_tones, _whistles, _chorus, _chorus, _pulses, _engine, _bursts, _notes, _growls)
-    sound = kinds[rng.integers(len(kinds))](rng, n)
-    peak = float(np.abs(sound).max()) + 1e-9
-    return faded((sound / peak).astype(np.float32), 0.03)
-
-
-_Wave = npt.NDArray[np.float64]
-
-
-def _scattered(
-    rng: Rng, n: int, most: int, seconds: tuple[float, float], make: Callable[[int], _Wave]
-) -> _Wave:
-    """Up to ``most`` sounds of some ``seconds`` each, anywhere in ``n`` samples."""
-    total = np.zeros(n)
-    for _ in range(rng.integers(1, most)):
-        length = min(int(rng.uniform(*seconds) * SAMPLE_RATE_HZ), n - 1)
-        start = rng.integers(0, n - length)
-        total[start : start + length] += make(length) * _gain(rng, -12, 0)
-    return total
-
-
-def _tones(rng: Rng, n: int) -> _Wave:
-    time_s = np.arange(n) / SAMPLE_RATE_HZ
-    return _scattered(
-        rng, n, 4, (4, 5), lambda k: np.cos(2 * np.pi * rng.uniform(250, 1900) * time_s[:k])
-    )
-
-
-def _whistles(rng: Rng, n: int) -> _Wave:
-    def whistle(k: int) -> _Wave:
-        steps_hz = rng.uniform(300, 1900) + rng.normal(0, 200, 4)
-        pitch_hz = _curve(k, np.linspace(0, 1, 4).tolist(), steps_hz.tolist())
-        return np.asarray(np.cos(2 * np.pi * np.cumsum(pitch_hz) / SAMPLE_RATE_HZ) * np.hanning(k))
-
-    return _scattered(rng, n, 6, (0.1, 1.0), whistle)
-
-
-def _chorus(rng: Rng, n: int) -> _Wave:
-    """Mammals: harmonics whose pitch moves, several at a time."""
-
-    def voice(k: int) -> _Wave:
-        moves = np.cumsum(rng.normal(0, rng.uniform(0.06, 0.25), 5))
-        pitch_hz = rng.uniform(80, 500) * np.exp(
-            _curve(k, np.linspace(0, 1, 5).tolist(), moves.tolist())
-        )
-        return np.asarray(_harmonics(rng, pitch_hz, 200, 2500) * np.sqrt(np.hanning(k)))
-
-    return _scattered(rng, n, 6, (0.2, 2.0), voice)
-
-
-def _pulses(rng: Rng, n: int) -> _Wave:
-    """Frogs: a tone or noise switched 4 to 50 times a second."""
-    time_s = np.arange(n) / SAMPLE_RATE_HZ
-    gate = np.sin(2 * np.pi * rng.uniform(4, 50) * time_s) > rng.uniform(-0.5, 0.8)
-    centre_hz = rng.uniform(300, 1800)
-    if rng.random() < 0.5:
-        return np.asarray(np.cos(2 * np.pi * centre_hz * time_s) * gate)
-    return _band_noise(rng, n, centre_hz - 150, centre_hz + 150) * gate
-
-
-def _engine(rng: Rng, n: int) -> _Wave:
-    """A hum longer than a window: harmonics as flat as a call's, but without a beginning."""
-    del n
-    n = int(rng.uniform(5, 8) * SAMPLE_RATE_HZ)
-    ranges_hz = ((20, 100), (110, 180), (180, 500))
-    spacing_hz = rng.uniform(*ranges_hz[rng.integers(3)])
-    wobble = 0.01 * _curve(n, np.linspace(0, 1, 12).tolist(), rng.normal(0, 1, 12).tolist())
-    return _harmonics(rng, spacing_hz * (1 + wobble), 200, 2200)
-
-
-def _bursts(rng: Rng, n: int) -> _Wave:
-    """Rain, branches, thumps."""
-
-    def burst(k: int) -> _Wave:
-        low_hz = rng.uniform(100, 1500)
-        noise = _band_noise(rng, k, low_hz, low_hz + rng.uniform(100, 2000))
-        return np.asarray(noise * np.exp(-4 * np.arange(k) / k))
-
-    return _scattered(rng, n, 30, (0.005, 0.3), burst)
-
-
-def _notes(rng: Rng, n: int) -> _Wave:
-    """Short harmonic notes: barks, hoots, other birds."""
-    spacing_hz = rng.uniform(90, 450)
-
-    def note(k: int) -> _Wave:
-        pitch_hz = spacing_hz * np.linspace(1, rng.uniform(0.9, 1.1), k)
-        return np.asarray(_harmonics(rng, pitch_hz, 200, 2200) * np.sqrt(np.hanning(k)))
-
-    return _scattered(rng, n, 6, (0.08, 0.7), note)
-
-
-def _growls(rng: Rng, n: int) -> _Wave:
-    low_hz = rng.uniform(300, 700)
-    noise = _band_noise(rng, n, low_hz, low_hz + rng.uniform(200, 700))
-    return np.asarray(noise * np.hanning(n) ** rng.uniform(0.2, 1))
-
-
 class WindowSource(Protocol):
     """What training takes its windows from."""
 
@@ -318,18 +71,20 @@ class WindowSource(Protocol):
     def windows(self, count: int) -> tuple[Audio, Audio]: ...
 
 
-class Kitchen:
+class MixedWindows:
     """Makes training windows from examples.
 
     Args:
         examples: calls and background; without background, noise takes its place.
         seed: decides everything.
-        recipe: how windows are made.
+        mixture: how windows are made.
     """
 
-    def __init__(self, examples: Sequence[Example], seed: int, recipe: Recipe = Recipe()) -> None:
+    def __init__(
+        self, examples: Sequence[Example], seed: int, mixture: Mixture = Mixture()
+    ) -> None:
         self._rng = np.random.default_rng(seed)
-        self._recipe = recipe
+        self._mixture = mixture
         self._calls = [e for e in examples if e.kind == "call"]
         self._backgrounds = [e for e in examples if e.kind == "background" and e.audio.any()]
         self._background_odds = _odds(self._backgrounds)
@@ -345,7 +100,7 @@ class Kitchen:
 
     def renew(self) -> None:
         """Fills the stores, or makes a part of them anew."""
-        rng, (n_real, n_made_up, n_others, n_noises) = self._rng, self._recipe.stores
+        rng, (n_real, n_made_up, n_others, n_noises) = self._rng, self._mixture.stores
         if self._calls:
             self._restock(self._real, n_real, lambda: self._changed(self._real_call()))
         self._restock(self._made_up, n_made_up, lambda: self._changed(made_up_call(rng)))
@@ -353,7 +108,7 @@ class Kitchen:
         self._restock(self._noises, n_noises, self._noise)
 
     def _restock(self, store: list[T], size: int, make: Callable[[], T]) -> None:
-        wanted = int(size * self._recipe.renewed_share) if store else size
+        wanted = int(size * self._mixture.renewed_share) if store else size
         del store[:wanted]
         store += [make() for _ in range(wanted)]
 
@@ -365,7 +120,7 @@ class Kitchen:
         if rng.random() < 0.5:
             first = max(0, call.call_start - int(rng.uniform(0.1, 0.5) * rate))
             last = min(last, call.call_end + int(rng.uniform(0.05, 0.4) * rate))
-        spread = np.log(self._recipe.speed)
+        spread = np.log(self._mixture.speed)
         speed = float(np.exp(rng.uniform(-spread, spread))) if rng.random() < 0.85 else 1.0
         audio = play_at_speed(faded(call.audio[first:last], 0.1), speed)
         marks = (call.call_start, call.cue_start, call.call_end)
@@ -396,7 +151,7 @@ class Kitchen:
         if rng.random() < 0.5:
             noise = from_afar(rng, noise, 0.0, np.inf, tilt_db=6.0)
         if rng.random() < 0.3:
-            gusts = _curve(n, np.linspace(0, 1, 60).tolist(), rng.normal(0, 0.4, 60).tolist())
+            gusts = curve(n, np.linspace(0, 1, 60).tolist(), rng.normal(0, 0.4, 60).tolist())
             noise = (noise * (1 + gusts)).astype(np.float32)
         return noise
 
@@ -409,7 +164,7 @@ class Kitchen:
         return audio, labels
 
     def _window(self) -> tuple[Audio, float]:
-        rng, recipe = self._rng, self._recipe
+        rng, mixture = self._rng, self._mixture
         window = self._background()
         level = np.sqrt(band_power(window) + 1e-10)
         if level < 2e-5:  # near silence: a call in it would have no level to speak of
@@ -419,15 +174,15 @@ class Kitchen:
             for _ in range(rng.integers(1, 3)):
                 other = self._others[rng.integers(len(self._others))]
                 place = int(rng.integers(4000 - len(other), WINDOW_SAMPLES - 4000))
-                _lay(window, other, place, level * _gain(rng, -3, 25))
+                _lay(window, other, place, level * gain_between(rng, -3, 25))
             louder = np.sqrt(band_power(window))
             level += (louder - level) * rng.random()
         draw = rng.random()
-        positive = draw < recipe.call_share
-        if draw < recipe.call_share + recipe.cut_share:
+        positive = draw < mixture.call_share
+        if draw < mixture.call_share + mixture.cut_share:
             call = self._call()
-            place = self._place(call, positive)
-            _lay(window, call.audio, place, level * _gain(rng, *recipe.level_db))
+            place = place_call(rng, call, positive)
+            _lay(window, call.audio, place, level * gain_between(rng, *mixture.level_db))
         elif rng.random() < 0.1:
             dead = rng.integers(0, WINDOW_SAMPLES)  # a drop-out
             window[dead : dead + rng.integers(1000, 30_000)] = 0
@@ -436,22 +191,9 @@ class Kitchen:
             gain *= 3  # overdriven
         return np.clip(window * np.float32(gain), -1, 1), float(positive)
 
-    def _place(self, call: Sound, positive: bool) -> int:
-        """Where in the window the call's audio starts, so that its label is true."""
-        rng = self._rng
-        cue = call.call_end - call.cue_start
-        if positive and rng.random() < 0.6:
-            last = max(WINDOW_SAMPLES - call.call_end, -call.cue_start)
-            return int(rng.integers(-call.cue_start, last + 1))
-        low, high = (POSITIVE_SHARE, 1.0) if positive else (-1.6, NEGATIVE_SHARE)
-        inside = int(rng.uniform(low, high) * cue)
-        if rng.random() < 0.5:
-            return WINDOW_SAMPLES - call.cue_start - inside  # the end is cut off
-        return inside - call.call_end  # the beginning is
-
     def _call(self) -> Sound:
         rng = self._rng
-        made_up = not self._real or rng.random() < self._recipe.made_up_share
+        made_up = not self._real or rng.random() < self._mixture.made_up_share
         store = self._made_up if made_up else self._real
         return store[rng.integers(len(store))]
 
@@ -462,7 +204,7 @@ class Kitchen:
         window = self._slice_of_background()
         if draw >= 0.75:
             level = np.sqrt(band_power(window) + 1e-10)
-            window += self._slice_of_noise() * np.float32(level * _gain(rng, -10, 15))
+            window += self._slice_of_noise() * np.float32(level * gain_between(rng, -10, 15))
         return window
 
     def _slice_of_noise(self) -> Audio:
@@ -484,6 +226,19 @@ class Kitchen:
             return audio[start : start + WINDOW_SAMPLES].copy()
         start = rng.integers(0, len(audio) - n)
         return play_at_speed(audio[start : start + n], speed)[:WINDOW_SAMPLES]
+
+
+def place_call(rng: Rng, call: Sound, positive: bool) -> int:
+    """Where in the window the call's audio starts, so that its label is true."""
+    cue = call.call_end - call.cue_start
+    if positive and rng.random() < 0.6:
+        last = max(WINDOW_SAMPLES - call.call_end, -call.cue_start)
+        return int(rng.integers(-call.cue_start, last + 1))
+    low, high = (POSITIVE_SHARE, 1.0) if positive else (-1.6, NEGATIVE_SHARE)
+    inside = int(rng.uniform(low, high) * cue)
+    if rng.random() < 0.5:
+        return WINDOW_SAMPLES - call.cue_start - inside  # the end is cut off
+    return inside - call.call_end  # the beginning is
 
 
 class PlainWindows:

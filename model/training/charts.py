@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from model.spectrogram import spectrogram_db
 from model.training.clips import Example
 from model.training.measure import Reliability
 from model.windows import SAMPLE_RATE_HZ
@@ -52,7 +53,7 @@ def draw_clips(examples: Sequence[Example], path: Path, most: int = 4) -> None:
 def draw_spectrogram(axes: Any, audio: npt.NDArray[np.float32]) -> None:
     """Spectrogram of a few seconds, 0 to 2.5 kHz, 60 dB deep."""
     axes.set_axis_on()
-    power = spectrogram_db(audio)
+    power = spectrogram_db(audio, step_samples=160, top_hz=2500)
     axes.imshow(
         power,
         origin="lower",
@@ -63,15 +64,6 @@ def draw_spectrogram(axes: Any, audio: npt.NDArray[np.float32]) -> None:
         cmap="magma",
     )
     axes.set(xlabel="s", ylabel="kHz")
-
-
-def spectrogram_db(audio: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Power of 64 ms frames every 10 ms in dB, ``[bins up to 2.5 kHz, frames]``."""
-    frame, step = 1024, 160
-    padded = np.pad(audio, (0, max(0, frame - len(audio))))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, frame)[::step] * np.hanning(frame)
-    power = np.abs(np.fft.rfft(frames, axis=1)[:, : frame * 2500 // SAMPLE_RATE_HZ]) ** 2
-    return np.asarray(10 * np.log10(power.T + 1e-9))
 
 
 def draw_reliability(diagram: Reliability, path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from model.calls import CountingRule
+from model.calls import CountingRule, log_odds
 from model.training.measure import call_figures, fit_log_odds
 from model.training.trials import Trial
 
@@ -47,12 +47,6 @@ def choose(trials: Sequence[Trial]) -> Choice:
     )
     rule = replace(rule, evidence_slope=evidence_slope, evidence_offset=evidence_offset)
     return Choice(slope, offset, rule)
-
-
-def log_odds(scores: np.ndarray) -> np.ndarray:
-    """Scores 0 to 1 as log odds, kept finite."""
-    p = np.clip(scores.astype(np.float64), 1e-7, 1 - 1e-7)
-    return np.asarray(np.log(p / (1 - p)))
 
 
 def calibrated(trial: Trial, slope: float, offset: float) -> Trial:

@@ -16,15 +16,15 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from model.network import NETWORKS
-from model.training.augment import Kitchen, PlainWindows, Recipe, WindowSource
+from model.training.augment import MixedWindows, Mixture, PlainWindows, WindowSource
 from model.training.clips import Example
 
 Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
-RECIPE = Recipe()
+MIXTURE = Mixture()
 
 VALIDATION_SEED = 1_000_003
-VALIDATION_RECIPE = Recipe(stores=(150, 60, 100, 8))
+VALIDATION_MIXTURE = Mixture(stores=(150, 60, 100, 8))
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def fit(
             f"{row['validation_loss']:.3f}, precision {row['validation_precision']:.3f}, recall "
             f"{row['validation_recall']:.3f}  {each_s * (settings.epochs - epoch - 1):.0f} s left"
         )
-        if epoch - _best(history) >= settings.patience:
+        if has_stalled(history, settings.patience):
             tell(f"stopped: no better since epoch {_best(history) + 1}")
             break
     batches.close()
@@ -147,15 +147,15 @@ def _source(examples: Sequence[Example], settings: Settings) -> WindowSource:
     """Windows to learn from. The tutorial's network gets its windows plain."""
     if settings.network == "tutorial":
         return PlainWindows(examples, settings.seed, held_out=False)
-    return Kitchen(examples, settings.seed, RECIPE)
+    return MixedWindows(examples, settings.seed, MIXTURE)
 
 
 def _validation(examples: Sequence[Example], settings: Settings) -> Batch:
     if settings.network == "tutorial":
         held_out = PlainWindows(examples, settings.seed, held_out=True)
         return held_out.windows(len(held_out))
-    kitchen = Kitchen(examples, settings.seed + VALIDATION_SEED, VALIDATION_RECIPE)
-    return kitchen.windows(min(1024, settings.windows_per_epoch))
+    source = MixedWindows(examples, settings.seed + VALIDATION_SEED, VALIDATION_MIXTURE)
+    return source.windows(min(1024, settings.windows_per_epoch))
 
 
 _HISTORY, _LAST, _BEST = "history.json", "last.keras", "best.npz"
@@ -174,6 +174,15 @@ def _keep(
     partial = folder / (_HISTORY + ".partial")
     partial.write_text(json.dumps(list(history), indent=1))
     partial.replace(folder / _HISTORY)
+
+
+def has_stalled(history: Sequence[dict[str, float]], patience: int) -> bool:
+    """Whether the validation loss has not fallen for so many epochs.
+
+    >>> has_stalled([{"validation_loss": loss} for loss in (0.9, 0.5, 0.6, 0.5)], patience=2)
+    True
+    """
+    return len(history) - 1 - _best(history) >= patience
 
 
 def _best(history: Sequence[dict[str, float]]) -> int:

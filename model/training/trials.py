@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from model.calls import Call, CountingRule, find_calls, peak_evidence
-from model.training.augment import BAND_HZ, coloured_noise
 from model.training.clips import Annotation, Scene, cue_samples, window_label
 from model.training.measure import Match, match_calls
+from model.training.sounds import BAND_HZ, coloured_noise
 from model.windows import SAMPLE_RATE_HZ, Padding, cut_windows, window_starts
 
 Score = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]

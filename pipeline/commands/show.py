@@ -14,11 +14,12 @@ from model.audio import Recording
 from model.calls import Call, CountingRule, find_calls
 from model.contract import ServingContract
 from model.decoders import AudioError, Samples
+from model.spectrogram import spectrogram_db
 from model.windows import SAMPLE_RATE_HZ, WINDOW_S, samples_from_seconds, window_starts
 from pipeline.inference.score import ModelLoader, WindowScorer, score_windows
 from pipeline.model_folder import check_model
 from pipeline.options import RELEASED_MODEL, Parser, UsageError
-from pipeline.report.spectrograms import TOP_HZ, shown_range_db, spectrogram_db
+from pipeline.report.spectrograms import TOP_HZ, shown_range_db
 from pipeline.storage import files
 
 LONGEST_S = 600.0
@@ -86,7 +87,7 @@ def draw(heard: Heard, title: str) -> Any:
     wave.fill_between(times, low, high, color=_WAVE, linewidth=0.3)
     wave.set(ylabel="amplitude", ylim=(-1, 1))
 
-    levels_db = spectrogram_db(heard.samples)
+    levels_db = spectrogram_db(heard.samples, top_hz=TOP_HZ)
     darkest, brightest = shown_range_db(levels_db)
     levels.imshow(
         levels_db,

@@ -11,14 +11,13 @@ import soundfile
 
 from model.audio import Recording
 from model.decoders import Samples
+from model.spectrogram import spectrogram_db
 from model.windows import SAMPLE_RATE_HZ, samples_from_seconds
 from pipeline.storage import files
 
 TOP_HZ = 3000
 """Upper edge of a picture: calls reach 1,800 Hz."""
 
-_FFT_SAMPLES = 1024  # 64 ms: harmonics 135 Hz apart are told from each other
-_STEP_SAMPLES = 256
 _RANGE_DB = 45
 _BEFORE_S, _AFTER_S, _LONGEST_S = 2.0, 2.0, 12.0
 _PEAK, _MOST_GAIN = 0.8, 100.0
@@ -65,21 +64,6 @@ def picture_call(recording: str, start_s: float, end_s: float) -> CallPicture:
     )
 
 
-def spectrogram_db(samples: Samples) -> npt.NDArray[np.float32]:
-    """Levels in decibels, float32 ``[frequencies, times]``, 0 to ``TOP_HZ`` upwards.
-
-    A time step is 16 ms, a frequency step 15.6 Hz; the first and last columns are centred on the
-    first and last samples.
-    """
-    margin = np.zeros(_FFT_SAMPLES // 2, np.float32)
-    padded = np.concatenate((margin, samples, margin))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, _FFT_SAMPLES)[::_STEP_SAMPLES]
-    n_bins = TOP_HZ * _FFT_SAMPLES // SAMPLE_RATE_HZ
-    spectra = np.fft.rfft(frames * np.hanning(_FFT_SAMPLES).astype(np.float32), axis=1)
-    power = np.abs(spectra[:, :n_bins].T) ** 2
-    return (10 * np.log10(power + 1e-8)).astype(np.float32)
-
-
 def shown_range_db(levels_db: npt.NDArray[np.float32]) -> tuple[float, float]:
     """Darkest and brightest level of a picture: the loudest parts decide."""
     brightest = float(np.percentile(levels_db, 99.8))
@@ -91,7 +75,7 @@ def spectrogram_jpeg(samples: Samples) -> bytes:
     from matplotlib import colormaps
     from PIL import Image
 
-    levels_db = spectrogram_db(samples)
+    levels_db = spectrogram_db(samples, top_hz=TOP_HZ)
     low, high = shown_range_db(levels_db)
     shares = ((levels_db - low) / (high - low)).clip(0, 1)
     colours = colormaps["cividis"](shares[::-1], bytes=True)[..., :3]
