@@ -41,6 +41,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return run
 
 
+@pytest.mark.slow
 def test_a_run_warns_when_scores_leave_the_reference(
     tmp_path: Path, job: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -74,6 +75,7 @@ def test_a_site_of_clipped_recordings_is_warned_of(
     assert {row["quality_flags"] for row in rows} == {"clipped"}
 
 
+@pytest.mark.slow
 def test_canaries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,6 +124,7 @@ def test_silence_dropouts_offset_and_low_rate(tmp_path: Path) -> None:
     assert flags_of(tmp_path, forest(rate=8000), 8000) == ("low_sample_rate",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extension", ["wav", "mp3"])
 def test_quality_does_not_depend_on_segments(tmp_path: Path, extension: str) -> None:
     path = tmp_path / f"x.{extension}"

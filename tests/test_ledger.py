@@ -109,6 +109,7 @@ def test_a_replaced_file_is_counted_again(tmp_path: Path, archive: Path, job: Jo
     assert len(nights.read(tmp_path / "out" / "calls.csv")) == 2
 
 
+@pytest.mark.slow
 def test_a_recording_that_disappeared_keeps_its_row(
     tmp_path: Path, archive: Path, job: Job
 ) -> None:
@@ -118,6 +119,7 @@ def test_a_recording_that_disappeared_keeps_its_row(
     assert counts(tmp_path / "out")["a.wav"] == "2"
 
 
+@pytest.mark.slow
 def test_a_new_threshold_needs_no_decoding(tmp_path: Path, archive: Path, job: Job) -> None:
     job()
     before = nights.tables(tmp_path / "out")
@@ -129,6 +131,7 @@ def test_a_new_threshold_needs_no_decoding(tmp_path: Path, archive: Path, job: J
     assert nights.tables(tmp_path / "out") == before
 
 
+@pytest.mark.slow
 def test_a_new_model_or_hop_scores_again(tmp_path: Path, archive: Path, job: Job) -> None:
     job()
     job("--hop_s", "0.5")
@@ -160,6 +163,7 @@ def test_a_changed_place_reaches_the_tables_without_decoding(
     assert {r["site"] for r in nights.read(tmp_path / "out" / "calls.csv")} == {"camp"}
 
 
+@pytest.mark.slow
 def test_damaged_files_are_tried_again_when_asked_or_changed(
     tmp_path: Path, archive: Path, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +180,7 @@ def test_damaged_files_are_tried_again_when_asked_or_changed(
     assert nights.read(out / "failures.csv") == []
 
 
+@pytest.mark.slow
 def test_a_failure_that_may_pass_is_tried_again(
     tmp_path: Path, archive: Path, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +214,7 @@ def test_scores_are_kept_exactly(tmp_path: Path, archive: Path, job: Job) -> Non
         assert np.array_equal(values, fakes.PeakScorer().score(cut_windows(samples, expected)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("segment_s", ["5", "300"])
 def test_rescoring_equals_a_fresh_run(
     tmp_path: Path, archive: Path, job: Job, segment_s: str
@@ -259,6 +265,7 @@ def test_run_json_is_of_the_counting_that_the_tables_show(tmp_path: Path, job: J
     assert rewritten == {after["run_id"]} != {before["run_id"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hop_s", [None, "0.5"])
 def test_windows_are_counted_again_at_the_distance_at_which_they_were_scored(
     tmp_path: Path, archive: Path, job: Job, hop_s: str | None
@@ -300,6 +307,7 @@ def test_rescoring_without_a_ledger_says_so(
     assert "no ledger" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_unfinished_scores_are_taken_up(tmp_path: Path, archive: Path, job: Job) -> None:
     """As a kill leaves them: scores of some segments, no entry."""
     out = tmp_path / "out"

@@ -57,6 +57,7 @@ def test_three_nights_equal_one_undisturbed_run(
     assert nights.bytes_of(out) == before
 
 
+@pytest.mark.slow
 def test_runs_that_overlap_with_different_recordings_keep_each_others_rows(
     tmp_path: Path, jobs: nights.Jobs, arguments: list[str]
 ) -> None:

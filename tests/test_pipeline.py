@@ -93,6 +93,7 @@ def many_formats(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_segments_change_nothing(many_formats: Path, tmp_path: Path) -> None:
     tables = [
         run(tmp_path / name, "--input", str(many_formats), "--hop_s", "0.7", "--segment_s", name)
@@ -102,6 +103,7 @@ def test_segments_change_nothing(many_formats: Path, tmp_path: Path) -> None:
     assert [row["call_count"] for row in tables[0][0]] == ["4"] * 9
 
 
+@pytest.mark.slow
 def test_windows_and_scores_are_the_same_for_all_segments(many_formats: Path) -> None:
     from pipeline.inference.decode import decode_segment, plan_segments, read_header
     from pipeline.inference.score import score_segment
@@ -125,6 +127,7 @@ def test_windows_and_scores_are_the_same_for_all_segments(many_formats: Path) ->
         assert found[0][2] == header.n_samples
 
 
+@pytest.mark.slow
 def test_the_model_is_loaded_once_in_a_process(recordings: Recordings, tmp_path: Path) -> None:
     folder, _ = recordings
     CountedLoader.loads = 0
@@ -132,6 +135,7 @@ def test_the_model_is_loaded_once_in_a_process(recordings: Recordings, tmp_path:
     assert CountedLoader.loads == 1
 
 
+@pytest.mark.slow
 def test_recorder_files_each_get_a_row(field: Path, tmp_path: Path) -> None:
     rows, _ = run(tmp_path, "--input", str(field))
     outcomes = {r["recording"].rsplit("/", 1)[1]: r["outcome"] for r in rows}
@@ -140,6 +144,7 @@ def test_recorder_files_each_get_a_row(field: Path, tmp_path: Path) -> None:
     assert set(outcomes.values()) <= {"ok", "no_calls"}
 
 
+@pytest.mark.slow
 def test_a_truncated_recording_is_counted_as_far_as_it_goes(tmp_path: Path) -> None:
     path = tmp_path / "night.wav"
     soundfile.write(path, noise_with_bursts(60, 16_000, 1, [5, 50]), 16_000)

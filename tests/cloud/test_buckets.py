@@ -87,6 +87,7 @@ def test_an_object_reads_like_a_file(bucket: Bucket) -> None:
     assert files.read_bytes(bucket.put("empty", b"")) == b""
 
 
+@pytest.mark.slow
 def test_counts_in_a_bucket_equal_counts_on_disk(
     bucket: Bucket,
     recordings: Recordings,
@@ -126,6 +127,7 @@ def test_counts_in_a_bucket_equal_counts_on_disk(
         assert found[path.rsplit("/", 1)[1]] == ("" if calls is None else str(calls))
 
 
+@pytest.mark.slow
 def test_a_folder_and_a_manifest_name_the_same_recordings(
     bucket: Bucket, tmp_path: Path, peaks: None
 ) -> None:
@@ -164,6 +166,7 @@ TROUBLES = {
 LASTING = {"gone": "no such object any more", "forbidden": "403"}
 
 
+@pytest.mark.slow
 def test_a_bucket_in_trouble_costs_time_or_one_row(
     bucket: Bucket, tmp_path: Path, peaks: None
 ) -> None:
@@ -195,6 +198,7 @@ def test_a_bucket_in_trouble_costs_time_or_one_row(
             assert (row["outcome"], row["call_count"]) == ("ok", "1")
 
 
+@pytest.mark.slow
 def test_a_bucket_that_is_busy_for_every_kind_of_request(
     bucket: Bucket, tmp_path: Path, peaks: None
 ) -> None:

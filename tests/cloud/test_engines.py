@@ -69,6 +69,7 @@ def engine(tmp_path: Path) -> Iterator[tuple[str, str]]:
             process.wait(20)
 
 
+@pytest.mark.slow
 def test_two_worker_processes_write_the_same_bytes(
     engine: tuple[str, str],
     recordings: Recordings,
