@@ -241,3 +241,17 @@ def test_an_object_that_vanishes_after_it_was_matched_is_a_failed_row(
     table = rows((output / "counts.csv").read_text())
     assert table["good.wav"][0]["outcome"] == "no_calls"
     assert table["bad.wav"][0]["outcome"] == "failed"
+
+
+def test_a_run_lists_its_recordings_twice_and_no_more(
+    bucket: Bucket, tmp_path: Path, peaks: None
+) -> None:
+    """Once for the checks before it starts, once in the job, whose workers may be elsewhere."""
+    bucket.put("in/a.wav", encoded(5, 16_000, "WAV", [2]))
+    model = write_model(tmp_path / "model")
+    there = [f"--model={model}", f"--output={bucket.uri}/out"]
+    for more in ([], ["--max_cost=100"]):
+        bucket.proxy.requests.clear()
+        code = count(f"--input={bucket.uri}/in/*.wav", *there, *more)
+        assert code == 0, bucket.get("out/counts.csv")
+        assert len(bucket.proxy.paths("GET", r"/o\?.*prefix=in")) == 2
