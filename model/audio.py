@@ -27,13 +27,12 @@ from model.decoders import (
     AudioError,
     AudioInfo,
     Decoder,
-    Samples,
     SndfileDecoder,
     check_header,
     size_of,
 )
 from model.quality import NOTHING, Quality, measure, total
-from model.windows import SAMPLE_RATE_HZ
+from model.windows import SAMPLE_RATE_HZ, Samples
 
 AUDIO_EXTENSIONS = frozenset(
     [

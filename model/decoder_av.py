@@ -9,7 +9,8 @@ from typing import IO
 import av
 import numpy as np
 
-from model.decoders import AudioInfo, Samples
+from model.decoders import AudioInfo
+from model.windows import Samples
 
 
 class AvDecoder:

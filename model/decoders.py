@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 
-from model.windows import SAMPLE_RATE_HZ
+from model.windows import SAMPLE_RATE_HZ, Samples
 
 _MP3_RESTART_S = 60
 _RF64_LINE = re.compile(r"frame count (\d+) does not match value from 'ds64' chunk of (\d+)")
@@ -24,9 +23,6 @@ MOST_CHANNELS = 64
 MOST_FRAMES_A_BYTE = 10_000
 """FLAC writes up to 65,535 samples of silence in 11 bytes; no other format gets further."""
 PIECE_FRAMES = 1152  # an MP3 frame; FLAC and WAV have no preference
-
-
-Samples = npt.NDArray[np.float32]
 
 
 class AudioError(Exception):

@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from model.contract import CONTRACT_FILE, MODEL_FILE, ContractError, ServingContract, read_contract
-from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES
+from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES, Samples
 
 METRICS_FILE = "metrics.json"
 GOLDEN_FILE = "golden.json"
@@ -30,8 +29,6 @@ GOLDEN_FILE = "golden.json"
 INNER_BATCH = 32
 """Windows scored at once. Every call of the network has this shape, so a score depends neither on
 how many windows came with it nor on how the recording was cut."""
-
-Samples = npt.NDArray[np.float32]
 
 
 class KerasModel(Protocol):

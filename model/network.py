@@ -17,11 +17,6 @@ from keras import layers
 
 from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES
 
-with warnings.catch_warnings():
-    # Its native operations do not load with this TensorFlow; the functions used here need none.
-    warnings.simplefilter("ignore")
-    import tensorflow_io as tfio
-
 FRAME_SAMPLES, STEP_SAMPLES = 1024, 512
 """64 ms frames every 32 ms: harmonics 135 to 150 Hz apart are 9 bins apart."""
 
@@ -75,6 +70,10 @@ class HarmonicFrontEnd(layers.Layer):
 
     def _masked(self, views: tf.Tensor) -> tf.Tensor:
         """SpecAugment: a band of frames and a band of bins set to the mean, 0."""
+        with warnings.catch_warnings():
+            # Its native operations do not load with this TensorFlow; these functions need none.
+            warnings.simplefilter("ignore")
+            import tensorflow_io as tfio  # for training only: a worker lacks it
         ones = tf.ones([FRAMES, END_BIN - FIRST_BIN])
         groups = []
         # tfio masks one spectrogram; a mask for each eighth of the batch costs little.

@@ -16,6 +16,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+Samples = npt.NDArray[np.float32]
+"""Mono audio at 16 kHz, ``[n]``, or windows of it, ``[n, 48000]``; full scale is 1."""
+
 SAMPLE_RATE_HZ = 16_000
 """Sample rate of everything the network hears."""
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 TERMINAL_INTERVAL_S = 1.0
 WORKERS_LOG = "apache_beam.runners.portability.local_job_service"
-LONGEST_S = 1000 * 86_400.0  # an estimate beyond that tells nobody anything
+LONGEST_ESTIMATE_S = 1000 * 86_400.0  # an estimate beyond that tells nobody anything
 FOLDER_VARIABLE = "CAPUCHIN_PROGRESS_FOLDER"
 
 
@@ -104,7 +104,7 @@ def progress_line(done: Progress, n_inputs: int, elapsed_s: float) -> str:
     if done.audio_s and elapsed_s:
         rate = done.audio_s / elapsed_s
         left_s = max(0.0, done.expected_audio_s - done.audio_s) / rate
-        left = timedelta(seconds=round(min(left_s, LONGEST_S)))
+        left = timedelta(seconds=round(min(left_s, LONGEST_ESTIMATE_S)))
         line += f", {rate:.0f} × real time, {left} left"
     return line
 

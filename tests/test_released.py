@@ -11,7 +11,7 @@ from model.audio import read_all
 from model.calls import find_calls
 from model.decoders import AudioError
 from model.export import GOLDEN_FILE, golden_windows, load_exported
-from model.training.trials import score_windows
+from model.training.trials import score_audio
 from pipeline.commands.demo import make_demo
 
 RELEASED = Path(__file__).resolve().parents[1] / "model" / "released"
@@ -25,7 +25,7 @@ def released():
 def count(model, path):
     audio = read_all(path)
     contract = model.contract
-    starts, scores = score_windows(audio, model.score, contract.hop_s, contract.padding)
+    starts, scores = score_audio(audio, model.score, contract.hop_s, contract.padding)
     return len(find_calls(starts, scores, contract.rule, len(audio)))
 
 

@@ -22,7 +22,6 @@ import numpy.typing as npt
 
 from model.training.clips import NEGATIVE_SHARE, POSITIVE_SHARE, Example
 from model.training.sounds import (
-    Audio,
     Rng,
     Sound,
     band_power,
@@ -35,7 +34,7 @@ from model.training.sounds import (
     other_sound,
     play_at_speed,
 )
-from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES
+from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES, Samples
 
 T = TypeVar("T")
 
@@ -68,7 +67,7 @@ class WindowSource(Protocol):
 
     def reseed(self, *seeds: int) -> None: ...
     def renew(self) -> None: ...
-    def windows(self, count: int) -> tuple[Audio, Audio]: ...
+    def windows(self, count: int) -> tuple[Samples, Samples]: ...
 
 
 class MixedWindows:
@@ -90,8 +89,8 @@ class MixedWindows:
         self._background_odds = _odds(self._backgrounds)
         self._real: list[Sound] = []
         self._made_up: list[Sound] = []
-        self._others: list[Audio] = []
-        self._noises: list[Audio] = []
+        self._others: list[Samples] = []
+        self._noises: list[Samples] = []
         self.renew()
 
     def reseed(self, *seeds: int) -> None:
@@ -137,14 +136,14 @@ class MixedWindows:
         audio = (audio / np.sqrt(power + 1e-12)).astype(np.float32)
         return Sound(audio, call.call_start, call.cue_start, call.call_end)
 
-    def _changed_other(self) -> Audio:
+    def _changed_other(self) -> Samples:
         rng, audio = self._rng, other_sound(self._rng)
         if rng.random() < 0.5:
             reverb_s = rng.uniform(0.2, 1.5) if rng.random() < 0.5 else 0.0
             audio = from_afar(rng, audio, reverb_s, np.inf, tilt_db=3.0)
         return np.asarray(audio / np.sqrt(band_power(audio) + 1e-12), np.float32)
 
-    def _noise(self) -> Audio:
+    def _noise(self) -> Samples:
         """12 s of noise of some colour, uneven in frequency and sometimes in time: wind, rain."""
         rng, n = self._rng, 12 * SAMPLE_RATE_HZ
         noise = coloured_noise(rng, n, rng.uniform(-0.5, 2.2))
@@ -155,7 +154,7 @@ class MixedWindows:
             noise = (noise * (1 + gusts)).astype(np.float32)
         return noise
 
-    def windows(self, count: int) -> tuple[Audio, Audio]:
+    def windows(self, count: int) -> tuple[Samples, Samples]:
         """So many windows and their labels: float32 ``[count, 48000]`` and ``[count, 1]``."""
         audio = np.empty((count, WINDOW_SAMPLES), np.float32)
         labels = np.empty((count, 1), np.float32)
@@ -163,7 +162,7 @@ class MixedWindows:
             audio[row], labels[row, 0] = self._window()
         return audio, labels
 
-    def _window(self) -> tuple[Audio, float]:
+    def _window(self) -> tuple[Samples, float]:
         rng, mixture = self._rng, self._mixture
         window = self._background()
         level = np.sqrt(band_power(window) + 1e-10)
@@ -197,7 +196,7 @@ class MixedWindows:
         store = self._made_up if made_up else self._real
         return store[rng.integers(len(store))]
 
-    def _background(self) -> Audio:
+    def _background(self) -> Samples:
         rng, draw = self._rng, self._rng.random()
         if not self._backgrounds or 0.6 <= draw < 0.75:
             return self._slice_of_noise()
@@ -207,12 +206,12 @@ class MixedWindows:
             window += self._slice_of_noise() * np.float32(level * gain_between(rng, -10, 15))
         return window
 
-    def _slice_of_noise(self) -> Audio:
+    def _slice_of_noise(self) -> Samples:
         noise = self._noises[self._rng.integers(len(self._noises))]
         start = self._rng.integers(0, len(noise) - WINDOW_SAMPLES)
         return noise[start : start + WINDOW_SAMPLES].copy()
 
-    def _slice_of_background(self) -> Audio:
+    def _slice_of_background(self) -> Samples:
         rng = self._rng
         audio = self._backgrounds[rng.choice(len(self._backgrounds), p=self._background_odds)].audio
         if len(audio) <= WINDOW_SAMPLES:
@@ -287,7 +286,7 @@ class PlainWindows:
     def renew(self) -> None:
         """The set stays as it is."""
 
-    def windows(self, count: int) -> tuple[Audio, Audio]:
+    def windows(self, count: int) -> tuple[Samples, Samples]:
         """The next windows and labels: float32 ``[count, 48000]`` and ``[count, 1]``."""
         audio = np.zeros((count, WINDOW_SAMPLES), np.float32)
         labels = np.empty((count, 1), np.float32)
@@ -318,7 +317,7 @@ def _odds(backgrounds: Sequence[Example]) -> npt.NDArray[np.float64]:
     return odds / odds.sum() if len(odds) else odds
 
 
-def _lay(window: Audio, sound: Audio, place: int, gain: float) -> None:
+def _lay(window: Samples, sound: Samples, place: int, gain: float) -> None:
     """Adds ``sound`` to ``window`` from sample ``place`` on, which may lie outside."""
     first, end = max(place, 0), min(place + len(sound), len(window))
     if end > first:

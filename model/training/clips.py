@@ -24,11 +24,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from model.audio import AUDIO_EXTENSIONS, read_all
 from model.decoders import AudioError
-from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES
+from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES, Samples
 
 CUE_S = 2.2
 """The cue is the last ``CUE_S`` of an annotated call, or all of it when it is shorter."""
@@ -48,7 +47,7 @@ GUARD_BEFORE_S, GUARD_AFTER_S = 2.0, 0.6
 TUTORIAL_CALLS = "Parsed_Capuchinbird_Clips"
 TUTORIAL_OTHERS = "Parsed_Not_Capuchinbird_Clips"
 
-Samples = npt.NDArray[np.float32]
+
 ClipKind = Literal["call", "background"]
 
 

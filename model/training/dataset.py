@@ -96,7 +96,7 @@ def scene_of(example: Example) -> Scene:
     return Scene(name, example.group, example.audio, notes)
 
 
-def encode(example: Example) -> bytes:
+def encode_example(example: Example) -> bytes:
     """The example as a serialised tf.Example; audio as 16-bit PCM, half the size of floats."""
     import tensorflow as tf
 
@@ -166,7 +166,7 @@ def encoded_examples(recording: LabelledRecording) -> Iterator[bytes]:
         Metrics.counter("examples", "annotations_skipped").inc()
     for example in cut_examples(scene):
         Metrics.counter("examples", f"{example.kind}s").inc()
-        yield encode(example)
+        yield encode_example(example)
 
 
 def build_dataset(

@@ -18,7 +18,7 @@ from model.training.clips import Annotation
 TOLERANCE_S = 1.5
 """A call is found when the middle of a detection lies this close to the middle of an annotation."""
 
-Floats = npt.NDArray[np.floating]
+Numbers = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class WindowFigures:
     roc_area: float
 
 
-def window_figures(scores: Floats, labels: Floats, threshold: float) -> WindowFigures:
+def window_figures(scores: Numbers, labels: Numbers, threshold: float) -> WindowFigures:
     """Precision and recall at ``threshold`` and the area under the ROC curve.
 
     Args:
@@ -137,12 +137,12 @@ def window_figures(scores: Floats, labels: Floats, threshold: float) -> WindowFi
     )
 
 
-def roc_area(scores: Floats, labels: Floats) -> float:
+def roc_area(scores: Numbers, labels: Numbers) -> float:
     """Chance that a positive scores above a negative; ties count half. NaN without both."""
     return float(roc_auc_score(labels, scores)) if len(np.unique(labels)) == 2 else float("nan")
 
 
-def roc_curve(scores: Floats, labels: Floats) -> tuple[Floats, Floats]:
+def roc_curve(scores: Numbers, labels: Numbers) -> tuple[Numbers, Numbers]:
     """False and true positive rates as the threshold falls, both from 0 to 1."""
     false, true, _ = metrics.roc_curve(labels, scores, drop_intermediate=False)
     return false, true
@@ -164,7 +164,7 @@ class Reliability:
         return sum(n * abs(p - s) for p, s, n in gaps) / max(1, total)
 
 
-def reliability(scores: Floats, labels: Floats, bins: int = 10) -> Reliability:
+def reliability(scores: Numbers, labels: Numbers, bins: int = 10) -> Reliability:
     """Scores 0 to 1 against labels 0 or 1, float ``[n]``, in bins of equal width."""
     share, score = calibration_curve(labels, scores, n_bins=bins)
     edges = np.linspace(0, 1, bins + 1)[1:-1]  # as calibration_curve has them
@@ -174,7 +174,7 @@ def reliability(scores: Floats, labels: Floats, bins: int = 10) -> Reliability:
     )
 
 
-def fit_log_odds(evidence: Floats, labels: Floats) -> tuple[float, float]:
+def fit_log_odds(evidence: Numbers, labels: Numbers) -> tuple[float, float]:
     """Logistic regression of labels on one number: (slope, offset).
 
     As Platt (1999) does, labels are moved a little off 0 and 1, so that data that can be told apart

@@ -9,13 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from model.training.clips import CUE_S
-from model.windows import SAMPLE_RATE_HZ
+from model.windows import SAMPLE_RATE_HZ, Samples
 
 BAND_HZ = (350.0, 1800.0)
 """Where the call lies. Levels of call against background are ratios of mean power in this band."""
-
-
-Audio = npt.NDArray[np.float32]
 
 
 Rng = np.random.Generator
@@ -25,7 +22,7 @@ Rng = np.random.Generator
 class Sound:
     """A call with the samples where the call and its cue start and end; its power is 1 in band."""
 
-    audio: Audio = field(repr=False)
+    audio: Samples = field(repr=False)
     call_start: int
     cue_start: int
     call_end: int
@@ -39,7 +36,7 @@ def band_power(audio: npt.NDArray[np.floating]) -> float:
     return float(2 * np.sum(np.abs(spectrum) ** 2) / n**2)
 
 
-def play_at_speed(audio: Audio, factor: float) -> Audio:
+def play_at_speed(audio: Samples, factor: float) -> Samples:
     """``audio`` played ``factor`` times as fast: shorter and higher when above 1.
 
     Linear interpolation is enough: its error lies above what the front end hears.
@@ -49,7 +46,7 @@ def play_at_speed(audio: Audio, factor: float) -> Audio:
     return np.asarray(faster, np.float32)
 
 
-def faded(audio: Audio, seconds: float) -> Audio:
+def faded(audio: Samples, seconds: float) -> Samples:
     """``audio`` with its first and last ``seconds`` faded in and out."""
     audio = audio.copy()
     n = min(round(seconds * SAMPLE_RATE_HZ), len(audio) // 3)
@@ -59,7 +56,7 @@ def faded(audio: Audio, seconds: float) -> Audio:
     return audio
 
 
-def coloured_noise(rng: Rng, n: int, slope: float) -> Audio:
+def coloured_noise(rng: Rng, n: int, slope: float) -> Samples:
     """Noise whose power falls as frequency to the ``slope`` (0 white, 1 pink, 2 brown), rms 1."""
     frequency = np.maximum(np.fft.rfftfreq(n, 1 / SAMPLE_RATE_HZ), 60.0)
     spectrum = rng.standard_normal(n // 2 + 1) + 1j * rng.standard_normal(n // 2 + 1)
@@ -67,7 +64,9 @@ def coloured_noise(rng: Rng, n: int, slope: float) -> Audio:
     return np.asarray(noise / noise.std(), np.float32)
 
 
-def from_afar(rng: Rng, audio: Audio, reverb_s: float, lowpass_hz: float, tilt_db: float) -> Audio:
+def from_afar(
+    rng: Rng, audio: Samples, reverb_s: float, lowpass_hz: float, tilt_db: float
+) -> Samples:
     """``audio`` as heard through forest: echoes, treble lost, an uneven path.
 
     Args:
@@ -178,7 +177,7 @@ def made_up_call(rng: Rng) -> Sound:
     return Sound(audio.astype(np.float32), growl_start, max(cue_start, moo_start), call_end)
 
 
-def other_sound(rng: Rng) -> Audio:
+def other_sound(rng: Rng) -> Samples:
     """A made-up sound that is no call, of one of nine kinds, 0.3 to 8 s long, peak 1."""
     n = int(rng.uniform(0.3, 5.0) * SAMPLE_RATE_HZ)
     kinds = (_tones, _whistles, _chorus, _chorus, _pulses, _engine, _bursts, _notes, _growls)

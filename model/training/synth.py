@@ -20,11 +20,11 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from model.windows import SAMPLE_RATE_HZ, samples_from_seconds
+from model.training.sounds import Rng
+from model.windows import SAMPLE_RATE_HZ, Samples, samples_from_seconds
 
-Samples = npt.NDArray[np.float32]
 Reals = npt.NDArray[np.float64]
-Rng = np.random.Generator
+
 # gain(time in s [frames, 1], frequency in Hz [1, bins]) -> [frames, bins]
 Gain = Callable[[Reals, Reals], Reals]
 

@@ -79,7 +79,7 @@ class Trial:
         return evidence[kept], labels[kept]
 
 
-def score_windows(
+def score_audio(
     audio: npt.NDArray[np.float32], score: Score, hop_s: float, padding: Padding
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Window starts and scores of a whole recording, mono at 16 kHz."""
@@ -99,7 +99,7 @@ def run_trial(
     padding: Padding = "end",
 ) -> Trial:
     """Scores one recording. ``wanted`` says which of its calls should be found."""
-    starts, scores = score_windows(scene.audio, score, hop_s, padding)
+    starts, scores = score_audio(scene.audio, score, hop_s, padding)
     return Trial(
         source=scene.source,
         group=scene.group,

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from model.training.synth import Samples, synthesise_recording
+from model.training.synth import synthesise_recording
+from model.windows import Samples
 from pipeline import options
 from pipeline.options import Parser
 from pipeline.records import Outcome, RecordingCount

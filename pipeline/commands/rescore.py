@@ -42,7 +42,7 @@ def parser() -> Parser:
     return result
 
 
-def parse(argv: Sequence[str]) -> Config:
+def configure(argv: Sequence[str]) -> Config:
     """The command line as a config: a few of the job's flags, checked as the job checks them."""
     known, beam_args = parser().parse_known_args(argv)
     given = [f"--{name}={value}" for name, value in vars(known).items() if value is not None]
@@ -51,7 +51,7 @@ def parse(argv: Sequence[str]) -> Config:
 
 def main(argv: Sequence[str]) -> int:
     """Counts again. Returns an exit code, see ``options.EXIT_CODES``."""
-    config = parse(argv)
+    config = configure(argv)
     from pipeline import launch, preflight
     from pipeline.beam_options import beam_options
     from pipeline.inference.count import Counting

@@ -13,16 +13,16 @@ import numpy.typing as npt
 from model.audio import Recording
 from model.calls import Call, CountingRule, find_calls
 from model.contract import ServingContract
-from model.decoders import AudioError, Samples
+from model.decoders import AudioError
 from model.spectrogram import spectrogram_db
-from model.windows import SAMPLE_RATE_HZ, WINDOW_S, samples_from_seconds, window_starts
+from model.windows import SAMPLE_RATE_HZ, WINDOW_S, Samples, samples_from_seconds, window_starts
 from pipeline.inference.score import ModelLoader, WindowScorer, score_windows
 from pipeline.model_folder import check_model
 from pipeline.options import RELEASED_MODEL, Parser, UsageError
 from pipeline.report.spectrograms import TOP_HZ, shown_range_db
 from pipeline.storage import files
 
-LONGEST_S = 600.0
+MOST_DRAWN_S = 600.0
 _WAVE, _SCORE, _CALL = "#555555", "#0072B2", "#D55E00"
 _COLUMNS = 2000  # more cannot be told apart in a picture
 
@@ -163,9 +163,9 @@ def parser() -> Parser:
     result.add_argument(
         "--length_s",
         type=float,
-        default=LONGEST_S,
+        default=MOST_DRAWN_S,
         metavar="SECONDS",
-        help=f"how much to draw at most (default: {LONGEST_S:.0f})",
+        help=f"how much to draw at most (default: {MOST_DRAWN_S:.0f})",
     )
     return result
 

@@ -10,9 +10,8 @@ import numpy.typing as npt
 import soundfile
 
 from model.audio import Recording
-from model.decoders import Samples
 from model.spectrogram import spectrogram_db
-from model.windows import SAMPLE_RATE_HZ, samples_from_seconds
+from model.windows import SAMPLE_RATE_HZ, Samples, samples_from_seconds
 from pipeline.storage import files
 
 TOP_HZ = 3000
