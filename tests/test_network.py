@@ -1,7 +1,10 @@
 """The networks: shapes, sizes, what they hear, and scores that depend on nothing else."""
 
+from typing import Any
+
 import numpy as np
 import pytest
+import tensorflow_io as tfio
 
 from model.export import INNER_BATCH, Scorer, golden_windows
 from model.quiet import without_start_up_noise
@@ -11,11 +14,11 @@ with without_start_up_noise():
     import tensorflow as tf
 
     from model import network as networks
-    from model.network import HarmonicFrontEnd, band_power_spectrogram, tfio
+    from model.network import HarmonicFrontEnd, band_power_spectrogram
 
 
 @pytest.fixture(scope="module")
-def network():
+def network() -> Any:
     tf.keras.utils.set_random_seed(1)
     made = networks.compact()
     rng = np.random.default_rng(1)
@@ -26,26 +29,26 @@ def network():
 
 
 @pytest.fixture(scope="module")
-def windows():
+def windows() -> Any:
     rng = np.random.default_rng(2)
     noise = rng.normal(0, 0.05, (INNER_BATCH + 7, WINDOW_SAMPLES))
     noise[: len(golden_windows())] = list(golden_windows().values())
     return noise.astype(np.float32)
 
 
-def test_sizes():
+def test_sizes() -> None:
     assert networks.tutorial().count_params() == 6_021_857
     assert networks.compact().count_params() < 60_000
 
 
-def test_the_front_end_is_tensorflow_ios_spectrogram(windows):
+def test_the_front_end_is_tensorflow_ios_spectrogram(windows: npt.NDArray[np.float32]) -> None:
     ours = band_power_spectrogram(windows[:6]).numpy()
     theirs = tfio.audio.spectrogram(tf.constant(windows[:6]), nfft=1024, window=1024, stride=512)
     theirs = theirs.numpy()[:, :92, 16:120] ** 2
     np.testing.assert_allclose(ours, theirs, atol=1e-5 * theirs.max())
 
 
-def test_gain_and_what_lies_outside_the_band_are_not_heard(windows):
+def test_gain_and_what_lies_outside_the_band_are_not_heard(windows: npt.NDArray[np.float32]) -> None:
     front_end = HarmonicFrontEnd()
     loud = 0.2 * windows[10:14]
     heard = front_end(loud).numpy()
@@ -57,12 +60,12 @@ def test_gain_and_what_lies_outside_the_band_are_not_heard(windows):
     assert np.quantile(change, 0.98) < 0.05  # the rumble's onset at the window's edge is heard
 
 
-def test_silence_is_scored(network):
+def test_silence_is_scored(network: tf.keras.Model) -> None:
     score = Scorer(network).score(np.zeros((1, WINDOW_SAMPLES), np.float32))
     assert np.isfinite(score).all()
 
 
-def test_a_score_depends_on_its_window_alone(network, windows):
+def test_a_score_depends_on_its_window_alone(network: tf.keras.Model, windows: npt.NDArray[np.float32]) -> None:
     scorer = Scorer(networks.for_serving(network))
     scores = scorer.score(windows)
     assert scores.dtype == np.float32
@@ -74,7 +77,7 @@ def test_a_score_depends_on_its_window_alone(network, windows):
     assert scorer.score(windows[:0]).shape == (0,)
 
 
-def test_serving_without_normalisation_is_the_same_function(network, windows):
+def test_serving_without_normalisation_is_the_same_function(network: tf.keras.Model, windows: npt.NDArray[np.float32]) -> None:
     lean = networks.for_serving(network)
     assert not any("norm" in layer.name for layer in lean.layers)
     before, after = Scorer(network).score(windows), Scorer(lean).score(windows)
@@ -82,7 +85,7 @@ def test_serving_without_normalisation_is_the_same_function(network, windows):
     assert networks.for_serving(networks.tutorial()).name == "tutorial"
 
 
-def test_calibration_scales_log_odds(windows):
+def test_calibration_scales_log_odds(windows: npt.NDArray[np.float32]) -> None:
     network = networks.compact()
     before = Scorer(network).score(windows[:4]).astype(float)
     networks.calibrate(network, 2.0, -1.0)
@@ -92,7 +95,7 @@ def test_calibration_scales_log_odds(windows):
     )
 
 
-def test_masks_are_for_training_only(windows):
+def test_masks_are_for_training_only(windows: npt.NDArray[np.float32]) -> None:
     front_end = HarmonicFrontEnd(mask_frames=30, mask_bins=30)
     plain = front_end(windows[:16]).numpy()
     assert np.array_equal(front_end(windows[:16], training=False).numpy(), plain)
@@ -101,6 +104,6 @@ def test_masks_are_for_training_only(windows):
     assert (masked != plain).any()
 
 
-def test_the_wrong_shape_is_refused(network):
+def test_the_wrong_shape_is_refused(network: tf.keras.Model) -> None:
     with pytest.raises(ValueError, match="48000"):
         Scorer(network).score(np.zeros((2, 100), np.float32))
