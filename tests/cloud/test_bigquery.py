@@ -1,24 +1,35 @@
 """Tables in BigQuery: their layout, nights, and the requests that Beam sends."""
 
+from __future__ import annotations
+
 import csv
 import dataclasses
 import io
+from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
 
+import apache_beam as beam
 import pytest
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
+from pipeline.__main__ import main
 from pipeline.options import UsageError
-from pipeline.records import DetectedCall, RecordingCount, RunSummary, column, column_names
+from pipeline.records import DetectedCall, RecordingCount, Row, RunSummary, column, column_names
 from pipeline.storage import buckets, files
 from pipeline.tables import bigquery
+from tests.cloud import emulators
+from tests.cloud.conftest import Bucket
 from tests.cloud.test_buckets import count, encoded
 from tests.fakes import write_model
+from tests.test_report import call_at, recording
 
 DATASET = "forest.birds"
 
 
 @pytest.fixture
-def dataset(warehouse, monkeypatch, tmp_path):
+def dataset(warehouse: emulators.Proxy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """An empty dataset with its tables. Views have tests of their own."""
     monkeypatch.setattr(bigquery, "VIEWS", tmp_path)
     bigquery.client(DATASET).delete_dataset(DATASET, delete_contents=True, not_found_ok=True)
@@ -27,11 +38,11 @@ def dataset(warehouse, monkeypatch, tmp_path):
     return DATASET
 
 
-def select(query):
+def select(query: str) -> list[dict[str, Any]]:
     return [dict(row) for row in bigquery.client(DATASET).query(query).result()]
 
 
-def as_text(row_type, values):
+def as_text(row_type: type[Row], values: dict[str, Any]) -> dict[str, str]:
     """A row of a table as the text of the same row in a file."""
     cells = {}
     for field in dataclasses.fields(row_type):
@@ -42,7 +53,7 @@ def as_text(row_type, values):
     return cells
 
 
-def assert_night_equals_files(night, output):
+def assert_night_equals_files(night: str, output: str) -> None:
     for table, row_type in (("counts", RecordingCount), ("calls", DetectedCall)):
         found = select(f"SELECT * FROM `{DATASET}.{table}` WHERE night = DATE '{night}'")
         text = files.read_bytes(f"{output}/{table}.csv").decode()
@@ -54,16 +65,25 @@ def assert_night_equals_files(night, output):
         )
 
 
-def load_jobs(warehouse):
+def summary() -> RunSummary:
+    """Of a run that has not begun to count."""
+    values: dict[str, Any] = dict.fromkeys(column_names(RunSummary), 0)
+    texts = {"model_version": "m", "model_sha256": "", "training_data_sha256": ""}
+    values |= texts | {"run_id": "run", "configuration": "{}", "schema_version": 1}
+    return RunSummary(**values | {"started_at": datetime.now(UTC).isoformat()})
+
+
+def load_jobs(warehouse: emulators.Proxy) -> dict[str, Any]:
     """Table with partition → configuration of the load job that Beam sent."""
     posted = [r.json() for r in warehouse.requests if r.method == "POST" and "/jobs" in r.path]
     loads = [job["configuration"]["load"] for job in posted if "load" in job["configuration"]]
     return {load["destinationTable"]["tableId"]: load for load in loads}
 
 
+@pytest.mark.slow
 def test_a_night_is_rewritten_as_a_whole_and_others_stay(
-    bucket, dataset, warehouse, tmp_path, peaks
-):
+    bucket: Bucket, dataset: str, warehouse: emulators.Proxy, tmp_path: Path, peaks: None
+) -> None:
     model = write_model(tmp_path / "model")
     first = [
         bucket.put("one/a.wav", encoded(20, 48_000, "WAV", [3, 12])),
@@ -72,7 +92,7 @@ def test_a_night_is_rewritten_as_a_whole_and_others_stay(
     ]
     second = bucket.put("two/c.wav", encoded(8, 16_000, "WAV", [4]))
 
-    def run(night, recordings, *flags):
+    def run(night: str, recordings: list[str], *flags: str) -> str:
         warehouse.requests.clear()
         output = f"{bucket.uri}/out/{night}"
         where = [f"--model={model}", f"--output={output}", f"--bigquery={dataset}"]
@@ -118,7 +138,42 @@ def test_a_night_is_rewritten_as_a_whole_and_others_stay(
     ]
 
 
-def test_tables_are_made_with_partitions_clusters_and_descriptions(dataset):
+@pytest.mark.slow
+def test_once_more_fills_the_night_again_and_adds_no_run(
+    bucket: Bucket, dataset: str, warehouse: emulators.Proxy
+) -> None:
+    name = bucket.put("a.wav", b"RIFF")
+    temp = f"{bucket.uri}/temp"
+    night = bigquery.WriteNight(dataset, date(2026, 3, 1), temp, (name,), (), summary())
+
+    def write(tables: bigquery.WriteNight, calls: list[DetectedCall]) -> None:
+        warehouse.requests.clear()
+        row = replace(recording(name, len(calls)), run_id="run")
+        with beam.Pipeline(FnApiRunner()) as root:
+            _ = (root | "Rows" >> beam.Create([row]), root | "Calls" >> beam.Create(calls)) | tables
+
+    write(night, [call_at(name, 1, 4, 0.9)])
+    assert set(load_jobs(warehouse)) == {"counts$20260301", "calls$20260301", "runs$20260301"}
+    write(night.once_more(), [call_at(name, 1, 4, 0.9), call_at(name, 11, 14, 0.8)])
+    assert set(load_jobs(warehouse)) == {"counts$20260301", "calls$20260301"}
+    assert [row["call_count"] for row in select(f"SELECT * FROM `{dataset}.counts`")] == [2]
+    assert {row["start_s"] for row in select(f"SELECT * FROM `{dataset}.calls`")} == {1, 11}
+    runs = select(f"SELECT * FROM `{dataset}.runs`")
+    assert [(row["run_id"], row["inputs"], row["calls"]) for row in runs] == [("run", 1, 1)]
+
+
+def test_the_command_makes_the_tables(dataset: str, capsys: pytest.CaptureFixture[str]) -> None:
+    bigquery.client(dataset).delete_dataset(dataset, delete_contents=True)
+    with pytest.raises(UsageError, match="run: capuchinbird tables --dataset"):
+        bigquery.check_dataset(dataset)
+    assert main(["tables", "--dataset", dataset, "--location", "EU"]) == 0
+    assert capsys.readouterr().out == f"{dataset}: tables counts, calls, runs and views are there\n"
+    bigquery.check_dataset(dataset)
+    assert main(["tables", "--dataset", "nowhere"]) == 2
+    assert "write it as PROJECT.DATASET" in capsys.readouterr().err
+
+
+def test_tables_are_made_with_partitions_clusters_and_descriptions(dataset: str) -> None:
     connection = bigquery.client(dataset)
     for name, row_type in bigquery.TABLES.items():
         table = connection.get_table(f"{dataset}.{name}")
@@ -137,35 +192,37 @@ def test_tables_are_made_with_partitions_clusters_and_descriptions(dataset):
     }
 
 
-def test_an_older_table_gets_the_new_columns(dataset, monkeypatch):
+def test_an_older_table_gets_the_new_columns(dataset: str, monkeypatch: pytest.MonkeyPatch) -> None:
     bigquery.check_dataset(dataset)
     mood = ("mood", str, column("How it felt."))
     wider = dataclasses.make_dataclass("Wider", [mood], bases=(RunSummary,), frozen=True)
     monkeypatch.setitem(bigquery.TABLES, "runs", wider)
-    with pytest.raises(UsageError, match="runs has no column mood; run: python -m"):
+    with pytest.raises(UsageError, match="runs has no column mood; run: capuchinbird tables"):
         bigquery.check_dataset(dataset)
     bigquery.create(dataset, "EU")
     bigquery.check_dataset(dataset)
 
 
-def test_missing_tables_stop_the_run_before_it_starts(bucket, warehouse, tmp_path, peaks):
+def test_missing_tables_stop_the_run_before_it_starts(
+    bucket: Bucket, warehouse: emulators.Proxy, tmp_path: Path, peaks: None
+) -> None:
     model = write_model(tmp_path / "model")
     name = bucket.put("a.wav", encoded(1, 16_000, "WAV"))
     arguments = [f"--input={name}", f"--model={model}", "--night=2026-03-01"]
-    with pytest.raises(UsageError, match=r"run: python -m pipeline\.bigquery --dataset"):
+    with pytest.raises(UsageError, match="run: capuchinbird tables --dataset"):
         count(*arguments, f"--output={bucket.uri}/out", "--bigquery=forest.absent")
     with pytest.raises(UsageError, match="give --temp_location"):
         count(*arguments, f"--output={tmp_path}/out", "--bigquery=forest.absent")
 
 
-def test_empty_texts_are_null_and_others_are_not():
-    row = RunSummary("run", datetime.now(UTC).isoformat(), *[0] * 9, "m", "", "", "{}", 1)
+def test_empty_texts_are_null_and_others_are_not() -> None:
+    row = summary()
     assert bigquery.to_json(row, "2026-03-01")["model_sha256"] is None
     assert bigquery.to_json(row, "2026-03-01")["inputs"] == 0
     assert bigquery.to_json(row, str(date(2026, 3, 1)))["night"] == "2026-03-01"
 
 
-def test_views_answer_what_ecologists_ask_first(warehouse):
+def test_views_answer_what_ecologists_ask_first(warehouse: emulators.Proxy) -> None:
     """On tables with the columns they read, filled by hand."""
     connection = bigquery.client(DATASET)
     connection.delete_dataset(DATASET, delete_contents=True, not_found_ok=True)

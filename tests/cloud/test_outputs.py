@@ -1,0 +1,52 @@
+"""What lies in a bucket after a run: tables that stay unless they change, and a review of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.storage import buckets
+from tests.cloud.conftest import Bucket
+from tests.cloud.test_buckets import count, encoded
+from tests.fakes import write_model
+
+
+def versions(bucket: Bucket, prefix: str) -> dict[str, str]:
+    """Objects below a prefix, and when each was written."""
+    blobs = buckets.storage_client().list_blobs(bucket.uri[5:], prefix=prefix)
+    return {blob.name: str(blob.updated) for blob in blobs}
+
+
+@pytest.mark.slow
+def test_tables_in_a_bucket_are_written_when_they_change_and_can_be_reviewed(
+    bucket: Bucket, tmp_path: Path, peaks: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = write_model(tmp_path / "model")
+    bucket.put("night/a.wav", encoded(20, 16_000, "WAV", [3, 12]))
+    bucket.put("night/b.wav", encoded(20, 16_000, "WAV"))
+    output = f"{bucket.uri}/out"
+    arguments = [f"--model={model}", f"--output={output}", "--format=raven"]
+    assert count(f"--input={bucket.uri}/night/*.wav", *arguments) == 0
+    before = versions(bucket, "out/raven/")
+    assert len(before) == 2
+
+    bucket.put("night/c.wav", encoded(12, 16_000, "WAV", [5]))
+    assert count(f"--input={bucket.uri}/night/*.wav", *arguments) == 0
+    after = versions(bucket, "out/raven/")
+    assert len(after) == 3
+    assert {name: after[name] for name in before} == before
+
+    stale = next(name for name in before if "a.wav" in name)
+    bucket.put(stale, b"of an older version")
+    assert count(f"--input={bucket.uri}/night/*.wav", *arguments) == 0
+    assert bucket.get(stale).startswith(b"Selection\t")
+
+    assert main(["review", output, f"--output={bucket.uri}/review", "--clips=3"]) == 0
+    assert f"look at {bucket.uri}/review/review.html" in capsys.readouterr().out
+    names = bucket.names()
+    clips = [name for name in names if name.startswith("review/recordings/")]
+    assert len(clips) >= 3
+    assert bucket.get("review/annotations.csv").count(b"\n") == 1 + 3
+    assert b"<audio controls" in bucket.get("review/review.html")
