@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -60,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean {close[0]}?" if close else "see capuchinbird --help"
+        if os.path.exists(name):
+            hint = f"to count recordings: capuchinbird count --input {name} --output results"
         print(f"capuchinbird: no command {name}; {hint}", file=sys.stderr)
         return 2
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -62,11 +62,19 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see --help\n")
 
 
-def _number(low: float, high: float) -> type:
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        hint = f"; write {text.replace(',', '.')}" if text.count(",") == 1 else ""
+        raise argparse.ArgumentTypeError(f"{text} is no number{hint}") from None
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
     """A number type for argparse: above ``low``, at most ``high``."""
 
     def parse(text: str) -> float:
-        value = float(text)
+        value = _float(text)
         if not low < value <= high:
             raise argparse.ArgumentTypeError(
                 f"{text} must lie above {low:g}"
@@ -74,19 +82,18 @@ def _number(low: float, high: float) -> type:
             )
         return value
 
-    parse.__name__ = "number"
-    return parse  # type: ignore[return-value]
+    return parse
 
 
 def _score(text: str) -> float:
-    value = float(text)
+    value = _float(text)
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"{text} must lie between 0 and 1, and be neither")
     return value
 
 
 def _fraction(text: str) -> float:
-    value = float(text)
+    value = _float(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} must lie between 0 and 1")
     return value

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -23,7 +25,7 @@ from pipeline.model_folder import check_model, current_version
 from pipeline.options import RELEASED_MODEL, Config, UsageError
 from pipeline.records import SCHEMA_VERSION, RunSummary
 from pipeline.storage import files
-from pipeline.storage.buckets import connect_anonymously_to_emulator
+from pipeline.storage.buckets import connect_anonymously_to_emulator, is_emulated
 
 if TYPE_CHECKING:
     from pipeline.tables.bigquery import WriteNight
@@ -59,6 +61,7 @@ def check(config: Config) -> Checked:
     started = datetime.now(UTC)
     options = beam_options(config.beam_args)
     check_reach(config, options)
+    check_credentials(config)
     config = replace(config, model=current_version(config.model))
     contract = check_model(config.model)
     run_id = new_run_id(started)
@@ -94,6 +97,24 @@ def check_reach(config: Config, options: PipelineOptions) -> None:
     for flag, names in named.items():
         for name in filter(files.is_local, names):
             raise UsageError(f"{flag} {name}: Dataflow's workers reach buckets only; use gs://")
+
+
+def check_credentials(config: Config) -> None:
+    """Refuses buckets where there are no credentials: the libraries would try for minutes."""
+    named = (*config.inputs, *config.manifests, config.model, config.output)
+    if not any(name.startswith("gs://") for name in named) or is_emulated():
+        return
+    from google.auth import default
+    from google.auth.exceptions import DefaultCredentialsError
+
+    os.environ.setdefault("GCE_METADATA_TIMEOUT", "1")  # seconds, for each of three attempts
+    try:
+        default()
+    except DefaultCredentialsError:
+        raise UsageError(
+            "gs://: no Google credentials on this machine; run: gcloud auth application-default "
+            "login, or set GOOGLE_APPLICATION_CREDENTIALS to a key file"
+        ) from None
 
 
 def count_inputs(config: Config) -> int:
@@ -132,6 +153,7 @@ def _check_deployments(config: Config) -> None:
 def prepare_output(output: str) -> None:
     """Makes sure that tables can be written, and that no earlier run's report stays beside them."""
     probe = files.join(output, ".writable")
+    _refuse_other_tables(output)
     try:
         files.write_atomically(probe, [b""])
         files.delete_if_there(probe)
@@ -139,6 +161,19 @@ def prepare_output(output: str) -> None:
             files.delete_if_there(files.join(output, name))
     except OSError as error:
         raise UsageError(f"--output {output}: cannot write there ({error})") from None
+
+
+def _refuse_other_tables(output: str) -> None:
+    """Refuses to write over a counts.csv or calls.csv that no run has written."""
+    for name in ("counts.csv", "calls.csv"):
+        table = files.join(output, name)
+        with suppress(OSError):
+            header = files.read_bytes(table).partition(b"\n")[0].split(b",")
+            if not {b"recording", b"run_id"} <= set(header):
+                raise UsageError(
+                    f"--output {output}: {name} there is not from this program and would be "
+                    "overwritten; give another folder"
+                )
 
 
 def night_tables(checked: Checked) -> WriteNight | None:

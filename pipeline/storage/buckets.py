@@ -19,12 +19,17 @@ LONGEST_RANGE_BYTES = (
 )  # what is fetched in vain past a segment's end is at most this
 
 
+def is_emulated() -> bool:
+    """Whether buckets are an emulator's, which asks for no credentials."""
+    return "STORAGE_EMULATOR_HOST" in os.environ
+
+
 def connect_anonymously_to_emulator() -> None:
     """Spares the search for credentials, 20 s of retries, where an emulator needs none.
 
     Beam offers no option for this: it looks once in a process and remembers what it found.
     """
-    if "STORAGE_EMULATOR_HOST" in os.environ:
+    if is_emulated():
         from apache_beam.internal.gcp.auth import _ApitoolsCredentialsAdapter, _Credentials
         from google.auth.credentials import AnonymousCredentials
 
