@@ -1,6 +1,8 @@
 import io
+from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import soundfile
 import soxr
@@ -24,15 +26,20 @@ FORMATS = {
 LOSSY = {"VORBIS", "OPUS", "MPEG_LAYER_III"}
 
 
-def resampled(audio, rate):
-    return soxr.resample(audio.astype(np.float32).mean(axis=1), rate, 16_000)
+def resampled(audio: npt.NDArray[np.float64], rate: int) -> npt.NDArray[np.float64]:
+    mono: npt.NDArray[np.float64] = soxr.resample(
+        audio.astype(np.float32).mean(axis=1), rate, 16_000
+    )
+    return mono
 
 
 @pytest.mark.parametrize(
     ("container", "subtype"), [(c, s) for c, subtypes in FORMATS.items() for s in subtypes]
 )
 @pytest.mark.parametrize("channels", [1, 2])
-def test_every_format_is_read_as_mono_16_khz(tmp_path, container, subtype, channels):
+def test_every_format_is_read_as_mono_16_khz(
+    tmp_path: Path, container: str, subtype: str, channels: int
+) -> None:
     audio = noise_with_bursts(2.5, 48_000, channels, [0.5])
     path = tmp_path / "recording.BIN"  # the content decides, not the name
     soundfile.write(path, audio, 48_000, format=container, subtype=subtype)
@@ -50,7 +57,9 @@ def test_every_format_is_read_as_mono_16_khz(tmp_path, container, subtype, chann
     rate=st.sampled_from([8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000]),
     channels=st.integers(1, 6),
 )
-def test_length_and_content_equal_one_undivided_resampling(n_frames, rate, channels):
+def test_length_and_content_equal_one_undivided_resampling(
+    n_frames: int, rate: int, channels: int
+) -> None:
     audio = np.random.default_rng(n_frames).normal(0, 0.1, (n_frames, channels))
     file = io.BytesIO()
     soundfile.write(file, audio, rate, format="WAV", subtype="FLOAT")
@@ -63,7 +72,7 @@ def test_length_and_content_equal_one_undivided_resampling(n_frames, rate, chann
 
 
 @pytest.fixture(scope="module", params=["wav", "flac", "mp3", "ogg"])
-def encoded(request, tmp_path_factory):
+def encoded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Recordings longer than a few blocks, in several formats and rates."""
     folder = tmp_path_factory.mktemp("encoded")
     paths = []
@@ -79,7 +88,9 @@ def encoded(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize("length_s", [7, 10, 33])
-def test_segments_equal_the_undivided_decode_bit_for_bit(encoded, length_s):
+def test_segments_equal_the_undivided_decode_bit_for_bit(
+    encoded: list[Path], length_s: int
+) -> None:
     for path in encoded:
         whole = read_all(path)
         step = round(length_s * 16_000)
@@ -91,7 +102,7 @@ def test_segments_equal_the_undivided_decode_bit_for_bit(encoded, length_s):
             assert np.array_equal(segment.samples, whole[start : start + n_samples])
 
 
-def test_an_open_recording_can_be_read_in_any_order(encoded):
+def test_an_open_recording_can_be_read_in_any_order(encoded: list[Path]) -> None:
     whole = read_all(encoded[0])
     with Recording(encoded[0]) as recording:
         for start in (400_000, 0, 160_000, 159_999, 1_700_000):
@@ -99,13 +110,13 @@ def test_an_open_recording_can_be_read_in_any_order(encoded):
             assert np.array_equal(segment.samples, whole[start : start + 50_000])
 
 
-def test_a_file_object_gives_what_a_path_gives(encoded):
+def test_a_file_object_gives_what_a_path_gives(encoded: list[Path]) -> None:
     for path in encoded:
         with path.open("rb") as file:
             assert np.array_equal(read_all(file), read_all(path))
 
 
-def test_past_the_end_is_missing_not_silence(tmp_path):
+def test_past_the_end_is_missing_not_silence(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.full(16_000, 0.5), 16_000)
     with Recording(tmp_path / "a.wav") as recording:
         segment = recording.read(8_000, 16_000)
@@ -115,7 +126,7 @@ def test_past_the_end_is_missing_not_silence(tmp_path):
 
 
 @pytest.mark.parametrize("extension", ["wav", "flac", "mp3", "aiff", "w64", "rf64"])
-def test_a_cut_off_file_is_heard_up_to_the_cut(tmp_path, extension):
+def test_a_cut_off_file_is_heard_up_to_the_cut(tmp_path: Path, extension: str) -> None:
     path = tmp_path / f"cut.{extension}"
     soundfile.write(path, noise_with_bursts(30, 48_000, 1, []), 48_000, format=extension.upper())
     data = path.read_bytes()
@@ -132,7 +143,7 @@ def test_a_cut_off_file_is_heard_up_to_the_cut(tmp_path, extension):
         read_all(path)
 
 
-def test_damage_in_the_middle_costs_only_its_surroundings(tmp_path):
+def test_damage_in_the_middle_costs_only_its_surroundings(tmp_path: Path) -> None:
     path = tmp_path / "hole.flac"
     soundfile.write(path, noise_with_bursts(60, 16_000, 1, []), 16_000)
     data = bytearray(path.read_bytes())
@@ -155,7 +166,9 @@ def test_damage_in_the_middle_costs_only_its_surroundings(tmp_path):
         (b"Dear diary, the birds were loud today.", "cannot be opened"),
     ],
 )
-def test_an_unreadable_file_is_named_with_a_reason(tmp_path, content, message):
+def test_an_unreadable_file_is_named_with_a_reason(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
     path = tmp_path / "night.wav"
     if content is not None:
         path.write_bytes(content)
@@ -164,7 +177,7 @@ def test_an_unreadable_file_is_named_with_a_reason(tmp_path, content, message):
     assert str(path) in str(error.value)
 
 
-def test_samples_that_are_not_numbers_are_refused(tmp_path):
+def test_samples_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
     audio = np.zeros(16_000)
     audio[7_000] = np.nan
     soundfile.write(tmp_path / "nan.wav", audio, 16_000, subtype="FLOAT")
@@ -173,20 +186,20 @@ def test_samples_that_are_not_numbers_are_refused(tmp_path):
 
 
 class _BrokenConnection(io.BytesIO):
-    def read(self, size=-1):
+    def read(self, size: int | None = -1) -> bytes:
         if self.tell() > 100_000:
             raise ConnectionResetError("the bucket hung up")
         return super().read(size)
 
 
-def test_a_broken_connection_is_an_error_not_a_short_recording(tmp_path):
+def test_a_broken_connection_is_an_error_not_a_short_recording(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros(400_000), 16_000)
     with pytest.raises(ConnectionResetError):
         read_all(_BrokenConnection((tmp_path / "a.wav").read_bytes()))
 
 
 @pytest.fixture(scope="module")
-def m4a(tmp_path_factory):
+def m4a(tmp_path_factory: pytest.TempPathFactory) -> Path:
     av = pytest.importorskip("av", reason="M4A needs PyAV, the extra 'aac'")
     path = tmp_path_factory.mktemp("m4a") / "phone.m4a"
     audio = noise_with_bursts(23, 44_100, 2, [4, 15]).T.astype(np.float32)
@@ -201,7 +214,7 @@ def m4a(tmp_path_factory):
     return path
 
 
-def test_m4a_segments_equal_the_undivided_decode(m4a):
+def test_m4a_segments_equal_the_undivided_decode(m4a: Path) -> None:
     whole = read_all(m4a)
     assert 23 * 16_000 <= len(whole) < 23.1 * 16_000  # the encoder fills its last frames
     assert np.abs(whole[4 * 16_000 : 5 * 16_000]).max() > 0.6
@@ -212,7 +225,9 @@ def test_m4a_segments_equal_the_undivided_decode(m4a):
         assert np.array_equal(samples, whole[start : start + n_samples])
 
 
-def test_m4a_without_the_extra_names_the_package(m4a, monkeypatch):
+def test_m4a_without_the_extra_names_the_package(
+    m4a: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(__import__("sys").modules, "model.decoder_av", None)
     with pytest.raises(AudioError, match="pip install av"):
         probe(m4a)

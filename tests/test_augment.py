@@ -22,7 +22,7 @@ from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES
 SMALL = Mixture(stores=(6, 4, 6, 2))
 
 
-def examples(seed=0):
+def examples(seed: int = 0) -> list[Example]:
     rng = np.random.default_rng(seed)
     call = made_up_call(rng)
     noise = rng.normal(0, 0.01, 20 * SAMPLE_RATE_HZ).astype(np.float32)
@@ -36,14 +36,14 @@ def examples(seed=0):
     ]
 
 
-def test_the_same_seed_gives_the_same_windows():
+def test_the_same_seed_gives_the_same_windows() -> None:
     first, second = (MixedWindows(examples(), 5, SMALL).windows(12) for _ in range(2))
     assert np.array_equal(first[0], second[0])
     assert np.array_equal(first[1], second[1])
     assert not np.array_equal(first[0], MixedWindows(examples(), 6, SMALL).windows(12)[0])
 
 
-def test_windows_are_audio_and_labels():
+def test_windows_are_audio_and_labels() -> None:
     source = MixedWindows(examples(), 0, SMALL)
     source.renew()
     windows, labels = source.windows(60)
@@ -54,7 +54,7 @@ def test_windows_are_audio_and_labels():
     assert 10 < labels.sum() < 50
 
 
-def test_without_background_noise_takes_its_place():
+def test_without_background_noise_takes_its_place() -> None:
     windows, _ = MixedWindows(examples()[:1], 0, SMALL).windows(5)
     assert np.abs(windows).max() <= 1
     quiet = np.abs(windows).reshape(5, -1, 4800).max(axis=2)  # in tenths of windows
@@ -63,7 +63,7 @@ def test_without_background_noise_takes_its_place():
 
 @given(seed=st.integers(0, 10**6), positive=st.booleans(), cue=st.integers(4000, 45_000))
 @settings(max_examples=200)
-def test_calls_are_placed_so_that_their_label_is_true(seed, positive, cue):
+def test_calls_are_placed_so_that_their_label_is_true(seed: int, positive: bool, cue: int) -> None:
     call = Sound(np.zeros(1, np.float32), 0, 20_000, 20_000 + cue)
     place = place_call(np.random.default_rng(seed), call, positive)
     label = window_label(0, [(place + call.cue_start, place + call.call_end)])
@@ -74,11 +74,11 @@ def test_calls_are_placed_so_that_their_label_is_true(seed, positive, cue):
 
 
 @given(factor=st.floats(0.5, 2), n=st.integers(10, 5000))
-def test_speed_changes_length(factor, n):
+def test_speed_changes_length(factor: float, n: int) -> None:
     assert len(play_at_speed(np.ones(n, np.float32), factor)) == int(n / factor)
 
 
-def test_speed_changes_pitch():
+def test_speed_changes_pitch() -> None:
     time_s = np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
     tone = np.sin(2 * np.pi * 500 * time_s).astype(np.float32)
     spectrum = np.abs(np.fft.rfft(play_at_speed(tone, 1.25)))
@@ -86,7 +86,7 @@ def test_speed_changes_pitch():
     assert peak_hz == pytest.approx(625, abs=2)
 
 
-def test_band_power_hears_the_band_only():
+def test_band_power_hears_the_band_only() -> None:
     time_s = np.arange(48_000) / SAMPLE_RATE_HZ
     inside, outside = (np.sin(2 * np.pi * f * time_s) for f in (1000, 100))
     assert band_power(inside) == pytest.approx(0.5, rel=1e-3)
@@ -95,7 +95,7 @@ def test_band_power_hears_the_band_only():
 
 @given(seed=st.integers(0, 10**6))
 @settings(max_examples=30, deadline=None)
-def test_made_up_sounds_are_finite_and_in_range(seed):
+def test_made_up_sounds_are_finite_and_in_range(seed: int) -> None:
     rng = np.random.default_rng(seed)
     call, other = made_up_call(rng), other_sound(rng)
     assert np.isfinite(call.audio).all()
@@ -104,14 +104,14 @@ def test_made_up_sounds_are_finite_and_in_range(seed):
     assert 0 < np.abs(other).max() <= 1.001
 
 
-def test_noise_has_the_colour_asked_for():
+def test_noise_has_the_colour_asked_for() -> None:
     rng = np.random.default_rng(0)
     pink = np.abs(np.fft.rfft(coloured_noise(rng, 1 << 16, 1.0))) ** 2
     octave_low, octave_high = pink[2000:4000].sum(), pink[8000:16_000].sum()
     assert octave_low / octave_high == pytest.approx(1, rel=0.15)
 
 
-def test_fading_and_distance_keep_the_length():
+def test_fading_and_distance_keep_the_length() -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, 7777).astype(np.float32)
     assert faded(noise, 0.1)[0] == 0
     for reverb_s in (0.0, 0.8):
@@ -120,7 +120,7 @@ def test_fading_and_distance_keep_the_length():
         assert np.isfinite(far).all()
 
 
-def test_plain_windows_are_the_examples_own_and_split_at_random():
+def test_plain_windows_are_the_examples_own_and_split_at_random() -> None:
     train, held_out = (PlainWindows(examples(), 3, held_out=side) for side in (False, True))
     assert (len(train), len(held_out)) == (8, 3)
     windows, labels = train.windows(len(train))

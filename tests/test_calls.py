@@ -1,8 +1,11 @@
 """Scores to calls: what holds for any scores, and what must come out for known ones."""
 
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +22,9 @@ from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES, window_starts
 RULE = CountingRule(threshold=0.5, before_s=2.6, after_s=1.1)
 
 
-def scores_of_calls(cues_s, duration_s, hop_s):
+def scores_of_calls(
+    cues_s: Sequence[float], duration_s: float, hop_s: float
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], int]:
     """Window starts, and scores as a perfect network gives them: share of a 2.2 s cue inside."""
     n_samples = round(duration_s * SAMPLE_RATE_HZ)
     starts = window_starts(n_samples, round(hop_s * SAMPLE_RATE_HZ))
@@ -36,7 +41,7 @@ def scores_of_calls(cues_s, duration_s, hop_s):
     gaps_s=st.lists(st.floats(6, 20), min_size=1, max_size=12),
     hop_s=st.sampled_from([0.25, 0.5, 0.75, 1.0, 1.25]),
 )
-def test_each_call_is_one_call_however_close(gaps_s, hop_s):
+def test_each_call_is_one_call_however_close(gaps_s: list[float], hop_s: float) -> None:
     cues_s = list(itertools.accumulate(gaps_s))
     starts, scores, n = scores_of_calls(cues_s, cues_s[-1] + 5, hop_s)
     calls = find_calls(starts, scores, RULE, n)
@@ -51,7 +56,9 @@ def test_each_call_is_one_call_however_close(gaps_s, hop_s):
     hop=st.integers(1, WINDOW_SAMPLES),
     seed=st.integers(0, 99),
 )
-def test_calls_are_ordered_apart_and_inside_whatever_the_scores(scores, hop, seed):
+def test_calls_are_ordered_apart_and_inside_whatever_the_scores(
+    scores: list[float], hop: int, seed: int
+) -> None:
     starts = np.arange(len(scores), dtype=np.int64) * hop
     values = np.array(scores, np.float32)
     n = len(scores) * hop
@@ -65,28 +72,28 @@ def test_calls_are_ordered_apart_and_inside_whatever_the_scores(scores, hop, see
 
 
 @given(scores=st.lists(st.floats(0, 0.4375, width=32), max_size=50))
-def test_nothing_below_the_threshold_is_a_call(scores):
+def test_nothing_below_the_threshold_is_a_call(scores: list[float]) -> None:
     starts = np.arange(len(scores), dtype=np.int64) * SAMPLE_RATE_HZ
     assert find_calls(starts, np.array(scores, np.float32), RULE, 10**7) == ()
 
 
-def test_a_dip_does_not_split_a_call():
+def test_a_dip_does_not_split_a_call() -> None:
     starts = np.arange(12, dtype=np.int64) * 8000
     scores = np.array([0, 0, 0.1, 0.9, 0.95, 0.3, 0.95, 0.9, 0.1, 0, 0, 0], np.float32)
     assert len(find_calls(starts, scores, RULE, 12 * 8000)) == 1
 
 
-def test_windows_three_seconds_apart_are_counted_too():
+def test_windows_three_seconds_apart_are_counted_too() -> None:
     starts, scores, n = scores_of_calls([7.5, 19.5], 30, 3.0)
     assert len(find_calls(starts, scores, RULE, n)) == 2
 
 
-def test_no_windows_no_calls():
+def test_no_windows_no_calls() -> None:
     assert find_calls(np.zeros(0, np.int64), np.zeros(0, np.float32), RULE, 0) == ()
     assert estimate_count(np.zeros(0, np.int64), np.zeros(0, np.float32), RULE).high == 0
 
 
-def test_positive_windows_include_the_threshold():
+def test_positive_windows_include_the_threshold() -> None:
     assert count_positive_windows(np.array([0.1, 0.5, 0.9], np.float32), 0.5) == 2
 
 
@@ -101,13 +108,13 @@ def test_positive_windows_include_the_threshold():
         {"evidence_slope": 0.0},
     ],
 )
-def test_a_rule_that_makes_no_sense_is_refused(changes):
+def test_a_rule_that_makes_no_sense_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(changes))):
         CountingRule(**{"threshold": 0.5, **changes})
 
 
 @given(st.lists(st.floats(0, 1), max_size=30))
-def test_count_interval_holds_the_mean(probabilities):
+def test_count_interval_holds_the_mean(probabilities: list[float]) -> None:
     estimate = count_distribution(np.array(probabilities))
     assert estimate.mean == pytest.approx(sum(probabilities))
     assert 0 <= estimate.low <= estimate.high <= len(probabilities)
@@ -115,7 +122,7 @@ def test_count_interval_holds_the_mean(probabilities):
     assert np.floor(estimate.mean) <= estimate.high
 
 
-def test_count_interval_covers_nine_in_ten_in_simulation():
+def test_count_interval_covers_nine_in_ten_in_simulation() -> None:
     rng = np.random.default_rng(3)
     inside = 0
     for _ in range(2000):

@@ -29,14 +29,14 @@ from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES
 RATE = SAMPLE_RATE_HZ
 
 
-def write(path, seconds=4.0, rate=RATE, seed=0):
+def write(path: Path, seconds: float = 4.0, rate: int = RATE, seed: int = 0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(seed).normal(0, 0.05, int(seconds * rate))
     soundfile.write(path, noise, rate)
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     write(tmp_path / "recordings" / "a.wav", 20)
     write(tmp_path / "recordings" / "b.flac", 10, 22_050, 1)
     (tmp_path / "annotations.csv").write_text(
@@ -51,7 +51,9 @@ def folder(tmp_path):
     cue=st.integers(1, 2 * RATE),
     place=st.integers(0, 2 * WINDOW_SAMPLES),
 )
-def test_a_window_is_labelled_by_how_much_of_a_cue_it_holds(start, cue, place):
+def test_a_window_is_labelled_by_how_much_of_a_cue_it_holds(
+    start: int, cue: int, place: int
+) -> None:
     held = np.zeros(6 * WINDOW_SAMPLES, bool)
     offset = 2 * WINDOW_SAMPLES
     held[offset + start : offset + start + WINDOW_SAMPLES] = True
@@ -60,7 +62,7 @@ def test_a_window_is_labelled_by_how_much_of_a_cue_it_holds(start, cue, place):
     assert window_label(start, [(place, place + cue)]) == expected
 
 
-def test_annotated_recordings_are_read_and_cut(folder):
+def test_annotated_recordings_are_read_and_cut(folder: Path) -> None:
     data = read_data([folder])
     assert [(r.path.name, r.group, len(r.annotations)) for r in data.recordings] == [
         ("a.wav", "river", 2),
@@ -81,7 +83,9 @@ def test_annotated_recordings_are_read_and_cut(folder):
     calls_s=st.lists(st.floats(0, 95), max_size=5).map(sorted),
     length_s=st.floats(0.1, 100),
 )
-def test_background_keeps_away_from_calls_and_inside_the_recording(calls_s, length_s):
+def test_background_keeps_away_from_calls_and_inside_the_recording(
+    calls_s: list[float], length_s: float
+) -> None:
     audio = np.zeros(int(length_s * RATE), np.float32)
     notes = tuple(Annotation(s, s + 3.5) for s in calls_s)
     scene, _ = labelled(LabelledRecording(Path("r.wav"), "g", notes), audio)
@@ -94,7 +98,7 @@ def test_background_keeps_away_from_calls_and_inside_the_recording(calls_s, leng
                 assert end <= (note.start_s - 1.9) * RATE or begin >= (note.end_s + 0.5) * RATE
 
 
-def test_raven_tables_count_each_selection_once(folder):
+def test_raven_tables_count_each_selection_once(folder: Path) -> None:
     (folder / "annotations.csv").unlink()
     table = folder / "recordings" / "a.Table.1.selections.txt"
     table.write_text(
@@ -105,7 +109,7 @@ def test_raven_tables_count_each_selection_once(folder):
     assert read_data([folder]).calls == 2
 
 
-def test_the_tutorials_clip_folders_are_read_as_they_are(tmp_path):
+def test_the_tutorials_clip_folders_are_read_as_they_are(tmp_path: Path) -> None:
     write(tmp_path / "Parsed_Capuchinbird_Clips" / "XC1-0.wav", 3.5)
     write(tmp_path / "Parsed_Capuchinbird_Clips" / "XC1-1.wav", 2.0)
     write(tmp_path / "Parsed_Not_Capuchinbird_Clips" / "crickets-1.wav", 3.0)
@@ -118,7 +122,7 @@ def test_the_tutorials_clip_folders_are_read_as_they_are(tmp_path):
     assert examples[1].call_end == 2 * RATE
 
 
-def test_what_cannot_be_read_is_skipped_and_said(folder):
+def test_what_cannot_be_read_is_skipped_and_said(folder: Path) -> None:
     (folder / "recordings" / "c.wav").write_bytes(b"no audio")
     with (folder / "annotations.csv").open("a") as table:
         table.write("a.wav,25,28,A\ngone.wav,1,4,A\n")
@@ -140,13 +144,13 @@ def test_what_cannot_be_read_is_skipped_and_said(folder):
         ("recording,start_s,end_s\na.wav,4,2\n", "cannot last from 4 to 2"),
     ],
 )
-def test_a_wrong_table_is_refused(folder, table, message):
+def test_a_wrong_table_is_refused(folder: Path, table: str, message: str) -> None:
     (folder / "annotations.csv").write_text(table)
     with pytest.raises(DataError, match=message):
         read_data([folder])
 
 
-def test_folders_without_data_are_refused(tmp_path, folder):
+def test_folders_without_data_are_refused(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
         read_data([tmp_path / "nowhere"])
     (folder / "annotations.csv").unlink()
@@ -158,7 +162,7 @@ def test_folders_without_data_are_refused(tmp_path, folder):
         read_data([empty])
 
 
-def test_the_hash_changes_with_audio_and_annotations_only(folder):
+def test_the_hash_changes_with_audio_and_annotations_only(folder: Path) -> None:
     before = read_data([folder]).sha256()
     assert read_data([folder]).sha256() == before
     table = folder / "annotations.csv"
@@ -169,8 +173,8 @@ def test_the_hash_changes_with_audio_and_annotations_only(folder):
     assert read_data([folder]).sha256() != changed
 
 
-def test_a_split_that_leaks_is_refused_by_name():
-    def example(take, group):
+def test_a_split_that_leaks_is_refused_by_name() -> None:
+    def example(take: str, group: str) -> Example:
         return Example(np.zeros(1, np.float32), "call", f"{group}.wav", 0, group, take)
 
     left, right = [example("A", "bg1")], [example("A", "bg2"), example("", "bg3")]
@@ -180,5 +184,5 @@ def test_a_split_that_leaks_is_refused_by_name():
     refuse_leaks([example("", "x")], [example("", "y")], ("take",))
 
 
-def test_scenes_know_no_audio_in_their_name():
+def test_scenes_know_no_audio_in_their_name() -> None:
     assert "audio" not in repr(Scene("a", "b", np.zeros(3, np.float32)))

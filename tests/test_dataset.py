@@ -1,5 +1,7 @@
 """Examples through TFRecords and tfx-bsl are the examples themselves."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
@@ -13,7 +15,7 @@ RATE = 16_000
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("labelled")
     rng = np.random.default_rng(0)
     call = made_up_call(rng)
@@ -27,7 +29,9 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_records_hold_what_memory_holds(folder, tmp_path, monkeypatch):
+def test_records_hold_what_memory_holds(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sys.argv", ["test"])
     assert main(["examples", str(folder), "--output", str(tmp_path / "forest")]) == 0
     files = sorted(tmp_path.glob("*.tfrecord.gz"))
@@ -45,7 +49,7 @@ def test_records_hold_what_memory_holds(folder, tmp_path, monkeypatch):
     assert read.sha256 != direct.sha256
 
 
-def test_wrong_sources_are_refused(folder, tmp_path):
+def test_wrong_sources_are_refused(folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "notes.txt"
     other.write_text("no records")
     with pytest.raises(DataError, match="neither a folder nor a file"):

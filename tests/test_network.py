@@ -1,8 +1,7 @@
 """The networks: shapes, sizes, what they hear, and scores that depend on nothing else."""
 
-from typing import Any
-
 import numpy as np
+import numpy.typing as npt
 import pytest
 import tensorflow_io as tfio
 
@@ -18,7 +17,7 @@ with without_start_up_noise():
 
 
 @pytest.fixture(scope="module")
-def network() -> Any:
+def network() -> tf.keras.Model:
     tf.keras.utils.set_random_seed(1)
     made = networks.compact()
     rng = np.random.default_rng(1)
@@ -29,7 +28,7 @@ def network() -> Any:
 
 
 @pytest.fixture(scope="module")
-def windows() -> Any:
+def windows() -> npt.NDArray[np.float32]:
     rng = np.random.default_rng(2)
     noise = rng.normal(0, 0.05, (INNER_BATCH + 7, WINDOW_SAMPLES))
     noise[: len(golden_windows())] = list(golden_windows().values())
@@ -48,7 +47,9 @@ def test_the_front_end_is_tensorflow_ios_spectrogram(windows: npt.NDArray[np.flo
     np.testing.assert_allclose(ours, theirs, atol=1e-5 * theirs.max())
 
 
-def test_gain_and_what_lies_outside_the_band_are_not_heard(windows: npt.NDArray[np.float32]) -> None:
+def test_gain_and_what_lies_outside_the_band_are_not_heard(
+    windows: npt.NDArray[np.float32],
+) -> None:
     front_end = HarmonicFrontEnd()
     loud = 0.2 * windows[10:14]
     heard = front_end(loud).numpy()
@@ -65,7 +66,9 @@ def test_silence_is_scored(network: tf.keras.Model) -> None:
     assert np.isfinite(score).all()
 
 
-def test_a_score_depends_on_its_window_alone(network: tf.keras.Model, windows: npt.NDArray[np.float32]) -> None:
+def test_a_score_depends_on_its_window_alone(
+    network: tf.keras.Model, windows: npt.NDArray[np.float32]
+) -> None:
     scorer = Scorer(networks.for_serving(network))
     scores = scorer.score(windows)
     assert scores.dtype == np.float32
@@ -77,7 +80,9 @@ def test_a_score_depends_on_its_window_alone(network: tf.keras.Model, windows: n
     assert scorer.score(windows[:0]).shape == (0,)
 
 
-def test_serving_without_normalisation_is_the_same_function(network: tf.keras.Model, windows: npt.NDArray[np.float32]) -> None:
+def test_serving_without_normalisation_is_the_same_function(
+    network: tf.keras.Model, windows: npt.NDArray[np.float32]
+) -> None:
     lean = networks.for_serving(network)
     assert not any("norm" in layer.name for layer in lean.layers)
     before, after = Scorer(network).score(windows), Scorer(lean).score(windows)

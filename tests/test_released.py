@@ -10,7 +10,7 @@ import pytest
 from model.audio import read_all
 from model.calls import find_calls
 from model.decoders import AudioError
-from model.export import GOLDEN_FILE, golden_windows, load_exported
+from model.export import GOLDEN_FILE, LoadedModel, golden_windows, load_exported
 from model.training.trials import score_audio
 from pipeline.commands.demo import make_demo
 
@@ -18,24 +18,26 @@ RELEASED = Path(__file__).resolve().parents[1] / "model" / "released"
 
 
 @pytest.fixture(scope="module")
-def released():
+def released() -> LoadedModel:
     return load_exported(RELEASED)
 
 
-def count(model, path):
+def count(model: LoadedModel, path: Path) -> int:
     audio = read_all(path)
     contract = model.contract
     starts, scores = score_audio(audio, model.score, contract.hop_s, contract.padding)
     return len(find_calls(starts, scores, contract.rule, len(audio)))
 
 
-def test_golden_scores_are_replayed(released):
+def test_golden_scores_are_replayed(released: LoadedModel) -> None:
     golden = json.loads((RELEASED / GOLDEN_FILE).read_text())
     scores = released.score(np.stack([golden_windows()[name] for name in golden]))
     np.testing.assert_allclose(scores, list(golden.values()), atol=1e-4)
 
 
-def test_counts_of_recordings_that_are_easy_to_get_wrong(released, forest):
+def test_counts_of_recordings_that_are_easy_to_get_wrong(
+    released: LoadedModel, forest: Path
+) -> None:
     """Calls every 6 s, loud lead-ins, and the look-alikes of the training set."""
     with (forest / "recordings.csv").open(newline="") as table:
         truth = {row["recording"]: int(row["call_count"]) for row in csv.DictReader(table)}
@@ -44,7 +46,7 @@ def test_counts_of_recordings_that_are_easy_to_get_wrong(released, forest):
     assert counts == {name: truth[name] for name in names}
 
 
-def test_no_call_in_recordings_from_elsewhere(released, field):
+def test_no_call_in_recordings_from_elsewhere(released: LoadedModel, field: Path) -> None:
     heard = 0
     for path in sorted(field.iterdir()):
         try:
@@ -56,7 +58,7 @@ def test_no_call_in_recordings_from_elsewhere(released, field):
 
 
 @pytest.mark.slow
-def test_counts_of_recordings_made_on_the_spot(released, tmp_path):
+def test_counts_of_recordings_made_on_the_spot(released: LoadedModel, tmp_path: Path) -> None:
     """Guards the released model where no real recordings are at hand."""
     made = {recording.name: recording.call_count for recording in make_demo(tmp_path)}
     del made["damaged.flac"]

@@ -15,6 +15,7 @@ import pyarrow.parquet
 import pytest
 import soundfile
 
+from model.spectrogram import spectrogram_db
 from pipeline import launch, options
 from pipeline.__main__ import main
 from pipeline.commands import rescore
@@ -24,7 +25,7 @@ from pipeline.report.charts import bars, strip
 from pipeline.report.choose import choose_calls, choose_recordings
 from pipeline.report.html import clock
 from pipeline.report.page import render_page, write_page
-from pipeline.report.spectrograms import TOP_HZ, picture_call, spectrogram_db
+from pipeline.report.spectrograms import TOP_HZ, picture_call
 from pipeline.tables.read import RunResults, WindowScores, read_results, read_scores
 from pipeline.tables.rows import valid_s
 from tests import fakes

@@ -7,13 +7,12 @@ import pytest
 
 from model.training.synth import (
     CallVoice,
-    Samples,
     draw_voice,
     synthesise_call,
     synthesise_forest,
     synthesise_recording,
 )
-from model.windows import SAMPLE_RATE_HZ
+from model.windows import SAMPLE_RATE_HZ, Samples
 
 
 def level_db(sound: Samples, low_hz: float, high_hz: float) -> float:
@@ -21,7 +20,7 @@ def level_db(sound: Samples, low_hz: float, high_hz: float) -> float:
     power = np.abs(np.fft.rfft(sound)) ** 2
     frequency_hz = np.fft.rfftfreq(len(sound), 1 / SAMPLE_RATE_HZ)
     band = power[(frequency_hz >= low_hz) & (frequency_hz < high_hz)].sum()
-    return 10 * np.log10(band / power.sum())
+    return float(10 * np.log10(band / power.sum()))
 
 
 def part(call: Samples, start_s: float, end_s: float) -> Samples:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.windows import WINDOW_SAMPLES, count_windows, cut_windows, window_starts
+from model.windows import WINDOW_SAMPLES, Padding, count_windows, cut_windows, window_starts
 
 lengths = st.integers(0, 40 * WINDOW_SAMPLES)
 hops = st.integers(1000, WINDOW_SAMPLES)
@@ -22,13 +22,13 @@ hops = st.integers(1000, WINDOW_SAMPLES)
         (2_880_000, 48_000, 60),  # a recording of the tutorial
     ],
 )
-def test_the_number_of_windows_at_the_edges(n_samples, hop, expected):
+def test_the_number_of_windows_at_the_edges(n_samples: int, hop: int, expected: int) -> None:
     assert count_windows(n_samples, hop) == expected
     assert len(window_starts(n_samples, hop)) == expected
 
 
 @given(lengths, hops)
-def test_every_sample_lies_in_a_window_and_no_window_is_idle(n_samples, hop):
+def test_every_sample_lies_in_a_window_and_no_window_is_idle(n_samples: int, hop: int) -> None:
     starts = window_starts(n_samples, hop)
     assert np.array_equal(starts, np.arange(len(starts)) * hop)
     if n_samples == 0:
@@ -40,7 +40,7 @@ def test_every_sample_lies_in_a_window_and_no_window_is_idle(n_samples, hop):
 
 
 @given(st.integers(1, 4 * WINDOW_SAMPLES), hops, st.sampled_from(["end", "front"]))
-def test_windows_hold_the_audio_at_their_place(n_samples, hop, padding):
+def test_windows_hold_the_audio_at_their_place(n_samples: int, hop: int, padding: Padding) -> None:
     samples = np.arange(1, n_samples + 1, dtype=np.float32)
     starts = window_starts(n_samples, hop)
     windows = cut_windows(samples, starts, padding)
@@ -54,11 +54,11 @@ def test_windows_hold_the_audio_at_their_place(n_samples, hop, padding):
 
 
 @pytest.mark.parametrize("hop", [0, -1, WINDOW_SAMPLES + 1])
-def test_a_hop_that_would_leave_audio_unheard_is_refused(hop):
+def test_a_hop_that_would_leave_audio_unheard_is_refused(hop: int) -> None:
     with pytest.raises(ValueError, match="hop"):
         count_windows(1, hop)
 
 
-def test_a_negative_length_is_refused():
+def test_a_negative_length_is_refused() -> None:
     with pytest.raises(ValueError, match="-1 samples"):
         count_windows(-1, 1)

@@ -18,8 +18,8 @@ import soundfile
 
 from model.audio import Recording
 from model.calls import CountingRule, find_calls, log_odds
-from model.decoders import AudioError, Samples
-from model.windows import SAMPLE_RATE_HZ, WINDOW_S, samples_from_seconds
+from model.decoders import AudioError
+from model.windows import SAMPLE_RATE_HZ, WINDOW_S, Samples, samples_from_seconds
 from pipeline.records import DetectedCall, RecordingCount
 from pipeline.report.html import fill_in
 from pipeline.report.spectrograms import TOP_HZ, spectrogram_jpeg
