@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.options import FORMATS
 from pipeline.records import DetectedCall, Outcome, RecordingCount, column_names
-from pipeline.tables.dictionary import document
+from pipeline.report.dictionary import document
 from pipeline.tables.tool_formats import TOOL_FORMATS
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "outputs.md"
@@ -14,7 +14,7 @@ DOCUMENT = Path(__file__).parent.parent / "docs" / "outputs.md"
 
 def test_the_document_is_the_one_that_the_code_makes() -> None:
     assert DOCUMENT.read_text("utf-8") == document(), (
-        "python -m pipeline.tables.dictionary > docs/outputs.md"
+        "./run_local.sh columns > docs/outputs.md"
     )
 
 

@@ -18,7 +18,7 @@ def parser() -> Parser:
 def main(argv: Sequence[str]) -> int:
     """Prints the document. Returns 0."""
     parser().parse_args(argv)
-    from pipeline.tables.dictionary import document
+    from pipeline.report.dictionary import document
 
     print(document(), end="")
     return 0

@@ -1,0 +1,96 @@
+"""docs/outputs.md: every column of every table, as the code defines it."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from pipeline.records import (
+    SCHEMA_VERSION,
+    DetectedCall,
+    Outcome,
+    RecordingCount,
+    Row,
+    column_names,
+)
+from pipeline.report.html import fill_in
+from pipeline.tables.csv_text import TUTORIAL_COLUMNS, csv_line, tutorial_cells
+from pipeline.tables.schema import Column, cells, columns_of
+from pipeline.tables.tool_formats import TOOL_FORMATS, Selection, render, table_name
+
+_EXAMPLE: dict[str, Any] = {
+    "recording": "night1/S4A01_20240611_053000.wav",
+    "outcome": "ok",
+    "call_count": 2,
+    "expected_calls": 2.01,
+    "expected_low": 2,
+    "expected_high": 2,
+    "positive_windows": 7,
+    "windows": 119,
+    "max_score": 0.98412,
+    "duration_s": 60.0,
+    "heard_s": 60.0,
+    "sample_rate_hz": 22_050,
+    "channels": 1,
+    "encoding": "WAV PCM_16",
+    "counting": "calls",
+    "threshold": 0.5,
+    "hop_s": 0.5,
+    "model_version": "compact-1",
+    "run_id": "20240612T081500Z-3f9a1c",
+    "start_s": 12.5,
+    "end_s": 16.25,
+    "score": 0.98412,
+    "label": "Perissocephalus tricolor",
+    "site": "Ridge",
+    "latitude": 4.087412,
+    "longitude": -52.680221,
+    "recorded_at": "2024-06-11T05:30:00-03:00",
+    "recorded_local": "2024-06-11T05:30:00",
+    "time_zone": "America/Cayenne",
+    "time_source": "file_name",
+    "called_at": "2024-06-11T05:30:12.500-03:00",
+    "schema_version": SCHEMA_VERSION,
+}
+"""Values of the example rows; a column that is not here is shown empty."""
+
+
+def document() -> str:
+    """The text of docs/outputs.md: ``templates/outputs.md`` with what the code says."""
+    call = replace(_example(DetectedCall), windows=5)
+    return fill_in(
+        "outputs.md",
+        count=_example(RecordingCount),
+        call=call,
+        selection=Selection(1, call, 0.0),
+        described=_described,
+        outcomes=dict(_outcomes()),
+        tools=TOOL_FORMATS.values(),
+        table_name=table_name,
+        render=render,
+        csv_line=csv_line,
+        tutorial_columns=TUTORIAL_COLUMNS,
+        tutorial_cells=tutorial_cells,
+    )
+
+
+def _example(row_type: type[Row]) -> Any:
+    names = column_names(row_type)
+    return row_type(**{name: _EXAMPLE[name] for name in names if name in _EXAMPLE})
+
+
+def _described(row: Row) -> list[tuple[Column, str]]:
+    return list(zip(columns_of(type(row)), cells(row), strict=True))
+
+
+def _outcomes() -> Iterator[tuple[str, str]]:
+    """The outcomes with what stands below each of them in the code."""
+    (tree,) = ast.parse(inspect.getsource(Outcome)).body
+    assert isinstance(tree, ast.ClassDef)
+    for statement, following in zip(tree.body, tree.body[1:], strict=False):
+        if isinstance(statement, ast.Assign) and isinstance(following, ast.Expr):
+            meaning = ast.literal_eval(following.value)
+            yield ast.literal_eval(statement.value), " ".join(meaning.split())
