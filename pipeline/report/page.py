@@ -9,7 +9,7 @@ from itertools import takewhile
 from typing import Any
 
 from model.decoders import AudioError
-from pipeline.records import DetectedCall, Outcome, RecordingCount
+from pipeline.records import DetectedCall, RecordingCount
 from pipeline.report.activity import by_date, by_hour, by_site
 from pipeline.report.charts import bars, strip
 from pipeline.report.choose import choose_calls, choose_recordings
@@ -89,7 +89,8 @@ def render_page(
         n_calls=len(results.calls),
         n_counted=len(counted),
         n_timed=sum(1 for row in counted if row.recorded_local),
-        tiles=_tiles(results),
+        n_with_calls=sum(1 for row in recordings if row.call_count),
+        heard_h=sum(row.heard_s or 0 for row in recordings) / 3600,
         made=_made(results.run),
         groups=groups,
         n_shown=sum(len(group.calls) for group in groups),
@@ -102,21 +103,6 @@ def render_page(
         n_failures=len(failures),
         panels=_panels(results.run) if results.run else {},
     )
-
-
-def _tiles(results: RunResults) -> list[tuple[str, str]]:
-    recordings, n_calls = results.recordings, len(results.calls)
-    heard_s = sum(row.heard_s or 0 for row in recordings)
-    with_calls = sum(1 for row in recordings if row.call_count)
-    failed = sum(1 for row in recordings if row.outcome == Outcome.FAILED.value)
-    return [
-        (f"{n_calls:,}", "calls"),
-        (f"{with_calls:,}", "recordings with calls"),
-        (f"{len(recordings):,}", "recordings"),
-        (f"{heard_s / 3600:,.2f} h", "of audio heard"),
-        (f"{n_calls / heard_s * 3600:,.1f}" if heard_s else "–", "calls per hour heard"),
-        (f"{failed:,}", "failed"),
-    ]
 
 
 def _made(run: Mapping[str, Any]) -> str:

@@ -94,10 +94,10 @@ class ToolFormat:
     name: str
     doc: str
     columns: tuple[ToolColumn, ...]
-    separator: str
-    header: bool
     suffix: str
-    run_file: str
+    run_file: str = ""
+    separator: str = ","
+    header: bool = True
     after_row: str = ""
 
 
@@ -117,6 +117,10 @@ def _common_name(selection: Selection) -> str:
     return guard_text(selection.species.common)
 
 
+def _same(name: str, doc: str, text: str) -> ToolColumn:
+    return ToolColumn(name, doc, lambda _: text)
+
+
 def _start(name: str, doc: str = "Start of the call, in seconds.") -> ToolColumn:
     return ToolColumn(name, doc, lambda s: f"{s.call.start_s:.3f}")
 
@@ -132,8 +136,8 @@ RAVEN = ToolFormat(
     "their names; `File Offset (s)` is the time within the recording.",
     columns=(
         ToolColumn("Selection", "Number of the row, from 1.", lambda s: str(s.number)),
-        ToolColumn("View", "Always `Spectrogram 1`.", lambda s: "Spectrogram 1"),
-        ToolColumn("Channel", "Always 1: all channels are heard as one.", lambda s: "1"),
+        _same("View", "Always `Spectrogram 1`.", "Spectrogram 1"),
+        _same("Channel", "Always 1: all channels are heard as one.", "1"),
         ToolColumn(
             "Begin Time (s)",
             "Start of the call, on the clock of all recordings of the table.",
@@ -144,16 +148,8 @@ RAVEN = ToolFormat(
             "End of the call, on the same clock.",
             lambda s: f"{s.file_begins_s + s.call.end_s:.3f}",
         ),
-        ToolColumn(
-            "Low Freq (Hz)",
-            "Lower edge of the box; the same for all.",
-            lambda s: f"{CALL_LOW_HZ:.1f}",
-        ),
-        ToolColumn(
-            "High Freq (Hz)",
-            "Upper edge of the box; the same for all.",
-            lambda s: f"{CALL_HIGH_HZ:.1f}",
-        ),
+        _same("Low Freq (Hz)", "Lower edge of the box; the same for all.", f"{CALL_LOW_HZ:.1f}"),
+        _same("High Freq (Hz)", "Upper edge of the box; the same for all.", f"{CALL_HIGH_HZ:.1f}"),
         ToolColumn("Common Name", "The bird's name.", _common_name),
         ToolColumn("Species Code", "The bird's eBird code.", lambda s: s.species.code),
         _score("Confidence"),
@@ -161,7 +157,6 @@ RAVEN = ToolFormat(
         _start("File Offset (s)", "Start of the call, from the start of its recording."),
     ),
     separator="\t",
-    header=True,
     suffix=".selection.table.txt",
     run_file="raven.selection.table.txt",
 )
@@ -183,7 +178,6 @@ AUDACITY = ToolFormat(
     separator="\t",
     header=False,
     suffix=".labels.txt",
-    run_file="",
     after_row=f"\\\t{CALL_LOW_HZ:.6f}\t{CALL_HIGH_HZ:.6f}\n",
 )
 
@@ -193,7 +187,7 @@ KALEIDOSCOPE = ToolFormat(
     "better**; Kaleidoscope's own tables hold a distance there, where less is better.",
     columns=(
         ToolColumn("INDIR", "The recording's folder.", _folder),
-        ToolColumn("FOLDER", "Folder below `INDIR`; always empty.", lambda s: ""),
+        _same("FOLDER", "Folder below `INDIR`; always empty.", ""),
         ToolColumn("IN FILE", "The recording's name in its folder.", _base_name),
         _start("OFFSET"),
         ToolColumn(
@@ -205,8 +199,6 @@ KALEIDOSCOPE = ToolFormat(
         ToolColumn("TOP1MATCH", "The bird's name.", _common_name),
         _score("TOP1DIST"),
     ),
-    separator=",",
-    header=True,
     suffix=".kaleidoscope.csv",
     run_file="kaleidoscope.csv",
 )
@@ -222,8 +214,6 @@ BIRDNET = ToolFormat(
         _score("Confidence"),
         ToolColumn("File", "The recording.", _path),
     ),
-    separator=",",
-    header=True,
     suffix=".BirdNET.results.csv",
     run_file="birdnet.csv",
 )

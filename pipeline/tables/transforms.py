@@ -43,8 +43,8 @@ class WriteToolTables(beam.PTransform):
         recordings, calls = tables
         with_calls = (
             {
-                "rows": recordings | "Rows by recording" >> beam.Map(lambda r: (r.recording, r)),
-                "calls": calls | "Calls by recording" >> beam.Map(lambda c: (c.recording, c)),
+                "rows": recordings | "Rows by recording" >> beam.WithKeys(lambda r: r.recording),
+                "calls": calls | "Calls by recording" >> beam.WithKeys(lambda c: c.recording),
             }
             | "Join" >> beam.CoGroupByKey()
             | "Sort calls" >> beam.FlatMap(_join)
@@ -62,14 +62,12 @@ class WriteToolTables(beam.PTransform):
             | "Compare" >> beam.CoGroupByKey()
             | "Write changed" >> beam.Map(_write_if_other)
         )
-        tools_of_runs = tuple(tool for tool in self._tools if tool.run_file)
-        if tools_of_runs:
-            (
-                with_calls
-                | "Counted" >> beam.Filter(lambda counted: was_counted(counted.row))
-                | "Gather" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
-                | "Write all" >> beam.Map(_write_run_tables, self._output, tools_of_runs)
-            )
+        (
+            with_calls
+            | "Counted" >> beam.Filter(lambda counted: was_counted(counted.row))
+            | "Gather" >> beam.combiners.ToList()
+            | "Write all" >> beam.Map(_write_run_tables, self._output, self._tools)
+        )
 
 
 def _join(grouped: tuple[str, Mapping[str, Iterable[Any]]]) -> Iterator[CountedRecording]:
@@ -104,31 +102,9 @@ def _write_run_tables(
     counted: list[CountedRecording], output: str, tools: tuple[ToolFormat, ...]
 ) -> None:
     counted.sort(key=lambda recording: recording.row.recording)
-    for tool in tools:
+    for tool in (tool for tool in tools if tool.run_file):
         lines = render(tool, run_selections(counted))
         files.write_atomically(files.join(output, tool.run_file), map(encode, lines))
-
-
-class WriteParquet(beam.PTransform):
-    """Rows → one Parquet file, in the order of the CSV file."""
-
-    def __init__(self, name: str, row_type: type[Row]) -> None:
-        super().__init__()
-        self._name, self._row_type = name, row_type
-
-    def expand(self, rows: beam.PCollection[Row]) -> beam.PCollection[str]:
-        """Writes once, after the last row."""
-        return (
-            rows
-            | "Gather" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
-            | "Write" >> beam.Map(_write_parquet, self._name, self._row_type)
-        )
-
-
-def _write_parquet(rows: list[Row], name: str, row_type: type[Row]) -> str:
-    rows.sort(key=row_order)
-    files.write_atomically(name, [parquet_bytes(rows, row_type)])
-    return name
 
 
 class WriteCsv(beam.PTransform):
@@ -154,7 +130,7 @@ class WriteCsv(beam.PTransform):
         return (
             rows
             | "To text" >> beam.Map(_sortable_line, self._to_cells)
-            | "Gather" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
+            | "Gather" >> beam.combiners.ToList()
             | "Write" >> beam.Map(_write_sorted, self._name, csv_line(self._columns))
         )
 
@@ -189,14 +165,23 @@ class WriteTables(beam.PTransform):
                 self._path("tutorial"), TUTORIAL_COLUMNS, tutorial_cells
             )
         if "parquet" in self._formats:
-            recordings | "Counts as Parquet" >> WriteParquet(
-                files.join(self._output, "counts.parquet"), RecordingCount
-            )
-            calls | "Calls as Parquet" >> WriteParquet(
-                files.join(self._output, "calls.parquet"), DetectedCall
-            )
+            for name, rows, row_type in (
+                ("counts", recordings, RecordingCount),
+                ("calls", calls, DetectedCall),
+            ):
+                path = files.join(self._output, f"{name}.parquet")
+                (
+                    rows
+                    | f"Gather {name}" >> beam.combiners.ToList()
+                    | f"Write {name} as Parquet" >> beam.Map(_write_parquet, path, row_type)
+                )
         if TOOL_FORMATS.keys() & set(self._formats):
             tables | "Write tools' tables" >> WriteToolTables(self._output, self._formats)
 
     def _path(self, table: str) -> str:
         return files.join(self._output, f"{table}.csv")
+
+
+def _write_parquet(rows: list[Row], name: str, row_type: type[Row]) -> None:
+    ordered = sorted(rows, key=row_order)
+    files.write_atomically(name, [parquet_bytes(ordered, row_type)])
