@@ -9,7 +9,7 @@ import numpy as np
 
 from model.calls import CountingRule, log_odds
 from model.training.measure import call_figures, fit_log_odds
-from model.training.trials import Trial
+from model.training.trials import Trial, windows_of
 
 TIE = 0.01
 """Thresholds this little worse than the best count as equally good: one recording in a hundred."""
@@ -35,9 +35,7 @@ class Choice:
 
 def choose(trials: Sequence[Trial]) -> Choice:
     """Calibration first, then the rule for calibrated scores."""
-    windows = [t.labelled_windows() for t in trials]
-    scores = np.concatenate([s for s, _ in windows])
-    labels = np.concatenate([y for _, y in windows])
+    scores, labels = windows_of(trials)
     slope, offset = fit_log_odds(log_odds(scores), labels)
     trials = [calibrated(t, slope, offset) for t in trials]
     rule = placed(CountingRule(threshold=_threshold(trials)), trials)

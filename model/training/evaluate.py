@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from model.calls import CountingRule, estimate_count
+from model.calls import CountingRule
 from model.training.clips import Example, Scene
 from model.training.dataset import Material
 from model.training.measure import call_figures, reliability, roc_curve, window_figures
 from model.training.train import Fold, TrainingPlan, make_folds, tell, try_fold
-from model.training.trials import Trial, noise_trials, run_trial
+from model.training.trials import Trial, interval_coverage, noise_trials, run_trial, windows_of
 from model.windows import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
@@ -77,22 +77,6 @@ class Report:
                 if m.false or m.missed
             ],
         }
-
-
-def windows_of(trials: Sequence[Trial]) -> tuple[Any, Any]:
-    """Scores and labels of all labelled windows, float32 ``[n]`` each."""
-    pairs = [t.labelled_windows() for t in trials]
-    return np.concatenate([s for s, _ in pairs]), np.concatenate([y for _, y in pairs])
-
-
-def interval_coverage(trials: Sequence[Trial], rule: CountingRule) -> float | None:
-    """Share of recordings whose count lies in its 90 % interval."""
-    inside = []
-    for trial in trials:
-        if not trial.overlooked:
-            estimate = estimate_count(trial.starts, trial.scores, rule)
-            inside.append(estimate.low <= len(trial.calls) <= estimate.high)
-    return float(np.mean(inside)) if inside else None
 
 
 def evaluate_model(

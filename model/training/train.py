@@ -16,14 +16,20 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from model.calls import CountingRule, estimate_count
+from model.calls import CountingRule
 from model.contract import ServingContract
 from model.training.clips import Annotation, DataError, Example, Scene, refuse_leaks
 from model.training.dataset import read_material
 from model.training.measure import call_figures, reliability, window_figures
-from model.training.trials import NOISE_LEVELS_DB, Score, Trial, noise_trials, run_trial
+from model.training.trials import (
+    NOISE_LEVELS_DB,
+    Score,
+    Trial,
+    interval_coverage,
+    noise_trials,
+    run_trial,
+    windows_of,
+)
 from model.windows import SAMPLE_RATE_HZ, Padding
 
 if TYPE_CHECKING:
@@ -224,25 +230,15 @@ def figures_of(trials: Sequence[Trial], rule: CountingRule) -> dict[str, float]:
     for level in sorted({t.level_db for t in trials if t.level_db is not None}, reverse=True):
         noisy = call_figures([t.match(rule) for t in trials if t.level_db == level])
         figures[f"f1_at_{level}_db"] = noisy.f1
-    windows = [t.labelled_windows() for t in clean]
-    scores = np.concatenate([s for s, _ in windows])
-    labels = np.concatenate([y for _, y in windows])
-    told = window_figures(scores, labels, rule.threshold)
+    told = window_figures(*windows_of(clean), rule.threshold)
     figures |= {
         "window_precision": told.precision,
         "window_recall": told.recall,
         "window_roc_area": told.roc_area,
     }
-    windows = [t.labelled_windows() for t in trials]
-    scores = np.concatenate([s for s, _ in windows])
-    labels = np.concatenate([y for _, y in windows])
-    figures["calibration_error"] = reliability(scores, labels).error
-    inside = []
-    for trial in trials:
-        if not trial.overlooked:
-            estimate = estimate_count(trial.starts, trial.scores, rule)
-            inside.append(estimate.low <= len(trial.calls) <= estimate.high)
-    figures["count_interval_coverage"] = float(np.mean(inside)) if inside else float("nan")
+    figures["calibration_error"] = reliability(*windows_of(trials)).error
+    if (covered := interval_coverage(trials, rule)) is not None:
+        figures["count_interval_coverage"] = covered
     return {name: value for name, value in figures.items() if value == value}
 
 

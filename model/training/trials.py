@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from model.calls import Call, CountingRule, find_calls, peak_evidence
+from model.calls import Call, CountingRule, estimate_count, find_calls, peak_evidence
 from model.training.clips import Annotation, Scene, cue_samples, window_label
 from model.training.measure import Match, match_calls
 from model.training.sounds import BAND_HZ, coloured_noise
@@ -180,3 +181,19 @@ def noise_trials(
                 mixed = under_noise(scene, backgrounds, level_db, rng, wanted)
                 trials.append(run_trial(mixed, score, hop_s, level_db, wanted, padding))
     return trials
+
+
+def windows_of(trials: Sequence[Trial]) -> tuple[Any, Any]:
+    """Scores and labels of all labelled windows, float32 ``[n]`` each."""
+    pairs = [t.labelled_windows() for t in trials]
+    return np.concatenate([s for s, _ in pairs]), np.concatenate([y for _, y in pairs])
+
+
+def interval_coverage(trials: Sequence[Trial], rule: CountingRule) -> float | None:
+    """Share of recordings whose count lies in its 90 % interval."""
+    inside = []
+    for trial in trials:
+        if not trial.overlooked:
+            estimate = estimate_count(trial.starts, trial.scores, rule)
+            inside.append(estimate.low <= len(trial.calls) <= estimate.high)
+    return float(np.mean(inside)) if inside else None
