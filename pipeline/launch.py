@@ -135,9 +135,9 @@ def summarise(checked: Checked, wall_s: float) -> int:
 
 def make_report(output: str) -> str:
     """Makes report.html. Returns its name, or nothing: the tables are worth more than the page."""
-    from pipeline.report.page import write_page  # imports what a worker lacks
-
     try:
+        from pipeline.report.page import write_page  # imports what a worker lacks
+
         return write_page(output)
     except Exception as error:
         print(f"capuchinbird: no report ({error}); the tables are complete", file=sys.stderr)

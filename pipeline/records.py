@@ -80,6 +80,8 @@ class Listed:
         stamp: generation of a bucket's object, or time of last change of a file in nanoseconds.
         checksum: CRC-32C of the content in base64 as a bucket's listing states it, or empty.
         place: what the manifest or deployment table says.
+        identity: one name for all the ways to write the recording's path, fixed when it is listed:
+            a relative path means another file in another folder.
     """
 
     recording: str
@@ -87,6 +89,7 @@ class Listed:
     stamp: str = ""
     checksum: str = ""
     place: Place = Place()
+    identity: str = ""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import launch
+from pipeline.__main__ import main
 from pipeline.inference import count
 from pipeline.inputs import recorder_notes
 from pipeline.inputs.times import parse_moment
@@ -262,3 +263,25 @@ def test_entries_are_written_in_ascii(tmp_path: Path, job: Job) -> None:
     assert job() == 0
     [shard] = entries.shards(str(tmp_path / "out"))
     assert gzip.decompress(Path(shard).read_bytes()).isascii()
+
+
+def test_rescoring_from_another_folder_counts_the_same_recordings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative name means another file there; the ledger keeps what it meant when listed."""
+    monkeypatch.setattr(launch, "ModelLoader", lambda directory: fakes.CountedLoader())
+    model = fakes.write_model(tmp_path / "model")
+    data = tmp_path / "data"
+    nights.write_recording(data / "recordings" / "a.wav", bursts=2)
+    monkeypatch.chdir(data)
+    output = tmp_path / "out"
+    assert nights.launch_here("--input", "recordings", "--model", model, "--output", output) == 0
+    monkeypatch.chdir(tmp_path)
+    arguments = ["rescore", "--output", str(output), "--model", str(model), "--threshold", "0.9"]
+    assert main([*arguments, "--direct_running_mode=in_memory", "--direct_num_workers=1"]) == 0
+    [row] = rows(tmp_path)
+    assert (row["recording"], row["call_count"], row["threshold"]) == (
+        "recordings/a.wav",
+        "0",
+        "0.9000",
+    )

@@ -76,6 +76,13 @@ def main(argv: Sequence[str]) -> int:
     )
     run_id = preflight.new_run_id(started)
     counting = Counting.of(config, contract, run_id)
+    if not any(entry.scoring == counting.scoring for entry in state.values()):
+        hops = sorted({f"{entry.row.hop_s:g} s" for entry in state.values() if not entry.failed})
+        raise UsageError(
+            f"--output {config.output}: no scores of {contract.model_version} at a hop of "
+            f"{config.hop_s:g} s there, only at {', '.join(hops) or 'none'}; count with that hop "
+            "first, or leave out --hop_s"
+        )
     pipeline = launch.new_pipeline(beam_arguments)
     build_rescoring(pipeline, config, counting)
     launch.run_to_end(pipeline)

@@ -91,4 +91,4 @@ def complete(known: Listed, table: Mapping[str, Place], time_zone: str) -> Liste
     # failure is the recording's own.
     with suppress(Exception):
         known = versions.with_version(known)
-    return replace(known, place=place)
+    return replace(known, place=place, identity=files.identity(known.recording))

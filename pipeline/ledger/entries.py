@@ -109,7 +109,7 @@ def entry_of(counted: Counted, counting: Counting) -> Entry:
     """What the ledger keeps of a recording that was counted."""
     listed = counted.listed
     return Entry(
-        identity=files.identity(listed.recording),
+        identity=identity_of(listed),
         size=listed.size,
         stamp=listed.stamp,
         checksum=listed.checksum or counted.checksum,
@@ -121,6 +121,11 @@ def entry_of(counted: Counted, counting: Counting) -> Entry:
         row=counted.row,
         calls=counted.calls,
     )
+
+
+def identity_of(listed: Listed) -> str:
+    """What the ledger knows a recording by."""
+    return listed.identity or files.identity(listed.recording)
 
 
 def current(lines: Iterable[str]) -> Entry:
@@ -256,7 +261,7 @@ def can_be_counted_again(entry: Entry, counting: Counting) -> bool:
 def count_again(entry: Entry, kept: Iterable[KeptSegment], counting: Counting) -> Iterator[Counted]:
     """The recording of an entry, counted from kept scores; nothing if they are incomplete."""
     name = entry.row.recording
-    listed = Listed(name, entry.size, entry.stamp, entry.checksum, entry.place)
+    listed = Listed(name, entry.size, entry.stamp, entry.checksum, entry.place, entry.identity)
     # A segment length longer than any recording: any complete set of segments will do.
     known, missing = resume(listed, kept, counting.hop_samples, sys.maxsize)
     if known and not missing:

@@ -106,7 +106,7 @@ def _as_row(segment: SegmentScores, counting: Counting) -> dict[str, Any]:
     origin = segment.origin
     return {
         "recording": origin.listed.recording,
-        "identity": files.identity(origin.listed.recording),
+        "identity": origin.listed.identity or files.identity(origin.listed.recording),
         "size": origin.listed.size,
         "stamp": origin.listed.stamp,
         "model_version": counting.model_version,
@@ -168,7 +168,7 @@ def _from_row(
 ) -> KeptSegment:
     header = json.loads(row["header"])
     header["note"] = RecorderNote(**header["note"])
-    listed = Listed(row["recording"], row["size"], row["stamp"])
+    listed = Listed(row["recording"], row["size"], row["stamp"], identity=row["identity"])
     segment = SegmentScores(
         starts=starts,
         scores=values,

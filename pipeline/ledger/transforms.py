@@ -21,6 +21,7 @@ from pipeline.ledger.entries import (
     count_again,
     current,
     entry_of,
+    identity_of,
     is_done,
     read_lines,
     resume,
@@ -34,7 +35,6 @@ from pipeline.records import (
     Listed,
     SegmentScores,
 )
-from pipeline.storage import files
 
 CALLS = "calls"
 PROBE = "probe"
@@ -109,9 +109,7 @@ class FindWork(beam.PTransform):
     ) -> beam.pvalue.DoOutputsTuple:
         """Scores of earlier runs are looked up for recordings to be done only."""
         state, recordings = inputs
-        keyed = recordings | "By identity" >> beam.WithKeys(
-            lambda listed: files.identity(listed.recording)
-        )
+        keyed = recordings | "By identity" >> beam.WithKeys(identity_of)
         todo = (
             {"entries": state, "listed": keyed}
             | "Compare" >> beam.CoGroupByKey()
@@ -208,7 +206,7 @@ class Commit(beam.PTransform):
 
 
 def _shard(counted: Counted) -> int:
-    return zlib.crc32(files.identity(counted.listed.recording).encode()) % SHARDS
+    return zlib.crc32(identity_of(counted.listed).encode()) % SHARDS
 
 
 def _commit(shard: tuple[int, Iterable[Counted]], output: str, counting: Counting) -> str:
