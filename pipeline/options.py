@@ -257,6 +257,16 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
+SWITCHES = ("--allow_empty", "--retry_failed", "--no_report", "--no_wait", "--plan")
+
+
+def _without_values(argv: Sequence[str]) -> list[str]:
+    """Switches as templates write them, ``--allow_empty=true``, as the command line has them."""
+    spelled = {f"{switch}={value}": switch for switch in SWITCHES for value in ("true", "True")}
+    off = {f"{switch}={value}" for switch in SWITCHES for value in ("false", "False")}
+    return [spelled.get(argument, argument) for argument in argv if argument not in off]
+
+
 def parse(argv: Sequence[str], *, needs_recordings: bool = True) -> Config:
     """The command line as a config. Exits with 2 and one clear line when it is wrong.
 
@@ -265,7 +275,7 @@ def parse(argv: Sequence[str], *, needs_recordings: bool = True) -> Config:
         needs_recordings: whether recordings must be named.
     """
     command = parser()
-    known, beam_args = command.parse_known_args(argv)
+    known, beam_args = command.parse_known_args(_without_values(argv))
     if needs_recordings and not known.input and not known.manifest:
         command.error("name the recordings with --input or --manifest")
     if bool(known.bigquery) != bool(known.night):

@@ -15,12 +15,14 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import launch
+from pipeline import launch, options
 from pipeline.__main__ import main
 from pipeline.inference import count
 from pipeline.inputs import recorder_notes
+from pipeline.inputs.deployments import resolve
 from pipeline.inputs.times import parse_moment
 from pipeline.ledger import entries
+from pipeline.storage import files
 from tests import fakes, nights
 
 Job = Callable[..., int]
@@ -285,3 +287,24 @@ def test_rescoring_from_another_folder_counts_the_same_recordings(
         "0",
         "0.9000",
     )
+
+
+@pytest.mark.parametrize("name", ["../../x.wav", "../../other/x.wav", "/etc/passwd"])
+def test_a_table_in_a_bucket_does_not_lead_out_of_it(name: str) -> None:
+    with pytest.raises(ValueError, match="leads out of the bucket"):
+        resolve("gs://bucket/night", name)
+    assert resolve("gs://bucket/night", "../a.wav") == "gs://bucket/a.wav"
+
+
+def test_two_stars_behind_a_folder_mean_its_recordings(tmp_path: Path) -> None:
+    nights.write_recording(tmp_path / "card" / "20240601" / "050000.WAV", bursts=0)
+    (tmp_path / "card" / "CONFIG.TXT").write_text("gain: medium")
+    expected = [str(tmp_path / "card" / "20240601" / "050000.WAV")]
+    assert files.expand(f"{tmp_path}/card/**") == files.expand(f"{tmp_path}/card") == expected
+
+
+def test_switches_as_templates_write_them() -> None:
+    plain = ["--input=x", "--output=y"]
+    assert options.parse([*plain, "--allow_empty=true"]).allow_empty
+    assert not options.parse([*plain, "--allow_empty=false"]).allow_empty
+    assert options.parse([*plain, "--no_report=True"]).report is False

@@ -13,9 +13,7 @@ DOCUMENT = Path(__file__).parent.parent / "docs" / "outputs.md"
 
 
 def test_the_document_is_the_one_that_the_code_makes() -> None:
-    assert DOCUMENT.read_text("utf-8") == document(), (
-        "./run_local.sh columns > docs/outputs.md"
-    )
+    assert DOCUMENT.read_text("utf-8") == document(), "./run_local.sh columns > docs/outputs.md"
 
 
 def test_every_column_format_and_outcome_is_explained() -> None:

@@ -111,14 +111,22 @@ def folder_of(name: str) -> str:
 
 
 def resolve(folder: str, name: str) -> str:
-    """A name in a table: a relative one starts at the table's folder."""
+    """A name in a table: a relative one starts at the table's folder.
+
+    Raises:
+        ValueError: a table in a bucket names a file of some machine, or leaves its bucket.
+    """
     if not files.is_local(name):
         return name
     joined = files.join(folder, name)
-    if files.is_local(joined):
+    if files.is_local(folder):
         return os.path.normpath(joined)
     scheme, _, path = joined.partition("://")
-    return f"{scheme}://{posixpath.normpath(path)}"
+    resolved = posixpath.normpath(path)
+    bucket = folder.partition("://")[2].partition("/")[0]
+    if name.startswith("/") or resolved.partition("/")[0] != bucket:
+        raise ValueError(f"{name} in {folder}: leads out of the bucket; name it with gs://")
+    return f"{scheme}://{resolved}"
 
 
 def place_of_row(row: Mapping[str, str | None], table: str) -> Place:

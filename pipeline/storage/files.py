@@ -36,9 +36,13 @@ def identity(name: str) -> str:
 def expand(pattern: str) -> list[str]:
     """The recordings that a file name, a folder or a pattern stands for, sorted.
 
-    A name that exists is that file, even with brackets in it. A folder is searched through all its
-    levels for audio files, passing over hidden ones (macOS leaves ``._`` files beside recordings).
+    A name that exists is that file, even with brackets in it. A folder, with or without ``/**``
+    behind it, is searched through all its levels for audio files, passing over hidden ones (macOS
+    leaves ``._`` files beside recordings, recorders their settings).
     """
+    folder = pattern.removesuffix("/**")
+    if folder != pattern and not glob.has_magic(folder):
+        pattern = folder if os.path.isdir(folder) or not is_local(folder) else pattern
     if is_local(pattern):
         if os.path.isdir(pattern):
             found = _audio_in_folder(pattern)
