@@ -101,9 +101,13 @@ def find_calls(
         scores: score of each window, 0 to 1, float32 ``[n]``.
         rule: how scores become calls.
         n_samples: length of the recording at 16 kHz; calls do not reach past it.
+
+    >>> starts = np.arange(8) * SAMPLE_RATE_HZ  # a window every second
+    >>> scores = np.array([0, 0, 0.9, 1, 0.9, 0, 0, 0], np.float32)
+    >>> find_calls(starts, scores, CountingRule(threshold=0.5), 10 * SAMPLE_RATE_HZ)
+    (Call(start_s=3.0, end_s=6.0, score=0.9..., n_windows=3),)
     """
-    starts, scores = _sorted(starts, scores)
-    smooth = _smoothed(starts, _log_odds(scores), rule.smoothing_s)
+    starts, scores, smooth = _smoothed(starts, scores, rule)
     duration_s = n_samples / SAMPLE_RATE_HZ
     calls = []
     for peak in _peaks(starts, smooth, rule, float(_log_odds(rule.threshold))):
@@ -115,7 +119,7 @@ def find_calls(
         start_s = min(max(middle_s - rule.before_s, 0.0), duration_s)
         end_s = min(max(middle_s + rule.after_s, start_s), duration_s)
         reaching = max(1, count_positive_windows(scores[near], rule.threshold))
-        calls.append(Call(start_s, end_s, _probability(smooth[peak]), reaching))
+        calls.append(Call(start_s, end_s, float(probabilities(smooth[peak])), reaching))
     return tuple(calls)
 
 
@@ -133,51 +137,48 @@ def estimate_count(
     Args:
         starts, scores, rule: as for ``find_calls``.
     """
-    starts, scores = _sorted(starts, scores)
-    smooth = _smoothed(starts, _log_odds(scores), rule.smoothing_s)
+    starts, scores, smooth = _smoothed(starts, scores, rule)
     least = (float(_log_odds(CANDIDATE_PROBABILITY)) - rule.evidence_offset) / rule.evidence_slope
     peaks = _peaks(starts, smooth, rule, least)
     evidence = rule.evidence_slope * smooth[peaks] + rule.evidence_offset
-    return count_distribution(1 / (1 + np.exp(-evidence)))
+    return count_distribution(probabilities(evidence))
 
 
-def count_distribution(probabilities: Floats) -> CountEstimate:
+def count_distribution(chances: Floats) -> CountEstimate:
     """The Poisson binomial distribution's mean and its 5 and 95 % points.
 
     Args:
-        probabilities: chance of each candidate to be a call, independent, float ``[n]``.
+        chances: of each candidate to be a call, independent, float ``[n]``.
+
+    >>> count_distribution(np.array([0.99, 0.99, 0.5]))
+    CountEstimate(mean=2.48, low=2, high=3)
     """
     share = np.ones(1)
-    for probability in probabilities:
-        share = np.convolve(share, [1 - probability, probability])
-    below = np.cumsum(share)
-    low, high = np.searchsorted(below, [0.05, 0.95])
-    return CountEstimate(float(np.sum(probabilities)), int(low), min(int(high), len(probabilities)))
+    for chance in chances:
+        share = np.convolve(share, [1 - chance, chance])
+    low, high = np.searchsorted(np.cumsum(share), [0.05, 0.95])
+    return CountEstimate(float(np.sum(chances)), int(low), min(int(high), len(chances)))
 
 
 def peak_evidence(
     starts: npt.NDArray[np.int64], scores: npt.NDArray[np.float32], rule: CountingRule
 ) -> tuple[Floats, Floats]:
     """Every peak, however low: the middle of its window in seconds and its smoothed log odds."""
-    starts, scores = _sorted(starts, scores)
-    smooth = _smoothed(starts, _log_odds(scores), rule.smoothing_s)
+    starts, scores, smooth = _smoothed(starts, scores, rule)
     peaks = _peaks(starts, smooth, rule, -_LOGIT_LIMIT)
     return (starts[peaks] + WINDOW_SAMPLES / 2) / SAMPLE_RATE_HZ, smooth[peaks]
 
 
 def count_positive_windows(scores: npt.NDArray[np.float32], threshold: float) -> int:
-    """Windows at or above ``threshold``: what the tutorial counts."""
+    """Windows at or above ``threshold``: what the tutorial counts.
+
+    >>> count_positive_windows(np.array([0.1, 0.5, 0.9], np.float32), 0.5)
+    2
+    """
     return int(np.count_nonzero(scores >= np.float32(threshold)))
 
 
 _HALF_WINDOW = WINDOW_SAMPLES // 2
-
-
-def _sorted(
-    starts: npt.NDArray[np.int64], scores: npt.NDArray[np.float32]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    order = np.argsort(starts, kind="stable")
-    return starts[order], scores[order]
 
 
 def log_odds(probability: npt.ArrayLike, least: float = 1e-7) -> Floats:
@@ -195,13 +196,22 @@ def _log_odds(probability: npt.ArrayLike) -> Floats:
     return np.clip(log_odds(probability, 1e-12), -_LOGIT_LIMIT, _LOGIT_LIMIT)
 
 
-def _probability(log_odds: float) -> float:
-    return float(1 / (1 + np.exp(-log_odds)))
+def probabilities(log_odds: npt.ArrayLike) -> Floats:
+    """Log odds as probabilities 0 to 1."""
+    return np.asarray(1 / (1 + np.exp(-np.asarray(log_odds))))
 
 
-def _smoothed(starts: npt.NDArray[np.int64], values: Floats, smoothing_s: float) -> Floats:
-    """Weighted mean of each value and its neighbours in time, whatever the hop between them."""
-    reach = smoothing_s * SAMPLE_RATE_HZ
+def _smoothed(
+    starts: npt.NDArray[np.int64], scores: npt.NDArray[np.float32], rule: CountingRule
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], Floats]:
+    """Windows in order of time, and of each the weighted mean log odds of it and its neighbours.
+
+    Whatever the hop between them.
+    """
+    order = np.argsort(starts, kind="stable")
+    starts, scores = starts[order], scores[order]
+    values = _log_odds(scores)
+    reach = rule.smoothing_s * SAMPLE_RATE_HZ
     total, weight = values.copy(), np.ones(len(values))
     for step in range(1, len(values)):
         share = 1 - (starts[step:] - starts[:-step]) / max(reach, 1e-9)
@@ -212,7 +222,7 @@ def _smoothed(starts: npt.NDArray[np.int64], values: Floats, smoothing_s: float)
         total[:-step] += share * values[step:]
         weight[step:] += share
         weight[:-step] += share
-    return np.asarray(total / weight)
+    return starts, scores, np.asarray(total / weight)
 
 
 def _peaks(

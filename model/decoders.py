@@ -17,7 +17,6 @@ from model.windows import SAMPLE_RATE_HZ, Samples
 _MP3_RESTART_S = 60
 _RF64_LINE = re.compile(r"frame count (\d+) does not match value from 'ds64' chunk of (\d+)")
 
-
 SLOWEST_HZ, FASTEST_HZ = 1_000, 1_000_000
 MOST_CHANNELS = 64
 MOST_FRAMES_A_BYTE = 10_000
@@ -206,20 +205,8 @@ class _Guard:
 
 
 _SIZE_LINE = re.compile(r"^\s*(?:data|SSND|riff)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
-
-
 _PLACEHOLDER_BYTES = 0x7FFF_F000  # recorders that stream write "unknown" as a size near 2 or 4 GiB
-
-
-_SAMPLE_BYTES = {
-    "PCM_U8": 1,
-    "PCM_S8": 1,
-    "PCM_16": 2,
-    "PCM_24": 3,
-    "PCM_32": 4,
-    "FLOAT": 4,
-    "DOUBLE": 8,
-}
+_SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}  # others 1
 
 
 def _absent_frames(file: soundfile.SoundFile) -> int:

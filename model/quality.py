@@ -130,6 +130,9 @@ def flags(quality: Quality, sample_rate_hz: int, lost_s: float) -> tuple[str, ..
         quality: of the whole recording.
         sample_rate_hz: as recorded.
         lost_s: seconds that the header promises and nobody could decode.
+
+    >>> flags(Quality(frames=8000, samples=8000, clipped_samples=80), 8000, lost_s=0)
+    ('clipped', 'low_sample_rate')
     """
     raised = {
         "clipped": quality.clipped_share > CLIPPED_SHARE,

@@ -51,6 +51,9 @@ def count_windows(n_samples: int, hop_samples: int) -> int:
 
     Raises:
         ValueError: a negative length, or a hop outside that range.
+
+    >>> [count_windows(n, hop_samples=16_000) for n in (0, 1, 48_000, 48_001, 96_000)]
+    [0, 1, 1, 2, 4]
     """
     if n_samples < 0:
         raise ValueError(f"a recording cannot hold {n_samples} samples")
@@ -66,7 +69,11 @@ def count_windows(n_samples: int, hop_samples: int) -> int:
 
 
 def window_starts(n_samples: int, hop_samples: int) -> npt.NDArray[np.int64]:
-    """First sample of every window of a recording, int64 ``[n]``, ascending."""
+    """First sample of every window of a recording, int64 ``[n]``, ascending.
+
+    >>> window_starts(n_samples=100_000, hop_samples=20_000).tolist()
+    [0, 20000, 40000, 60000]
+    """
     return np.arange(count_windows(n_samples, hop_samples), dtype=np.int64) * hop_samples
 
 

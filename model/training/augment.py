@@ -34,6 +34,7 @@ from model.training.sounds import (
     other_sound,
     play_at_speed,
 )
+from model.training.synth import add_sound
 from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES, Samples
 
 T = TypeVar("T")
@@ -150,8 +151,7 @@ class MixedWindows:
         if rng.random() < 0.5:
             noise = from_afar(rng, noise, 0.0, np.inf, tilt_db=6.0)
         if rng.random() < 0.3:
-            gusts = curve(n, np.linspace(0, 1, 60).tolist(), rng.normal(0, 0.4, 60).tolist())
-            noise = (noise * (1 + gusts)).astype(np.float32)
+            noise = (noise * (1 + curve(n, rng.normal(0, 0.4, 60)))).astype(np.float32)
         return noise
 
     def windows(self, count: int) -> tuple[Samples, Samples]:
@@ -173,7 +173,7 @@ class MixedWindows:
             for _ in range(rng.integers(1, 3)):
                 other = self._others[rng.integers(len(self._others))]
                 place = int(rng.integers(4000 - len(other), WINDOW_SAMPLES - 4000))
-                _lay(window, other, place, level * gain_between(rng, -3, 25))
+                add_sound(window, other * np.float32(level * gain_between(rng, -3, 25)), place)
             louder = np.sqrt(band_power(window))
             level += (louder - level) * rng.random()
         draw = rng.random()
@@ -181,7 +181,8 @@ class MixedWindows:
         if draw < mixture.call_share + mixture.cut_share:
             call = self._call()
             place = place_call(rng, call, positive)
-            _lay(window, call.audio, place, level * gain_between(rng, *mixture.level_db))
+            sound = call.audio * np.float32(level * gain_between(rng, *mixture.level_db))
+            add_sound(window, sound, place)
         elif rng.random() < 0.1:
             dead = rng.integers(0, WINDOW_SAMPLES)  # a drop-out
             window[dead : dead + rng.integers(1000, 30_000)] = 0
@@ -305,20 +306,6 @@ def _odds(backgrounds: Sequence[Example]) -> npt.NDArray[np.float64]:
     Recordings that share their background would otherwise drown the others.
     """
     lengths = np.array([len(e.audio) for e in backgrounds], dtype=float)
-    totals: dict[str, float] = {}
-    for example, length in zip(backgrounds, lengths, strict=True):
-        totals[example.group] = totals.get(example.group, 0.0) + length
-    odds = np.array(
-        [
-            length / np.sqrt(totals[example.group])
-            for example, length in zip(backgrounds, lengths, strict=True)
-        ]
-    )
-    return odds / odds.sum() if len(odds) else odds
-
-
-def _lay(window: Samples, sound: Samples, place: int, gain: float) -> None:
-    """Adds ``sound`` to ``window`` from sample ``place`` on, which may lie outside."""
-    first, end = max(place, 0), min(place + len(sound), len(window))
-    if end > first:
-        window[first:end] += sound[first - place : end - place] * np.float32(gain)
+    _, group = np.unique([e.group for e in backgrounds], return_inverse=True)
+    odds = lengths / np.sqrt(np.bincount(group, lengths))[group]
+    return np.asarray(odds / odds.sum())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from model.calls import CountingRule, log_odds
+from model.calls import CountingRule, log_odds, probabilities
 from model.training.measure import call_figures, fit_log_odds
 from model.training.trials import Trial, windows_of
 
@@ -49,14 +49,14 @@ def choose(trials: Sequence[Trial]) -> Choice:
 
 def calibrated(trial: Trial, slope: float, offset: float) -> Trial:
     """The trial as a network with this calibration would have scored it."""
-    scores = 1 / (1 + np.exp(-(slope * log_odds(trial.scores) + offset)))
+    scores = probabilities(slope * log_odds(trial.scores) + offset)
     return replace(trial, scores=scores.astype(np.float32))
 
 
 def _threshold(trials: Sequence[Trial]) -> float:
     """The middle of the thresholds that are best, all levels of noise counting alike."""
     levels = sorted({t.level_db for t in trials}, key=lambda level: (level is not None, level))
-    candidates = 1 / (1 + np.exp(-np.arange(0, 4.01, 0.25)))
+    candidates = probabilities(np.arange(0, 4.01, 0.25))
     candidates = candidates[candidates >= LEAST_THRESHOLD]
     worth = []
     for threshold in candidates:

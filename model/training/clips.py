@@ -47,7 +47,6 @@ GUARD_BEFORE_S, GUARD_AFTER_S = 2.0, 0.6
 TUTORIAL_CALLS = "Parsed_Capuchinbird_Clips"
 TUTORIAL_OTHERS = "Parsed_Not_Capuchinbird_Clips"
 
-
 ClipKind = Literal["call", "background"]
 
 
@@ -230,16 +229,15 @@ def read_data(
     """
     recordings: list[LabelledRecording] = []
     skipped: list[str] = []
+    for folder in (*sources, *negatives):
+        if not folder.is_dir():
+            raise DataError(f"{folder}: no such folder")
     for source in sources:
-        if not source.is_dir():
-            raise DataError(f"{source}: no such folder")
         if (source / TUTORIAL_CALLS).is_dir() or (source / TUTORIAL_OTHERS).is_dir():
             recordings += _clip_folders(source)
         else:
             recordings += _annotated_folder(source, annotations, skipped)
     for folder in negatives:
-        if not folder.is_dir():
-            raise DataError(f"{folder}: no such folder")
         recordings += [LabelledRecording(path, f"negatives/{path.stem}") for path in _audio(folder)]
     if not recordings:
         raise DataError(f"{', '.join(map(str, sources))}: holds no recordings that can be read")
@@ -292,24 +290,29 @@ def read_annotations(table: Path) -> dict[str, list[Annotation]]:
     A take given as empty, or no such column, means that each recording is its own source.
     """
     notes: dict[str, list[Annotation]] = {}
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file)
-        if missing := {"recording", "start_s", "end_s"} - set(rows.fieldnames or ()):
-            raise DataError(f"{table}: lacks the column {', '.join(sorted(missing))}")
-        for line, row in enumerate(rows, 2):
-            note = _annotation(row["start_s"], row["end_s"], row.get("take") or "", table, line)
-            notes.setdefault(row["recording"], []).append(note)
+    for row, note in _annotated_rows(table, ",", ("recording", "start_s", "end_s")):
+        notes.setdefault(row["recording"], []).append(replace(note, take=row.get("take") or ""))
     return notes
 
 
-def _annotation(start: str, end: str, take: str, table: Path, line: int) -> Annotation:
-    try:
-        note = Annotation(float(start), float(end), take)
-    except (TypeError, ValueError):
-        raise DataError(f"{table}, line {line}: {start!r} to {end!r} are not seconds") from None
-    if not 0 <= note.start_s < note.end_s:
-        raise DataError(f"{table}, line {line}: a call cannot last from {start} to {end} s")
-    return note
+def _annotated_rows(
+    table: Path, delimiter: str, needed: Sequence[str]
+) -> Iterator[tuple[dict[str, str], Annotation]]:
+    """Rows with the calls in them; the last two of the needed columns are start and end."""
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        rows = csv.DictReader(file, delimiter=delimiter)
+        if missing := set(needed) - set(rows.fieldnames or ()):
+            raise DataError(f"{table}: lacks the column {', '.join(sorted(missing))}")
+        for line, row in enumerate(rows, 2):
+            start, end = (row[name] for name in needed[-2:])
+            try:
+                note = Annotation(float(start), float(end))
+            except (TypeError, ValueError):
+                message = f"{start!r} to {end!r} are not seconds"
+                raise DataError(f"{table}, line {line}: {message}") from None
+            if not 0 <= note.start_s < note.end_s:
+                raise DataError(f"{table}, line {line}: a call cannot last from {start} to {end} s")
+            yield row, note
 
 
 def _raven_tables(source: Path, paths: Sequence[Path]) -> dict[str, list[Annotation]]:
@@ -336,15 +339,9 @@ def _raven_tables(source: Path, paths: Sequence[Path]) -> dict[str, list[Annotat
 
 def read_raven(table: Path) -> list[Annotation]:
     """Calls from one Raven selection table (tab-separated, a row per view of a selection)."""
-    notes: dict[str, Annotation] = {}
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file, delimiter="\t")
-        if missing := {"Begin Time (s)", "End Time (s)"} - set(rows.fieldnames or ()):
-            raise DataError(f"{table}: lacks the column {', '.join(sorted(missing))}")
-        for line, row in enumerate(rows, 2):
-            note = _annotation(row["Begin Time (s)"], row["End Time (s)"], "", table, line)
-            notes[row.get("Selection") or str(line)] = note  # waveform and spectrogram view
-    return list(notes.values())
+    rows = _annotated_rows(table, "\t", ("Begin Time (s)", "End Time (s)"))
+    notes = {row.get("Selection") or str(n): note for n, (row, note) in enumerate(rows)}
+    return list(notes.values())  # one for the waveform view and the spectrogram view together
 
 
 def _groups(table: Path) -> Mapping[str, str]:

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 
 SUFFIX = ".tfrecord.gz"
 
+_TEXTS = ("source", "group", "take")
+_NUMBERS = ("offset", "call_start", "cue_start", "call_end")
+
 
 @dataclass(frozen=True)
 class Material:
@@ -100,24 +103,16 @@ def encode_example(example: Example) -> bytes:
     """The example as a serialised tf.Example; audio as 16-bit PCM, half the size of floats."""
     import tensorflow as tf
 
-    def text(value: str) -> Any:
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
+    def octets(value: bytes) -> Any:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
 
     def number(value: int) -> Any:
         return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
 
     pcm = np.round(np.clip(example.audio, -1, 1) * 32767).astype("<i2").tobytes()
-    features = {
-        "audio": tf.train.Feature(bytes_list=tf.train.BytesList(value=[pcm])),
-        "label": number(int(example.kind == "call")),
-        "source": text(example.source),
-        "offset": number(example.offset),
-        "group": text(example.group),
-        "take": text(example.take),
-        "call_start": number(example.call_start),
-        "cue_start": number(example.cue_start),
-        "call_end": number(example.call_end),
-    }
+    features = {"audio": octets(pcm), "label": number(int(example.kind == "call"))}
+    features |= {name: octets(getattr(example, name).encode()) for name in _TEXTS}
+    features |= {name: number(getattr(example, name)) for name in _NUMBERS}
     record = tf.train.Example(features=tf.train.Features(feature=features))
     return cast(bytes, record.SerializeToString(deterministic=True))
 
@@ -140,13 +135,8 @@ def _decode(row: dict[str, Any]) -> Example:
     return Example(
         audio=np.frombuffer(row["audio"], "<i2").astype(np.float32) / np.float32(32767),
         kind=kind,
-        source=row["source"].decode(),
-        offset=row["offset"],
-        group=row["group"].decode(),
-        take=row["take"].decode(),
-        call_start=row["call_start"],
-        cue_start=row["cue_start"],
-        call_end=row["call_end"],
+        **{name: row[name].decode() for name in _TEXTS},
+        **{name: row[name] for name in _NUMBERS},
     )
 
 

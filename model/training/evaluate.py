@@ -19,7 +19,7 @@ from model.calls import CountingRule
 from model.training.clips import Example, Scene
 from model.training.dataset import Material
 from model.training.measure import call_figures, reliability, roc_curve, window_figures
-from model.training.train import Fold, TrainingPlan, make_folds, tell, try_fold
+from model.training.train import TrainingPlan, make_folds, tell, try_fold
 from model.training.trials import Trial, interval_coverage, noise_trials, run_trial, windows_of
 from model.windows import SAMPLE_RATE_HZ
 
@@ -42,9 +42,7 @@ class Report:
         clean = [t for t in self.trials if t.level_db is None]
         matches = [t.match(self.rule) for t in clean]
         counts = call_figures(matches)
-        scores, labels = windows_of(clean)
-        all_scores, all_labels = windows_of(self.trials)
-        diagram = reliability(all_scores, all_labels)
+        diagram = reliability(*windows_of(self.trials))
         negatives = [t for t in clean if not t.calls and not t.overlooked]
         hours = sum(t.n_samples for t in negatives) / SAMPLE_RATE_HZ / 3600
         false = sum(len(t.match(self.rule).false) for t in negatives)
@@ -57,7 +55,7 @@ class Report:
             inside[str(level)] = interval_coverage(noisy, self.rule)
         return {
             "calls": {"f1": counts.f1, **asdict(counts)},
-            "windows": asdict(window_figures(scores, labels, self.rule.threshold)),
+            "windows": asdict(window_figures(*windows_of(clean), self.rule.threshold)),
             "noise": levels,
             "calibration": {"error": diagram.error, **asdict(diagram)},
             "interval_coverage": inside,
@@ -101,6 +99,9 @@ def evaluate_folds(
 
     The rule of a fold is chosen on the other folds only.
     """
+    from model.export import Scorer
+    from model.training.learn import fit
+
     reports = []
     folds = make_folds(plan.folds, material.scenes)
     limits: list[int | None] = [*n_calls] or [None]
@@ -110,23 +111,10 @@ def evaluate_folds(
             examples = [e for e in material.examples if fold.trains_on(e)]
             examples = fewer_calls(examples, most, settings.seed)
             tell(f"{fold.name}: {sum(e.kind == 'call' for e in examples)} calls to learn from")
-            tried[fold.name] = _train_and_try(fold, examples, material.scenes, settings, plan)
+            score = Scorer(fit(examples, settings, tell).network).score
+            tried[fold.name] = try_fold(fold, material.scenes, score, plan, settings.seed)
         reports += _judged(tried, "" if most is None else f" ({most} calls)")
     return reports
-
-
-def _train_and_try(
-    fold: Fold,
-    examples: Sequence[Example],
-    scenes: Sequence[Scene],
-    settings: Settings,
-    plan: TrainingPlan,
-) -> list[Trial]:
-    from model.export import Scorer
-    from model.training.learn import fit
-
-    fitted = fit(examples, settings, tell)
-    return try_fold(fold, scenes, Scorer(fitted.network).score, plan, settings.seed)
 
 
 def _judged(tried: Mapping[str, list[Trial]], suffix: str) -> list[Report]:

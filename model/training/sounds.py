@@ -14,7 +14,6 @@ from model.windows import SAMPLE_RATE_HZ, Samples
 BAND_HZ = (350.0, 1800.0)
 """Where the call lies. Levels of call against background are ratios of mean power in this band."""
 
-
 Rng = np.random.Generator
 
 
@@ -98,9 +97,17 @@ def gain_between(rng: Rng, low_db: float, high_db: float) -> float:
     return float(10 ** (rng.uniform(low_db, high_db) / 20))
 
 
-def curve(n: int, places: Sequence[float], values: Sequence[float]) -> npt.NDArray[np.float64]:
-    """``n`` numbers along straight lines between values at places 0 to 1."""
-    return np.interp(np.arange(n) / n, places, values)
+def curve(
+    n: int, values: npt.ArrayLike, places: Sequence[float] | None = None
+) -> npt.NDArray[np.float64]:
+    """``n`` numbers along straight lines between values at places 0 to 1, evenly unless given.
+
+    >>> curve(4, [0, 1, 1]).tolist()
+    [0.0, 0.5, 1.0, 1.0]
+    """
+    values = np.asarray(values)
+    even = np.linspace(0, 1, len(values))
+    return np.asarray(np.interp(np.arange(n) / n, even if places is None else places, values))
 
 
 def _band_noise(rng: Rng, n: int, low_hz: float, high_hz: float) -> npt.NDArray[np.float64]:
@@ -148,17 +155,16 @@ def made_up_call(rng: Rng) -> Sound:
 
     moo_start, n_moo = int((before_s + growl_s) * rate), int(moo_s * rate)
     sag = rng.uniform(0, 0.09)
-    pitch = curve(
-        n_moo, [0, 0.03, 0.15, 0.6, 1], [rng.uniform(0.85, 1), 1, 1, 1 - sag / 4, 1 - sag]
-    )
+    bend = [rng.uniform(0.85, 1), 1, 1, 1 - sag / 4, 1 - sag]
+    pitch = curve(n_moo, bend, [0, 0.03, 0.15, 0.6, 1])
     low_hz, high_hz, offset_hz = rng.uniform([250, 1200, -60], [420, 2000, 60])
     moo = _harmonics(rng, spacing_hz * pitch, low_hz, high_hz, offset_hz)
     loudness = [0.3, 1, rng.uniform(0.7, 1.2), rng.uniform(0.4, 1), 0]
-    audio[moo_start : moo_start + n_moo] = moo * curve(n_moo, [0, 0.03, 0.5, 0.95, 1], loudness)
+    audio[moo_start : moo_start + n_moo] = moo * curve(n_moo, loudness, [0, 0.03, 0.5, 0.95, 1])
 
     growl_start, n_growl = int(before_s * rate), int(growl_s * rate)
     growl = _band_noise(rng, n_growl, rng.uniform(350, 500), rng.uniform(750, 1000))
-    growl *= curve(n_growl, [0, 0.2, 0.9, 1], [0, rng.uniform(0.4, 0.9), 1, 0.6])
+    growl *= curve(n_growl, [0, rng.uniform(0.4, 0.9), 1, 0.6], [0, 0.2, 0.9, 1])
     audio[growl_start : growl_start + n_growl] += growl * gain_between(rng, -8, 3)
 
     if rng.random() < 0.7:
@@ -168,7 +174,7 @@ def made_up_call(rng: Rng) -> Sound:
         audio[start : start + n] += burst
     if rng.random() < 0.6:
         n = int(rng.uniform(0.5, 1.2) * rate)
-        falling = spacing_hz * curve(n, [0, 1], [rng.uniform(0.95, 1.3), 0.85])
+        falling = spacing_hz * curve(n, [rng.uniform(0.95, 1.3), 0.85])
         lead_in = _harmonics(rng, falling, 600, 1500) * np.hanning(n) * gain_between(rng, -25, 0)
         start = int((before_s - rng.uniform(0, 0.5)) * rate) - n
         audio[start : start + n] += lead_in
@@ -211,7 +217,7 @@ def _tones(rng: Rng, n: int) -> _Wave:
 def _whistles(rng: Rng, n: int) -> _Wave:
     def whistle(k: int) -> _Wave:
         steps_hz = rng.uniform(300, 1900) + rng.normal(0, 200, 4)
-        pitch_hz = curve(k, np.linspace(0, 1, 4).tolist(), steps_hz.tolist())
+        pitch_hz = curve(k, steps_hz)
         return np.asarray(np.cos(2 * np.pi * np.cumsum(pitch_hz) / SAMPLE_RATE_HZ) * np.hanning(k))
 
     return _scattered(rng, n, 6, (0.1, 1.0), whistle)
@@ -222,9 +228,7 @@ def _chorus(rng: Rng, n: int) -> _Wave:
 
     def voice(k: int) -> _Wave:
         moves = np.cumsum(rng.normal(0, rng.uniform(0.06, 0.25), 5))
-        pitch_hz = rng.uniform(80, 500) * np.exp(
-            curve(k, np.linspace(0, 1, 5).tolist(), moves.tolist())
-        )
+        pitch_hz = rng.uniform(80, 500) * np.exp(curve(k, moves))
         return np.asarray(_harmonics(rng, pitch_hz, 200, 2500) * np.sqrt(np.hanning(k)))
 
     return _scattered(rng, n, 6, (0.2, 2.0), voice)
@@ -246,7 +250,7 @@ def _engine(rng: Rng, n: int) -> _Wave:
     n = int(rng.uniform(5, 8) * SAMPLE_RATE_HZ)
     ranges_hz = ((20, 100), (110, 180), (180, 500))
     spacing_hz = rng.uniform(*ranges_hz[rng.integers(3)])
-    wobble = 0.01 * curve(n, np.linspace(0, 1, 12).tolist(), rng.normal(0, 1, 12).tolist())
+    wobble = 0.01 * curve(n, rng.normal(0, 1, 12))
     return _harmonics(rng, spacing_hz * (1 + wobble), 200, 2200)
 
 

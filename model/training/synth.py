@@ -87,7 +87,7 @@ def synthesise_call(voice: CallVoice) -> Samples:
         (_harmonics(rng, _moo_pitch(voice), _moo_gain), moo_at, 0),
         (_tail(rng, voice), tail_at, -6),
     ):
-        _add(call, part * (_from_db(level_db) / _rms(part)), start)
+        add_sound(call, part * (_from_db(level_db) / _rms(part)), start)
     peak = float(np.abs(call).max())
     return (call / peak).astype(np.float32)
 
@@ -132,7 +132,7 @@ def synthesise_recording(
     for start_s in call_starts_s:
         voice = draw_voice(rng)
         call = soxr.resample(synthesise_call(voice), SAMPLE_RATE_HZ, sample_rate_hz)
-        _add(sounds, call * call_level, round((start_s - voice.lead_in_s) * sample_rate_hz))
+        add_sound(sounds, call * call_level, round((start_s - voice.lead_in_s) * sample_rate_hz))
     recording = np.empty((len(sounds), channels), np.float32)
     for channel in range(channels):
         # Noise comes to each microphone in its own way. The same noise a little later would not
@@ -218,7 +218,7 @@ def _forest(
     sounds = np.zeros(round(duration_s * sample_rate_hz))
     for _ in range(rng.poisson(sounds_per_minute * duration_s / 60)):
         make = OTHER_SOUNDS[rng.integers(len(OTHER_SOUNDS))]
-        _add(sounds, make(rng, sample_rate_hz), int(rng.integers(len(sounds))))
+        add_sound(sounds, make(rng, sample_rate_hz), int(rng.integers(len(sounds))))
     return bed, sounds
 
 
@@ -390,7 +390,7 @@ def _series(note: Reals, count: int, every_s: float, rate_hz: int) -> Reals:
     return out
 
 
-def _add(onto: Reals, sound: Reals, start: int) -> None:
+def add_sound(onto: Reals | Samples, sound: Reals | Samples, start: int) -> None:
     """Add a sound in place; what lies before the beginning or after the end is lost."""
     first, last = max(start, 0), min(start + len(sound), len(onto))
     if first < last:
