@@ -101,8 +101,8 @@ def progress_line(done: Progress, n_inputs: int, elapsed_s: float) -> str:
         f"{done.files:.0f} of {n_inputs} files, "
         f"{done.audio_s / 3600:.2f} of {done.expected_audio_s / 3600:.2f} h audio"
     )
-    if done.audio_s and elapsed_s:
-        rate = done.audio_s / elapsed_s
+    rate = done.audio_s / elapsed_s if elapsed_s else 0.0
+    if rate:
         left_s = max(0.0, done.expected_audio_s - done.audio_s) / rate
         left = timedelta(seconds=round(min(left_s, LONGEST_ESTIMATE_S)))
         line += f", {rate:.0f} × real time, {left} left"
