@@ -111,13 +111,24 @@ def test_noise_has_the_colour_asked_for() -> None:
     assert octave_low / octave_high == pytest.approx(1, rel=0.15)
 
 
-def test_fading_and_distance_keep_the_length() -> None:
+def test_fading_changes_the_ends_alone() -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, 7777).astype(np.float32)
-    assert faded(noise, 0.1)[0] == 0
-    for reverb_s in (0.0, 0.8):
-        far = from_afar(np.random.default_rng(0), noise, reverb_s, 1500.0, 3.0)
-        assert far.shape == noise.shape
-        assert np.isfinite(far).all()
+    soft = faded(noise, 0.1)
+    assert soft[0] == soft[-1] == 0
+    assert np.array_equal(soft[1600:-1600], noise[1600:-1600])
+
+
+def test_distance_takes_treble_and_adds_an_echo() -> None:
+    click = np.zeros(SAMPLE_RATE_HZ, np.float32)
+    click[100] = 1
+    rng = np.random.default_rng(0)
+    unchanged = from_afar(rng, click, reverb_s=0, lowpass_hz=np.inf, tilt_db=0)
+    np.testing.assert_allclose(unchanged, click, atol=1e-6)
+    dull = np.abs(np.fft.rfft(from_afar(rng, click, 0, 1500.0, 0)))  # a bin a hertz
+    assert 20 * np.log10(dull[[100, 1500, 6000]]) == pytest.approx([0, -3, -24], abs=0.2)
+    echo = from_afar(rng, click, 0.8, np.inf, 0)
+    first, later = (np.mean(echo[n : n + 1600] ** 2) for n in (1000, 9000))  # half a second apart
+    assert 10 * np.log10(first / later) == pytest.approx(60 * 0.5 / 0.8, abs=2)
 
 
 def test_plain_windows_are_the_examples_own_and_split_at_random() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from model.calls import Call, CountingRule
+from model.calls import Call, CountingRule, probabilities
 from model.training import train
 from model.training.choose import calibrated, choose
 from model.training.clips import Annotation, Scene
@@ -96,9 +96,12 @@ def test_calibration_error_is_nought_for_probabilities_and_fit_finds_them() -> N
     assert offset == pytest.approx(-1 / 3, abs=0.05)
 
 
-def test_calibration_of_scores_that_separate_stays_finite() -> None:
-    slope, offset = fit_log_odds(np.array([-5.0, -4, 4, 5]), np.array([0.0, 0, 1, 1]))
-    assert np.isfinite([slope, offset]).all()
+def test_calibration_of_scores_that_separate_is_no_surer_than_their_number_allows() -> None:
+    evidence = np.array([-5.0, -4, 4, 5])
+    slope, offset = fit_log_odds(evidence, np.array([0.0, 0, 1, 1]))
+    assert offset == pytest.approx(0, abs=1e-6)
+    chances = probabilities(slope * evidence + offset)
+    assert chances == pytest.approx([0.25, 0.25, 0.75, 0.75], abs=0.05)  # two of two: 3 in 4
 
 
 @pytest.fixture(scope="module")

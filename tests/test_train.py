@@ -56,6 +56,7 @@ def run(tiny: Path, output: Path, *more: str) -> int:
     return main(["train", str(tiny), *flags])
 
 
+@pytest.mark.slow
 def test_one_argument_gives_a_model_that_scores(
     tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -83,6 +84,7 @@ def examples(tiny: Path) -> tuple[Example, ...]:
     return read_material([tiny]).examples
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_network(examples: tuple[Example, ...]) -> None:
     settings = learn.Settings(epochs=1, windows_per_epoch=64, seed=3, threads=1)
     one, two = (learn.fit(examples, settings, print) for _ in range(2))
@@ -91,6 +93,7 @@ def test_the_same_seed_gives_the_same_network(examples: tuple[Example, ...]) -> 
         assert np.array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on_where_it_stopped(
     examples: tuple[Example, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +156,7 @@ def test_folds_leave_out_takes_or_groups() -> None:
     assert train.make_folds("auto", [scene("a", "g1", "A")]) == []
 
 
+@pytest.mark.slow
 def test_it_stops_when_nothing_is_learnt(examples: tuple[Example, ...]) -> None:
     """Epochs of one step each at a rate that has just begun to rise: the loss wavers."""
     lines: list[str] = []
