@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import glob
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -17,10 +18,18 @@ CHECKED_BYTES = 64 * 1024 * 1024
 
 def list_pattern(pattern: str) -> Iterator[Listed]:
     """The recordings that a file name, a folder or a pattern stands for, sorted."""
-    names = files.expand(pattern)
-    versions = _bucket_versions(pattern) if pattern.startswith("gs://") else {}
-    for name in names:
-        yield versions.get(name, Listed(name))
+    if not pattern.startswith("gs://"):
+        yield from map(Listed, files.expand(pattern))
+        return
+    from apache_beam.io.filesystem import FileSystem
+
+    versions = _bucket_versions(pattern)  # one listing tells names and versions
+
+    def match(wanted: str) -> list[str]:
+        regex = re.compile(FileSystem.translate_pattern(wanted))
+        return [name for name in versions if regex.match(name)]
+
+    yield from (versions[name] for name in files.expand(pattern, match))
 
 
 def with_version(known: Listed) -> Listed:

@@ -10,7 +10,7 @@ import glob
 import os
 import posixpath
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
@@ -33,13 +33,18 @@ def identity(name: str) -> str:
     return os.path.abspath(name) if is_local(name) else name
 
 
-def expand(pattern: str) -> list[str]:
+def expand(pattern: str, match: Callable[[str], list[str]] | None = None) -> list[str]:
     """The recordings that a file name, a folder or a pattern stands for, sorted.
 
     A name that exists is that file, even with brackets in it. A folder, with or without ``/**``
     behind it, is searched through all its levels for audio files, passing over hidden ones (macOS
     leaves ``._`` files beside recordings, recorders their settings).
+
+    Args:
+        pattern: what the caller wrote.
+        match: gives the objects that match a pattern of a bucket; by default by asking there.
     """
+    match = match or _remote_names
     folder = pattern.removesuffix("/**")
     if folder != pattern and not glob.has_magic(folder):
         pattern = folder if os.path.isdir(folder) or not is_local(folder) else pattern
@@ -52,10 +57,10 @@ def expand(pattern: str) -> list[str]:
             found = filter(os.path.isfile, glob.iglob(pattern, recursive=True))
         return sorted(_as_text(os.path.normpath(path)) for path in found)
     if glob.has_magic(pattern):
-        return sorted(name for name in _remote_names(pattern) if _is_meant(name, pattern))
-    matched = [] if pattern.endswith("/") else _remote_names(pattern)
+        return sorted(name for name in match(pattern) if _is_meant(name, pattern))
+    matched = [] if pattern.endswith("/") else match(pattern)
     if not matched:
-        matched = [n for n in _remote_names(pattern.rstrip("/") + "/**") if _is_recording(n)]
+        matched = [n for n in match(pattern.rstrip("/") + "/**") if _is_recording(n)]
     return sorted(matched)
 
 
