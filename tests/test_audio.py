@@ -87,6 +87,7 @@ def encoded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return paths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length_s", [7, 10, 33])
 def test_segments_equal_the_undivided_decode_bit_for_bit(
     encoded: list[Path], length_s: int
@@ -102,6 +103,7 @@ def test_segments_equal_the_undivided_decode_bit_for_bit(
             assert np.array_equal(segment.samples, whole[start : start + n_samples])
 
 
+@pytest.mark.slow
 def test_an_open_recording_can_be_read_in_any_order(encoded: list[Path]) -> None:
     whole = read_all(encoded[0])
     with Recording(encoded[0]) as recording:
@@ -110,6 +112,7 @@ def test_an_open_recording_can_be_read_in_any_order(encoded: list[Path]) -> None
             assert np.array_equal(segment.samples, whole[start : start + 50_000])
 
 
+@pytest.mark.slow
 def test_a_file_object_gives_what_a_path_gives(encoded: list[Path]) -> None:
     for path in encoded:
         with path.open("rb") as file:

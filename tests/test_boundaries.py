@@ -45,6 +45,7 @@ def rows(tmp_path: Path) -> list[dict[str, str]]:
     return nights.read(tmp_path / "out" / "counts.csv")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("separator", ["\x85", "\u2028", "\u2029", "\x0b", "\x1c"])
 def test_a_line_separator_in_a_name_leaves_the_output_usable(
     tmp_path: Path, job: Job, separator: str
@@ -57,6 +58,7 @@ def test_a_line_separator_in_a_name_leaves_the_output_usable(
     assert [row["call_count"] for row in rows(tmp_path)] == ["1"]
 
 
+@pytest.mark.slow
 def test_a_ledger_that_an_earlier_version_broke_heals(tmp_path: Path, job: Job) -> None:
     nights.write_recording(tmp_path / "archive" / "a\u2028b.wav", bursts=1)
     assert job() == 0
@@ -69,6 +71,7 @@ def test_a_ledger_that_an_earlier_version_broke_heals(tmp_path: Path, job: Job) 
     assert nights.bytes_of(tmp_path / "out") == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["not json", '{"identity": "x"}', "[]", '{"place": 3}'])
 def test_a_line_that_cannot_be_read_is_reported_and_its_recording_done_again(
     tmp_path: Path, job: Job, damage: str, caplog: pytest.LogCaptureFixture
@@ -86,6 +89,7 @@ def test_a_line_that_cannot_be_read_is_reported_and_its_recording_done_again(
     assert nights.tables(tmp_path / "out") == before
 
 
+@pytest.mark.slow
 def test_a_truncated_ledger_or_score_file_is_reported_and_made_good(
     tmp_path: Path, job: Job, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -104,6 +108,7 @@ def test_a_truncated_ledger_or_score_file_is_reported_and_made_good(
     assert nights.tables(tmp_path / "out") == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["REC_00010101_000000Z.wav", "REC_99991231_235959Z.wav", "REC_19000101_000000.wav"],
@@ -127,6 +132,7 @@ def with_guano(path: Path, text: str) -> None:
     path.write_bytes(riff[:4] + struct.pack("<I", len(riff) - 8) + riff[8:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("guano", "flags"),
     [
@@ -167,6 +173,7 @@ def test_a_long_wamd_position_takes_no_time() -> None:
     assert recorder_notes._wamd(entry).latitude is None
 
 
+@pytest.mark.slow
 def test_whatever_counting_trips_over_is_that_recordings_failure(
     tmp_path: Path, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +194,7 @@ def test_whatever_counting_trips_over_is_that_recordings_failure(
     assert "OverflowError: date value out of range" in found["a.wav"][1]
 
 
+@pytest.mark.slow
 def test_a_recording_whose_version_cannot_be_read_fails_alone(
     tmp_path: Path, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +231,7 @@ def with_header(path: Path, **fields: int) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
@@ -251,6 +260,7 @@ def test_a_pipe_named_like_a_recording_fails_at_once(tmp_path: Path, job: Job) -
     assert "is no regular file" in rows(tmp_path)[1]["error"]
 
 
+@pytest.mark.slow
 def test_samples_far_above_full_scale_are_said(tmp_path: Path, job: Job) -> None:
     path = tmp_path / "archive" / "a.wav"
     path.parent.mkdir()
@@ -260,6 +270,7 @@ def test_samples_far_above_full_scale_are_said(tmp_path: Path, job: Job) -> None
     assert "far above full scale" in row["error"]
 
 
+@pytest.mark.slow
 def test_entries_are_written_in_ascii(tmp_path: Path, job: Job) -> None:
     nights.write_recording(tmp_path / "archive" / "araponga-é-\u2029.wav", bursts=0)
     assert job() == 0
@@ -267,6 +278,7 @@ def test_entries_are_written_in_ascii(tmp_path: Path, job: Job) -> None:
     assert gzip.decompress(Path(shard).read_bytes()).isascii()
 
 
+@pytest.mark.slow
 def test_rescoring_from_another_folder_counts_the_same_recordings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

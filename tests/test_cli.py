@@ -102,6 +102,7 @@ def test_help_explains_units_and_exit_codes(capsys: pytest.CaptureFixture[str]) 
         assert flag in text
 
 
+@pytest.mark.slow
 def test_a_failing_job_is_exit_code_1(
     recordings: Recordings,
     tmp_path: Path,

@@ -131,5 +131,6 @@ def test_the_demo_passes_on_that_the_job_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pipeline.commands.demo.make_demo", lambda directory: [])
     monkeypatch.setattr("pipeline.launch.launch", lambda config: code)
     assert main(["demo"]) == code

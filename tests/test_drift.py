@@ -61,6 +61,7 @@ def test_a_run_warns_when_scores_leave_the_reference(
     assert note["distance"] > drift.MAX_DISTANCE
 
 
+@pytest.mark.slow
 def test_a_site_of_clipped_recordings_is_warned_of(
     tmp_path: Path, job: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -145,6 +146,7 @@ def test_quality_does_not_depend_on_segments(tmp_path: Path, extension: str) -> 
     assert whole.clipped_samples > 0
 
 
+@pytest.mark.slow
 def test_a_cut_off_file_is_flagged(tmp_path: Path, job: Run) -> None:
     nights.write_recording(tmp_path / "a/x.wav", bursts=1)
     content = (tmp_path / "a/x.wav").read_bytes()

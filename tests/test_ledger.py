@@ -93,6 +93,7 @@ def test_a_second_run_does_nothing_and_changes_nothing(
     assert not scores.unfinished_files(str(out))
 
 
+@pytest.mark.slow
 def test_a_touched_file_is_known_by_its_content(tmp_path: Path, archive: Path, job: Job) -> None:
     job()
     os.utime(archive / "a.wav", (1, 1))
@@ -100,6 +101,7 @@ def test_a_touched_file_is_known_by_its_content(tmp_path: Path, archive: Path, j
     assert job.decoded == []
 
 
+@pytest.mark.slow
 def test_a_replaced_file_is_counted_again(tmp_path: Path, archive: Path, job: Job) -> None:
     job()
     nights.write_recording(archive / "a.wav", 1, seed=5)
@@ -150,6 +152,7 @@ def test_a_new_model_or_hop_scores_again(tmp_path: Path, archive: Path, job: Job
     assert versions == {"peak-1"}
 
 
+@pytest.mark.slow
 def test_a_changed_place_reaches_the_tables_without_decoding(
     tmp_path: Path, archive: Path, job: Job
 ) -> None:
@@ -200,6 +203,7 @@ def test_a_failure_that_may_pass_is_tried_again(
     assert set(job.decoded) == {str(archive / "b.wav")}
 
 
+@pytest.mark.slow
 def test_scores_are_kept_exactly(tmp_path: Path, archive: Path, job: Job) -> None:
     job("--segment_s", "5")
     found = {
@@ -250,6 +254,7 @@ def rescore(tmp_path: Path, *arguments: str) -> int:
     return main(["rescore", *where, *arguments, *HERE])
 
 
+@pytest.mark.slow
 def test_run_json_is_of_the_counting_that_the_tables_show(tmp_path: Path, job: Job) -> None:
     out = tmp_path / "out"
     job()
@@ -287,6 +292,7 @@ def test_windows_are_counted_again_at_the_distance_at_which_they_were_scored(
     assert counts(out) == counts(fresh)
 
 
+@pytest.mark.slow
 def test_scores_that_were_never_made_are_said_to_be_missing(
     tmp_path: Path, job: Job, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -156,6 +156,7 @@ def test_a_truncated_recording_is_counted_as_far_as_it_goes(tmp_path: Path) -> N
     assert len(calls) == 1
 
 
+@pytest.mark.slow
 def test_a_name_that_is_no_text_fails_alone(recordings: Recordings, tmp_path: Path) -> None:
     folder, _ = recordings
     good = (Path(folder) / "c.mp3").read_bytes()
@@ -170,6 +171,7 @@ def test_a_name_that_is_no_text_fails_alone(recordings: Recordings, tmp_path: Pa
     assert "not valid UTF-8; rename" in rows[1]["error"]
 
 
+@pytest.mark.slow
 def test_counting_windows_steps_by_whole_windows(recordings: Recordings, tmp_path: Path) -> None:
     folder, _ = recordings
     [row], calls = run(tmp_path, "--input", f"{folder}/a.wav", "--counting", "windows")
@@ -180,6 +182,7 @@ def test_counting_windows_steps_by_whole_windows(recordings: Recordings, tmp_pat
     assert int(row["call_count"]) == np.count_nonzero(scores >= 0.5) == len(calls)
 
 
+@pytest.mark.slow
 def test_launch_reports_and_leaves_nothing_stale(
     recordings: Recordings,
     tmp_path: Path,

@@ -35,6 +35,7 @@ def test_golden_scores_are_replayed(released: LoadedModel) -> None:
     np.testing.assert_allclose(scores, list(golden.values()), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_counts_of_recordings_that_are_easy_to_get_wrong(
     released: LoadedModel, forest: Path
 ) -> None:

@@ -167,6 +167,7 @@ def test_of_many_recordings_those_with_most_calls_are_listed() -> None:
     assert listed == choose_recordings(many, 100)
 
 
+@pytest.mark.slow
 def test_a_page_of_a_thousand_recordings_is_small() -> None:
     many = tuple(recording(f"night/{n:05d}.wav", 3, 3600) for n in range(5000))
     listed = choose_recordings(many)

@@ -98,6 +98,7 @@ def decoded_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return lengths
 
 
+@pytest.mark.slow
 def test_the_command_scores_nothing_and_decodes_only_its_clips(
     tmp_path: Path,
     decoded_s: list[float],

@@ -63,6 +63,7 @@ def test_more_workers_are_sooner_done_at_hardly_more_cost(
     assert few.cost_usd <= many.cost_usd < 1.2 * few.cost_usd
 
 
+@pytest.mark.slow
 def test_the_ledger_is_asked_and_nothing_is_written(
     tmp_path: Path, peaks: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,6 +83,7 @@ def test_the_ledger_is_asked_and_nothing_is_written(
     assert sorted((tmp_path / "out").rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_a_run_above_max_cost_does_not_start(tmp_path: Path, peaks: None) -> None:
     (tmp_path / "a.wav").write_bytes(encoded(4, 16_000, "WAV"))
     model = write_model(tmp_path / "model")

@@ -15,6 +15,7 @@ from tests.cloud.test_buckets import count, encoded
 from tests.fakes import contract, write_model
 
 
+@pytest.mark.slow
 def test_the_pointer_comes_last_and_jobs_follow_it(
     bucket: Bucket, tmp_path: Path, peaks: None
 ) -> None:
