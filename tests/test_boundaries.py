@@ -252,6 +252,7 @@ def test_a_header_that_lies_fails_its_recording_alone(
     assert problem in lies["error"]
 
 
+@pytest.mark.slow
 def test_a_pipe_named_like_a_recording_fails_at_once(tmp_path: Path, job: Job) -> None:
     nights.write_recording(tmp_path / "archive" / "a.wav", bursts=1)
     os.mkfifo(tmp_path / "archive" / "x.wav")

@@ -78,6 +78,7 @@ def counts(output: Path) -> dict[str, str]:
     return {Path(r["recording"]).name: r["call_count"] for r in nights.read(output / "counts.csv")}
 
 
+@pytest.mark.slow
 def test_a_second_run_does_nothing_and_changes_nothing(
     tmp_path: Path, archive: Path, job: Job, capsys: pytest.CaptureFixture[str]
 ) -> None:
