@@ -140,6 +140,7 @@ def loudness(windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.asarray(shares, np.float32)
 
 
+@pytest.mark.slow
 def test_trials_rule_and_report(scenes: list[Scene], tmp_path: Path) -> None:
     trials = [run_trial(s, loudness, 1.0, None, lambda a: a.take == "A") for s in scenes]
     trials += noise_trials(scenes, loudness, 1.0, 0, lambda a: a.take == "A", levels_db=(10, 0))
