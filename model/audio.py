@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from types import TracebackType
 from typing import IO
@@ -24,6 +25,8 @@ import soxr
 
 from model.decoders import (
     PIECE_FRAMES,
+    UNKNOWN_FRAMES,
+    USUAL_FRAMES_A_BYTE,
     AudioError,
     AudioInfo,
     Decoder,
@@ -85,16 +88,22 @@ class Recording:
     Args:
         source: a path, or a binary file object that can seek (it stays open).
         name: what to call the recording in messages; by default the path.
+        frames: its length, where an earlier look has told it. It spares counting them where the
+            header leaves the length open.
 
     Raises:
         AudioError: the file is absent, empty, of an unknown format or damaged beyond opening.
     """
 
-    def __init__(self, source: str | os.PathLike[str] | IO[bytes], name: str = "") -> None:
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | IO[bytes],
+        name: str = "",
+        frames: int | None = None,
+    ) -> None:
         is_path = isinstance(source, (str, os.PathLike))
         self.name = name or str(source if is_path else getattr(source, "name", source))
-        self._decoder = _open(source, self.name)
-        self.info = self._decoder.info
+        self._decoder, self.info = _open(source, self.name, frames)
         self._next_block = -1  # the block that the decoder can go on with
         self._overlap = np.zeros((0, self.info.channels), dtype=np.float32)  # its first frames
 
@@ -236,15 +245,40 @@ def probe(source: str | os.PathLike[str] | IO[bytes], name: str = "") -> AudioIn
         return recording.info
 
 
-def _open(source: str | os.PathLike[str] | IO[bytes], name: str) -> Decoder:
+def _open(
+    source: str | os.PathLike[str] | IO[bytes], name: str, frames: int | None
+) -> tuple[Decoder, AudioInfo]:
     size = size_of(source, name)
     decoder = _decoder(source, name)
+    info = decoder.info
     try:
-        check_header(decoder.info, size, name)
+        check_header(info, size, name)
+        if info.frames <= size * USUAL_FRAMES_A_BYTE:
+            return decoder, info
+        present = _count_frames(decoder) if frames is None else frames
     except AudioError:
         decoder.close()
         raise
-    return decoder
+    if info.frames == UNKNOWN_FRAMES or frames is not None:
+        return decoder, replace(info, frames=present)
+    return decoder, replace(info, absent_frames=max(0, info.frames - present))
+
+
+def _count_frames(decoder: Decoder) -> int:
+    """How many frames can be decoded, for a header that says more than is usual in such a file.
+
+    All of it is read, in ever smaller pieces before an error: libsndfile gives nothing of a read
+    that meets one.
+    """
+    n_frames, piece = 0, 1 << 16
+    while piece:
+        with suppress(soundfile.LibsndfileError):
+            decoder.start(n_frames)
+            while n := len(decoder.read(piece)):
+                n_frames += n
+            return n_frames
+        piece //= 2
+    return n_frames
 
 
 def _decoder(source: str | os.PathLike[str] | IO[bytes], name: str) -> Decoder:

@@ -19,8 +19,13 @@ _RF64_LINE = re.compile(r"frame count (\d+) does not match value from 'ds64' chu
 
 SLOWEST_HZ, FASTEST_HZ = 1_000, 1_000_000
 MOST_CHANNELS = 64
+MOST_SAMPLES_A_SECOND = 4_000_000  # 64 channels at 62.5 kHz, 8 at 500 kHz
 MOST_FRAMES_A_BYTE = 10_000
 """FLAC writes up to 65,535 samples of silence in 11 bytes; no other format gets further."""
+USUAL_FRAMES_A_BYTE = 100
+"""A header that says more is believed only after counting: pure silence can be so short."""
+UNKNOWN_FRAMES = 0x7FFF_FFFF_FFFF_FFFF
+"""What libsndfile says of a stream whose header leaves the length open."""
 PIECE_FRAMES = 1152  # an MP3 frame; FLAC and WAV have no preference
 
 
@@ -105,7 +110,9 @@ def check_header(info: AudioInfo, size_bytes: int, name: str) -> None:
         problem = f"a sample rate of {info.sample_rate_hz} Hz"
     elif not 1 <= info.channels <= MOST_CHANNELS:
         problem = f"{info.channels} channels"
-    elif info.frames > size_bytes * MOST_FRAMES_A_BYTE:
+    elif info.sample_rate_hz * info.channels > MOST_SAMPLES_A_SECOND:
+        problem = f"{info.channels} channels at {info.sample_rate_hz} Hz"
+    elif size_bytes * MOST_FRAMES_A_BYTE < info.frames < UNKNOWN_FRAMES:
         problem = f"{info.duration_s:.0f} s of audio in {size_bytes} bytes"
     else:
         return

@@ -105,6 +105,13 @@ class RecordingHeader:
     note: RecorderNote = RecorderNote()
     checksum: str = ""
     """CRC-32C of a local file's content in base64; empty for a long file or a bucket's object."""
+    absent_samples: int = 0
+    """Of ``n_samples``, those known at once to lie past the end of a cut-off file."""
+
+    @property
+    def frames(self) -> int:
+        """Length as recorded."""
+        return round(self.duration_s * self.sample_rate_hz)
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 
 from pipeline import launch, options
 from pipeline.__main__ import main
-from pipeline.inference import count
+from pipeline.inference import count, decode
 from pipeline.inputs import recorder_notes
 from pipeline.inputs.deployments import resolve
 from pipeline.inputs.times import parse_moment
 from pipeline.ledger import entries
+from pipeline.records import Listed
 from pipeline.storage import files
 from tests import fakes, nights
 
@@ -321,3 +322,40 @@ def test_switches_as_templates_write_them() -> None:
     assert options.parse([*plain, "--allow_empty=true"]).allow_empty
     assert not options.parse([*plain, "--allow_empty=false"]).allow_empty
     assert options.parse([*plain, "--no_report=True"]).report is False
+
+
+def with_stated_frames(path: Path, frames: int) -> None:
+    """A FLAC whose header states another length; 0 leaves it open."""
+    content = bytearray(path.read_bytes())
+    content[21] = content[21] & 0xF0 | frames >> 32
+    content[22:26] = (frames & 0xFFFF_FFFF).to_bytes(4, "big")
+    path.write_bytes(content)
+
+
+@pytest.mark.slow
+def test_a_length_that_is_left_open_or_a_lie_is_bounded_by_what_is_there(
+    tmp_path: Path, job: Job
+) -> None:
+    archive = tmp_path / "archive"
+    for name in ("lies", "open", "true"):
+        nights.write_recording(archive / f"{name}.flac", bursts=2)
+    size = (archive / "open.flac").stat().st_size
+    with_stated_frames(archive / "open.flac", 0)
+    with_stated_frames(archive / "lies.flac", size * 5_000)
+    assert job() == 0
+    lies, left_open, true = rows(tmp_path)
+    assert [r["outcome"] for r in (lies, left_open, true)] == ["truncated", "ok", "ok"]
+    assert {r["call_count"] for r in (lies, left_open, true)} == {"2"}
+    assert float(left_open["duration_s"]) == pytest.approx(12, abs=0.001)
+    assert float(lies["duration_s"]) == pytest.approx(size * 5_000 / 16_000, abs=0.001)
+    assert float(lies["heard_s"]) == pytest.approx(12, abs=0.1)
+
+
+def test_a_header_that_promises_years_plans_no_more_than_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "lies.flac"
+    nights.write_recording(path, bursts=2)
+    with_stated_frames(path, path.stat().st_size * 5_000)
+    header = decode.read_header(str(path), 16_000, 80_000)
+    assert header.n_samples > 1e9
+    plans = list(decode.plan_segments(Listed(str(path)), header, 16_000, 80_000))
+    assert len(plans) == header.n_segments == 3

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from model.audio import Recording
+from model.isolated import IsolatedRecording
 from model.training.clips import read_data, read_raven
 from pipeline.__main__ import main
 from pipeline.report.review import Stretch, choose_clips, peaks_below, write_review
@@ -88,13 +88,13 @@ def test_the_review_is_training_data(tables: str, tmp_path: Path) -> None:
 def decoded_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Lengths of all that is decoded, in seconds."""
     lengths: list[float] = []
-    read = Recording.read
+    read = IsolatedRecording.read
 
-    def noted(self: Recording, start: int, n_samples: int, n_measured: int = 0) -> object:
+    def noted(self: IsolatedRecording, start: int, n_samples: int, n_measured: int = 0) -> object:
         lengths.append(n_samples / RATE)
         return read(self, start, n_samples, n_measured)
 
-    monkeypatch.setattr(Recording, "read", noted)
+    monkeypatch.setattr(IsolatedRecording, "read", noted)
     return lengths
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from model.audio import Recording, Segment
 from model.decoders import AudioError, AudioInfo
-from model.windows import WINDOW_SAMPLES, count_windows
+from model.isolated import IsolatedRecording
+from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES, count_windows
 from pipeline.inputs.recorder_notes import read_note
 from pipeline.inputs.versions import content_checksum
 from pipeline.records import (
@@ -28,34 +30,44 @@ def read_header(recording: str, hop_samples: int, segment_samples: int) -> Recor
     Raises:
         AudioError: the file cannot be opened, or holds no audio.
     """
-    with files.open_to_read(recording) as source, Recording(source, recording) as opened:
+    with files.open_to_read(recording) as source, IsolatedRecording(source, recording) as opened:
         info: AudioInfo = opened.info
         note = read_note(source, recording)
     checksum = content_checksum(recording) if files.is_local(recording) else ""
     if info.frames == info.absent_frames:
         raise AudioError(f"{recording}: holds no audio (the recorder may have lost power)")
-    n_windows = count_windows(info.n_samples, hop_samples)
-    return RecordingHeader(
+    present_frames = info.frames - info.absent_frames
+    header = RecordingHeader(
         sample_rate_hz=info.sample_rate_hz,
         channels=info.channels,
         encoding=info.encoding,
         duration_s=info.duration_s,
         n_samples=info.n_samples,
-        n_segments=-(-n_windows // _windows_in_segment(hop_samples, segment_samples)),
+        n_segments=0,
         note=note,
         checksum=checksum,
+        absent_samples=info.n_samples + (-present_frames * SAMPLE_RATE_HZ // info.sample_rate_hz),
     )
+    n_windows = _count_present_windows(header, hop_samples)
+    n_segments = -(-n_windows // _windows_in_segment(hop_samples, segment_samples))
+    return replace(header, n_segments=n_segments)
 
 
 def _windows_in_segment(hop_samples: int, segment_samples: int) -> int:
     return max(1, segment_samples // hop_samples)
 
 
+def _count_present_windows(header: RecordingHeader, hop_samples: int) -> int:
+    """Windows of which something can be there: a header may promise a thousand years more."""
+    present = header.n_samples - header.absent_samples
+    return min(count_windows(header.n_samples, hop_samples), -(-present // hop_samples))
+
+
 def plan_segments(
     listed: Listed, header: RecordingHeader, hop_samples: int, segment_samples: int
 ) -> Iterator[SegmentPlan]:
     """Shares out a recording's windows: each belongs to exactly one segment."""
-    n_windows = count_windows(header.n_samples, hop_samples)
+    n_windows = _count_present_windows(header, hop_samples)
     step = _windows_in_segment(hop_samples, segment_samples)
     for first in range(0, n_windows, step):
         size = min(step, n_windows - first)
@@ -63,7 +75,9 @@ def plan_segments(
         yield SegmentPlan(listed.recording, first, size, header.n_samples, size / n_windows, origin)
 
 
-def decode_segment(opened: Recording, plan: SegmentPlan, hop_samples: int) -> SegmentAudio:
+def decode_segment(
+    opened: Recording | IsolatedRecording, plan: SegmentPlan, hop_samples: int
+) -> SegmentAudio:
     """The audio that a segment's windows cover.
 
     A window of which nothing could be decoded is left out: it was not heard.

@@ -10,11 +10,8 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, RunInference
 
-from model.audio import Recording
-from model.windows import (
-    Padding,
-    seconds_from_samples,
-)
+from model.isolated import IsolatedRecording
+from model.windows import Padding, seconds_from_samples
 from pipeline import progress
 from pipeline.inference import decode
 from pipeline.inference.count import Counted, Counting, count_recording
@@ -122,7 +119,11 @@ class _DecodeSegment(beam.DoFn):
     def process(self, plan: SegmentPlan) -> Iterator[object]:
         name = plan.recording
         try:
-            with files.open_to_read(name) as source, Recording(source, name) as opened:
+            frames = plan.origin.header.frames
+            with (
+                files.open_to_read(name) as source,
+                IsolatedRecording(source, name, frames) as opened,
+            ):
                 audio = decode.decode_segment(opened, plan, self._hop_samples)
         except Exception as error:
             progress.finish(files=plan.share)

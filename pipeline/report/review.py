@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-from model.audio import Recording
 from model.calls import CountingRule, find_calls, log_odds
 from model.decoders import AudioError
+from model.isolated import IsolatedRecording
 from model.windows import SAMPLE_RATE_HZ, WINDOW_S, Samples, samples_from_seconds
 from pipeline.records import DetectedCall, RecordingCount
 from pipeline.report.html import fill_in
@@ -199,7 +199,7 @@ def write_review(clips: Sequence[ReviewClip], folder: str) -> tuple[str, list[st
 
 def _audio(stretch: Stretch) -> Samples:
     name = stretch.recording
-    with files.open_to_read(name) as source, Recording(source, name) as recording:
+    with files.open_to_read(name) as source, IsolatedRecording(source, name) as recording:
         first = samples_from_seconds(stretch.start_s)
         return recording.read(first, samples_from_seconds(stretch.end_s) - first).samples
 

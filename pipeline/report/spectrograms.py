@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from model.audio import Recording
+from model.isolated import IsolatedRecording
 from model.spectrogram import spectrogram_db
 from model.windows import SAMPLE_RATE_HZ, Samples, samples_from_seconds
 from pipeline.storage import files
@@ -45,7 +45,7 @@ def picture_call(recording: str, start_s: float, end_s: float) -> CallPicture:
         AudioError: the recording cannot be opened (any more).
         OSError: it is not there (any more).
     """
-    with files.open_to_read(recording) as source, Recording(source, recording) as opened:
+    with files.open_to_read(recording) as source, IsolatedRecording(source, recording) as opened:
         n_samples = opened.info.n_samples
         first = max(0, samples_from_seconds(start_s - _BEFORE_S))
         end = min(

@@ -1,0 +1,364 @@
+"""Recordings decoded in a process apart, so that a file can harm that process alone.
+
+Decoders are C code that reads what others wrote. A crash, a gigabyte asked for or an endless loop
+ends a child process here, and then fails one recording. The child may write no file, asks for a
+limited amount of memory, is given no environment variable that could hold a credential, and no
+network where the system allows that. What decoders print goes nowhere.
+
+The samples are those that ``model.audio`` gives, bit for bit: the child runs the same code.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import io
+import json
+import os
+import resource
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+
+from model.audio import Recording, Segment
+from model.decoders import AudioError, AudioInfo
+from model.quality import Quality
+
+MEMORY_BYTES = 1 << 30
+"""What a decoder may allocate. A block of 64 channels at 48 kHz takes a third of it."""
+PATIENCE_S = 600
+"""A decoder that finishes no block of 10 s of audio for so long is ended."""
+ATTEMPTS = 2
+_CODE = "import sys; sys.path[:] = {path!r}; from model.isolated import serve; serve({fd})"
+_KEPT_VARIABLES = ("LD_LIBRARY_PATH", "SYSTEMROOT")
+_LENGTH = struct.Struct("<I")
+_LONGEST_MESSAGE_BYTES = 1 << 24
+_SOCKET_BUFFER_BYTES = 1 << 20
+_READ_AHEAD_BYTES = 1 << 16
+
+
+class _DecoderEnded(Exception):
+    """The child process is no more; says why."""
+
+
+class IsolatedRecording:
+    """``model.audio.Recording``, decoded in a child process. Use it in a ``with`` statement.
+
+    Args:
+        source: a path, or a binary file object that can seek: this process reads it for the child.
+        name: what to call the recording in messages.
+        frames: its length, where an earlier look has told it.
+
+    Raises:
+        AudioError: like ``Recording``, and where the decoder has crashed twice, asks for too much
+            memory or makes no progress.
+        OSError: the source cannot be read at the moment.
+    """
+
+    def __init__(self, source: str | IO[bytes], name: str, frames: int | None = None) -> None:
+        self.name = name
+        self._source = source
+        if isinstance(source, str):
+            path, size = os.path.abspath(source), 0  # the child may stand in another folder
+        else:
+            path, size = "", source.seek(0, io.SEEK_END)
+        self._opening = {"do": "open", "path": path, "size": size, "name": name, "frames": frames}
+        self._child: _Child | None = None
+        try:
+            self.info = AudioInfo(**self._ask(self._opening))
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> IsolatedRecording:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def read(self, start: int, n_samples: int, n_measured: int = 0) -> Segment:
+        """Like ``Recording.read``."""
+        samples = np.empty(n_samples, dtype=np.float32)
+        asked = {"do": "read", "start": start, "n_samples": n_samples, "n_measured": n_measured}
+        told = self._ask(asked, samples)
+        missing = tuple((int(gap), int(end)) for gap, end in told["missing"])
+        return Segment(samples, missing, Quality(**told["quality"]))
+
+    def close(self) -> None:
+        """Lets others use the process."""
+        if self._child:
+            self._child.rest()
+            self._child = None
+
+    def _ask(self, request: dict[str, Any], into: Any = None) -> dict[str, Any]:
+        """An answer of the child; of another one where the first does not live to give it."""
+        reason = ""
+        for _ in range(ATTEMPTS):
+            try:
+                if self._child is None:
+                    self._child = _take()
+                    answer = self._child.ask(self._opening, self._source)
+                    if request is self._opening:
+                        return answer
+                return self._child.ask(request, self._source, into)
+            except _DecoderEnded as error:
+                self._child, reason = None, str(error)
+        raise AudioError(f"{self.name}: {reason}; copy it again from its source")
+
+
+class _Wire:
+    """Messages as JSON, each behind its length. Nothing that arrives is run or unpickled."""
+
+    def __init__(self, ours: socket.socket) -> None:
+        self._socket = ours
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
+
+    def send(self, message: dict[str, Any], *contents: Any) -> None:
+        text = json.dumps(message).encode()
+        self._socket.sendall(_LENGTH.pack(len(text)) + text)
+        for content in contents:
+            self._socket.sendall(content)
+
+    def receive(self) -> dict[str, Any]:
+        """The next message. Raises EOFError when the other side is gone."""
+        head = bytearray(_LENGTH.size)
+        self.receive_into(head)
+        [length] = _LENGTH.unpack(head)
+        if length > _LONGEST_MESSAGE_BYTES:
+            raise EOFError
+        text = bytearray(length)
+        self.receive_into(text)
+        message: dict[str, Any] = json.loads(text)
+        return message
+
+    def receive_into(self, buffer: Any) -> None:
+        view = memoryview(buffer)
+        if view.nbytes:
+            view = view.cast("B")
+        while view.nbytes:
+            n = self._socket.recv_into(view)
+            if not n:
+                raise EOFError
+            view = view[n:]
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+# This process's side.
+
+
+class _Child:
+    """A process that decodes one recording after another."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        self._is_busy = False
+        self._wire = _Wire(ours)
+        path = [str(Path(__file__).resolve().parents[1]), *sys.path]
+        code = _CODE.format(path=path, fd=theirs.fileno())
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", code],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
+            )
+        try:
+            self._wire.receive()
+        except (EOFError, OSError):
+            raise OSError(f"no process to decode in could be started ({self._end()})") from None
+
+    def ask(
+        self, request: dict[str, Any], source: str | IO[bytes], into: Any = None
+    ) -> dict[str, Any]:
+        """Sends a request and serves the child's own until its answer comes."""
+        trouble: Exception | None = None
+        self._is_busy = True
+        try:
+            self._wire.send(request)
+            while "fetch" in (told := self._wire.receive()):
+                try:
+                    assert not isinstance(source, str)
+                    source.seek(told["fetch"])
+                    content = source.read(told["n_bytes"])
+                except Exception as error:
+                    trouble, content = error, b""
+                self._wire.send({"n_bytes": len(content), "failed": trouble is not None}, content)
+            if into is not None and "answer" in told:
+                self._wire.receive_into(into)
+        except (EOFError, OSError, ValueError):
+            raise _DecoderEnded(self._end()) from None
+        self._is_busy = False
+        if trouble:
+            raise trouble
+        if "answer" in told:
+            return dict(told["answer"])
+        raise AudioError(told["damage"]) if "damage" in told else OSError(told["error"])
+
+    def rest(self) -> None:
+        """Closes the recording and waits for the next."""
+        if (
+            self._is_busy
+        ):  # it was interrupted, and its next answer would not be to the next request
+            self._end()
+            return
+        with suppress(OSError):
+            self._wire.send({"do": "close"})
+            with _lock:
+                _idle.append(self)
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def _end(self) -> str:
+        """Ends the process; how it came to its end."""
+        self._wire.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(1)  # it may be ending by itself, and its code tells why
+        self._process.kill()
+        code = self._process.wait()
+        if code == -signal.SIGALRM:
+            return f"its decoder made no progress for {PATIENCE_S / 60:.0f} minutes"
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return f"its decoder crashed {ATTEMPTS} times ({how})"
+
+    def stop(self) -> None:
+        self._wire.close()
+        self._process.wait()
+
+
+_idle: list[_Child] = []
+_lock = threading.Lock()
+os.register_at_fork(after_in_child=_idle.clear)
+
+
+def _take() -> _Child:
+    """A process that nobody uses. There come to be as many as recordings are open at once."""
+    with _lock:
+        while _idle:
+            child = _idle.pop()
+            if child.is_alive():
+                return child
+    return _Child()
+
+
+@atexit.register
+def _stop_all() -> None:
+    with _lock:
+        while _idle:
+            _idle.pop().stop()
+
+
+# The child's side.
+
+
+def serve(fd: int) -> None:
+    """Decodes for the process at the other end of a socket, until that is gone."""
+    _give_up_rights()
+    wire = _Wire(socket.socket(fileno=fd))
+    opened: Recording | None = None
+    with suppress(EOFError, OSError):
+        wire.send({"answer": {}})
+        while True:
+            request = wire.receive()
+            signal.alarm(PATIENCE_S)
+            try:
+                if opened and request["do"] != "read":
+                    opened.__exit__(None, None, None)
+                    opened = None
+                if request["do"] == "open":
+                    distant = _Distant(wire, request["size"])
+                    source = request["path"] or io.BufferedReader(distant, _READ_AHEAD_BYTES)
+                    opened = _Watched(source, request["name"], request["frames"])
+                    wire.send({"answer": asdict(opened.info)})
+                elif request["do"] == "read" and opened:
+                    wanted = (request[name] for name in ("start", "n_samples", "n_measured"))
+                    segment = opened.read(*wanted)
+                    answer = {"missing": segment.missing, "quality": asdict(segment.quality)}
+                    wire.send({"answer": answer}, segment.samples.data)
+            except AudioError as error:
+                wire.send({"damage": str(error)})
+            except MemoryError:
+                much = f"{MEMORY_BYTES >> 20} MB of memory"
+                name = opened.name if opened else request["name"]
+                wire.send({"damage": f"{name}: takes more than {much} to decode; shorten it"})
+            except Exception as error:
+                wire.send({"error": f"{type(error).__name__}: {error}"})
+            signal.alarm(0)
+
+
+def _give_up_rights() -> None:
+    """Of the process that decodes: what it does not need, as far as the system lets it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other process decides when to end
+    for limit, value in (
+        (resource.RLIMIT_DATA, MEMORY_BYTES),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+    ):
+        resource.setrlimit(limit, (value, value))
+    new_user, new_network = 0x1000_0000, 0x4000_0000
+    with suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        # A root user in a name space of its own could no longer read other users' recordings.
+        libc.unshare(new_network | (new_user if os.geteuid() else 0))
+
+
+class _Watched(Recording):
+    """Each block that is done gives time for the next."""
+
+    def _block(self, index: int) -> Any:
+        signal.alarm(PATIENCE_S)
+        return super()._block(index)
+
+
+class _Distant(io.RawIOBase):
+    """A file that the other process reads."""
+
+    def __init__(self, wire: _Wire, size: int) -> None:
+        super().__init__()
+        self._wire, self._size, self._position = wire, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        signal.alarm(0)  # whoever reads may have to wait
+        self._wire.send({"fetch": self._position, "n_bytes": len(buffer)})
+        told = self._wire.receive()
+        content = bytearray(told["n_bytes"])
+        self._wire.receive_into(content)
+        signal.alarm(PATIENCE_S)
+        if told["failed"]:
+            raise OSError("the other process could not read on")
+        buffer[: len(content)] = content
+        self._position += len(content)
+        return len(content)
