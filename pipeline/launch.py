@@ -18,6 +18,7 @@ from pipeline.inference.score import ModelLoader
 from pipeline.inference.transforms import SegmentHandler
 from pipeline.job import build_pipeline, build_tables
 from pipeline.ledger import drift, entries
+from pipeline.ledger.moves import write_moves
 from pipeline.options import Config
 from pipeline.preflight import Checked
 from pipeline.storage import files
@@ -46,6 +47,7 @@ def launch(config: Config) -> int:
         if config.plan:
             return 0
     preflight.prepare_output(config.output)
+    write_moves(entries.folder(config.output), checked.run_id, config.moved)
     committed_before = entries.shards(config.output)
     night = preflight.night_tables(checked)
     handler = SegmentHandler(ModelLoader(config.model), checked.contract.padding)
@@ -128,6 +130,7 @@ def summarise(checked: Checked, wall_s: float) -> int:
     write_run_report(
         config, checked.counting, checked.contract, checked.started, totals, notes, wall_s
     )
+    drift.forget_notes(config.output, checked.run_id)
     page = make_report(config.output) if config.report else ""
     print(summary(totals, wall_s, config, page))
     return 3 if totals.failed_fraction > config.max_failed_fraction else 0

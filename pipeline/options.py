@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -44,6 +45,7 @@ class Config:
     deployments: str | None
     time_zone: str
     retry_failed: bool
+    moved: tuple[tuple[str, str], ...]
     report: bool
     allow_empty: bool
     no_wait: bool
@@ -97,6 +99,14 @@ def _fraction(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} must lie between 0 and 1")
     return value
+
+
+def _move(text: str) -> tuple[str, str]:
+    places = text.split("=")
+    if len(places) != 2 or not all(places):
+        raise argparse.ArgumentTypeError(f"{text}: write it as FROM=TO, two folders")
+    old, new = (p.rstrip("/") if "://" in p else os.path.abspath(p) for p in places)
+    return old, new
 
 
 def _dataset(text: str) -> str:
@@ -191,6 +201,15 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="try again what failed before though its file has not changed (default: only what "
         "failed for a reason that may pass, such as a broken connection)",
+    )
+    how.add_argument(
+        "--moved",
+        type=_move,
+        action="append",
+        default=[],
+        metavar="FROM=TO",
+        help="recordings that --output knows below the folder FROM now lie below TO: they keep "
+        "their counts; say it once",
     )
     how.add_argument(
         "--plan",
@@ -293,6 +312,7 @@ def parse(argv: Sequence[str], *, needs_recordings: bool = True) -> Config:
         deployments=known.deployments,
         time_zone=known.time_zone,
         retry_failed=known.retry_failed,
+        moved=tuple(known.moved),
         report=not known.no_report,
         allow_empty=known.allow_empty,
         no_wait=known.no_wait,

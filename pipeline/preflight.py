@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -21,9 +22,13 @@ from pipeline.beam_options import beam_options
 from pipeline.inference.count import Counting
 from pipeline.inputs.deployments import parse_zone, read_deployments
 from pipeline.inputs.manifests import read_manifest
+from pipeline.inputs.versions import list_pattern
+from pipeline.ledger import entries
+from pipeline.ledger.identity import objection
+from pipeline.ledger.moves import Move, read_moves
 from pipeline.model_folder import check_model, current_version
 from pipeline.options import RELEASED_MODEL, Config, UsageError
-from pipeline.records import SCHEMA_VERSION, RunSummary
+from pipeline.records import SCHEMA_VERSION, Listed, RunSummary
 from pipeline.storage import files
 from pipeline.storage.buckets import connect_anonymously_to_emulator, is_emulated
 
@@ -65,6 +70,8 @@ def check(config: Config) -> Checked:
     config = replace(config, model=current_version(config.model))
     contract = check_model(config.model)
     run_id = new_run_id(started)
+    inputs = list_inputs(config)
+    check_identity(config, inputs, run_id)
     return Checked(
         config=config,
         started=started,
@@ -72,7 +79,7 @@ def check(config: Config) -> Checked:
         options=options,
         contract=contract,
         counting=Counting.of(config, contract, run_id),
-        n_inputs=count_inputs(config),
+        n_inputs=len(inputs),
         # A flex template's launcher must not wait.
         waits=not config.no_wait and not options.view_as(GoogleCloudOptions).template_location,
     )
@@ -117,17 +124,17 @@ def check_credentials(config: Config) -> None:
         ) from None
 
 
-def count_inputs(config: Config) -> int:
-    """How many recordings there are; none for any of the patterns or manifests is an error."""
-    found: set[str] = set()
+def list_inputs(config: Config) -> dict[str, Listed]:
+    """The recordings by identity; none for any of the patterns or manifests is an error."""
+    found: dict[str, Listed] = {}
     _check_deployments(config)
     for pattern in config.inputs:
-        names = files.expand(pattern)
-        if not names and not config.allow_empty:
+        matched = list(list_pattern(pattern))
+        if not matched and not config.allow_empty:
             raise UsageError(
                 f"--input {pattern}: matches no file; check the spelling, and quote patterns"
             )
-        found.update(map(files.identity, names))
+        found.update((files.identity(known.recording), known) for known in matched)
     for manifest in config.manifests:
         try:
             names = list(read_manifest(manifest))
@@ -135,8 +142,27 @@ def count_inputs(config: Config) -> int:
             raise UsageError(f"--manifest {manifest}: {error}") from None
         if not names and not config.allow_empty:
             raise UsageError(f"--manifest {manifest}: lists no recording")
-        found.update(map(files.identity, names))
-    return len(found)
+        for name in names:
+            found.setdefault(files.identity(name), Listed(name))
+    return found
+
+
+def check_identity(config: Config, inputs: Mapping[str, Listed], run_id: str) -> None:
+    """Refuses recordings that an output knows by another name, or a name that it has already."""
+    known_moves = read_moves(entries.folder(config.output))
+    moves = tuple(Move(run_id, *pair) for pair in config.moved)
+    if config.moved:
+        before = entries.read_state(config.output)
+        for move in moves:
+            told = any((move.old, move.new) == (known.old, known.new) for known in known_moves)
+            if not told and not any(i.startswith(f"{move.old}/") for i in before):
+                raise UsageError(
+                    f"--moved {move.old}={move.new}: --output {config.output} holds no recording "
+                    f"below {move.old}"
+                )
+    state = entries.read_state(config.output, moves)
+    if problem := objection(config.output, state, inputs):
+        raise UsageError(problem)
 
 
 def _check_deployments(config: Config) -> None:

@@ -80,7 +80,7 @@ def kept_scores(output: Path) -> Iterator[tuple[Any, Any, Any]]:
     segments: dict[str, dict[int, scores.KeptSegment]] = {}
     for name in scores.kept_files(str(output)):
         for scoring in {entry.scoring for entry in state.values()}:
-            for identity, segment in scores.read_of(name, set(state), scoring):
+            for identity, segment in scores.read_of(name, (), set(state), scoring):
                 first_window = segment.scores.origin.first_window
                 segments.setdefault(identity, {}).setdefault(first_window, segment)
     for identity, found in sorted(segments.items()):

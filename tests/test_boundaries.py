@@ -355,7 +355,7 @@ def test_a_header_that_promises_years_plans_no_more_than_is_there(tmp_path: Path
     path = tmp_path / "lies.flac"
     nights.write_recording(path, bursts=2)
     with_stated_frames(path, path.stat().st_size * 5_000)
-    header = decode.read_header(str(path), 16_000, 80_000)
+    header = decode.read_header(Listed(str(path)), 16_000, 80_000)
     assert header.n_samples > 1e9
     plans = list(decode.plan_segments(Listed(str(path)), header, 16_000, 80_000))
     assert len(plans) == header.n_segments == 3

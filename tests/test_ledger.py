@@ -20,7 +20,7 @@ from pipeline.inference import decode
 from pipeline.inference.count import Counting
 from pipeline.ledger import kept_scores as scores
 from pipeline.preflight import new_run_id
-from pipeline.records import RecordingHeader, SegmentAudio, SegmentPlan
+from pipeline.records import Listed, RecordingHeader, SegmentAudio, SegmentPlan
 from tests import fakes, nights
 
 
@@ -190,10 +190,10 @@ def test_a_failure_that_may_pass_is_tried_again(
 ) -> None:
     real = decode.read_header
 
-    def unreachable(recording: str, *sizes: int) -> RecordingHeader:
-        if recording.endswith("b.wav"):
+    def unreachable(listed: Listed, *sizes: int) -> RecordingHeader:
+        if listed.recording.endswith("b.wav"):
             raise ConnectionResetError("the bucket hung up")
-        return real(recording, *sizes)
+        return real(listed, *sizes)
 
     with monkeypatch.context() as patch:
         patch.setattr(decode, "read_header", unreachable)
@@ -321,7 +321,7 @@ def test_unfinished_scores_are_taken_up(tmp_path: Path, archive: Path, job: Job)
     job("--segment_s", "5")
     expected = nights.tables(out)
     kept = {
-        name: [s for _, s in scores.read_of(name, identities(archive), scoring(out))]
+        name: [s for _, s in scores.read_of(name, (), identities(archive), scoring(out))]
         for name in scores.kept_files(str(out))
     }
     shutil.rmtree(out)

@@ -111,7 +111,7 @@ def test_windows_and_scores_are_the_same_for_all_segments(many_formats: Path) ->
     for path in sorted(many_formats.iterdir()):
         found = []
         for segment_samples in (10**9, 960_000, 112_000):
-            header = read_header(str(path), 11_200, segment_samples)
+            header = read_header(Listed(str(path)), 11_200, segment_samples)
             starts: list[int] = []
             scores: list[float] = []
             heard = 0

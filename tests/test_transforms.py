@@ -87,7 +87,7 @@ def test_segments_share_out_each_window_once(
 ) -> None:
     folder, _ = recordings
     name = f"{folder}/a.wav"
-    header = read_header(name, hop, segment_samples)
+    header = read_header(Listed(name), hop, segment_samples)
     plans = list(plan_segments(Listed(name), header, hop, segment_samples))
     assert len(plans) == header.n_segments
     windows = [p.first_window + k for p in plans for k in range(p.n_windows)]

@@ -24,13 +24,17 @@ from pipeline.records import (
 from pipeline.storage import files
 
 
-def read_header(recording: str, hop_samples: int, segment_samples: int) -> RecordingHeader:
+def read_header(listed: Listed, hop_samples: int, segment_samples: int) -> RecordingHeader:
     """What the file's header says, and into how many segments it will be cut.
 
     Raises:
         AudioError: the file cannot be opened, or holds no audio.
     """
-    with files.open_to_read(recording) as source, IsolatedRecording(source, recording) as opened:
+    recording = listed.recording
+    with (
+        files.open_to_read(recording, listed.stamp) as source,
+        IsolatedRecording(source, recording) as opened,
+    ):
         info: AudioInfo = opened.info
         note = read_note(source, recording)
     checksum = content_checksum(recording) if files.is_local(recording) else ""

@@ -85,7 +85,7 @@ class _ReadHeader(beam.DoFn):
     def process(self, known: Listed) -> Iterator[object]:
         recording = known.recording
         try:
-            header = decode.read_header(recording, *self._sizes)
+            header = decode.read_header(known, *self._sizes)
         except Exception as error:
             progress.finish(files=1)
             yield beam.pvalue.TaggedOutput(
@@ -119,10 +119,10 @@ class _DecodeSegment(beam.DoFn):
     def process(self, plan: SegmentPlan) -> Iterator[object]:
         name = plan.recording
         try:
-            frames = plan.origin.header.frames
+            origin = plan.origin
             with (
-                files.open_to_read(name) as source,
-                IsolatedRecording(source, name, frames) as opened,
+                files.open_to_read(name, origin.listed.stamp) as source,
+                IsolatedRecording(source, name, origin.header.frames) as opened,
             ):
                 audio = decode.decode_segment(opened, plan, self._hop_samples)
         except Exception as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import glob
 import os
 import re
@@ -73,17 +72,12 @@ def _last_updated(known: Listed) -> Listed:
 
 
 def content_checksum(name: str) -> str:
-    """CRC-32C of a local file in base64, as buckets state it; empty for a long file.
+    """Checksum of a local file, as buckets state it; empty for a long file.
 
     Raises:
         OSError: it cannot be read.
     """
-    import google_crc32c
-
     if os.path.getsize(name) > CHECKED_BYTES:
         return ""
-    checksum = google_crc32c.Checksum()
     with open(name, "rb") as file:
-        while piece := file.read(1024 * 1024):
-            checksum.update(piece)
-    return base64.b64encode(checksum.digest()).decode()
+        return files.checksum(iter(lambda: file.read(1024 * 1024), b""))

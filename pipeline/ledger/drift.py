@@ -109,10 +109,10 @@ def note_run(output: str, model: str, counting: Counting) -> None:
     and in the ledger.
     """
     entries = {
-        identity: Entry.from_line(line)
+        identity: entry
         for shard in ledger.shards(output)
         if counting.run_id in shard
-        for identity, line in ledger.read_lines(shard)
+        for identity, entry in ledger.read_shard(shard, ())
     }
     found = notes(entries.values(), read_reference(model, counting.model_version))
     for note in found:
@@ -126,6 +126,11 @@ def notes_of_run(output: str, run_id: str) -> list[dict[str, Any]]:
     """What ``note_run`` kept, as it stands in run.json."""
     found: list[dict[str, Any]] = json.loads(files.read_bytes(_notes_file(output, run_id)))
     return found
+
+
+def forget_notes(output: str, run_id: str) -> None:
+    """Removes what ``note_run`` kept, once run.json holds it."""
+    files.delete_if_there(_notes_file(output, run_id))
 
 
 def _notes_file(output: str, run_id: str) -> str:

@@ -4,6 +4,7 @@ In ``--output`` lie, besides the tables:
 
 - ``ledger/*.jsonl.gz``: an entry for each recording that a run finished: what it was (name, size,
   generation or time of change, checksum), how it was counted, its row and its calls.
+- ``ledger/*.moved.json``: where recordings lie that were moved, see ``moves``.
 - ``scores/*.parquet``: the scores of its windows.
 - ``ledger/unfinished/*.parquet``: scores on their way there. A run that was killed leaves them, and
   the next one goes on from them.
@@ -22,7 +23,7 @@ import logging
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,6 +31,7 @@ from pipeline.inference.count import Counted, Counting, count_recording, digest
 from pipeline.inference.decode import plan_segments
 from pipeline.ledger import kept_scores as scores
 from pipeline.ledger.kept_scores import KeptSegment
+from pipeline.ledger.moves import Moves, read_moves, where_now
 from pipeline.records import (
     DetectedCall,
     Fact,
@@ -128,15 +130,16 @@ def identity_of(listed: Listed) -> str:
     return listed.identity or files.identity(listed.recording)
 
 
-def current(lines: Iterable[str]) -> Entry:
-    """Of all entries for one recording, as lines in any order, the one that holds.
+def current(entries: Iterable[Entry]) -> Entry:
+    """Of all entries for one recording, in any order, the one that holds.
 
     The last run to start decides which content and settings hold: run ids sort by that time. Of
     the entries for these a count beats a failure. Of equal counts the first holds, so that two
     runs which did the same work leave the tables as they were; of failures the last.
     """
-    entries = [Entry.from_line(line) for line in sorted(set(lines))]
-    in_order = sorted(entries, key=lambda entry: entry.row.run_id)
+    in_order = list(set(entries))
+    if len(in_order) > 1:
+        in_order.sort(key=lambda entry: (entry.row.run_id, entry.to_line()))
     last = in_order[-1]
     same = [e for e in in_order if e.settings == last.settings and same_content(e, last)]
     return next((entry for entry in same if not entry.failed), last)
@@ -188,13 +191,19 @@ def shards(output: str) -> list[str]:
     return files.list_folder(folder(output), ".jsonl.gz")
 
 
+def with_moves(output: str, listed: Callable[[str], list[str]]) -> list[tuple[str, Moves]]:
+    """Files of an output, each with the moves that say where its recordings are now."""
+    moves = read_moves(folder(output))
+    return [(name, moves) for name in listed(output)]
+
+
 def score_files(output: str) -> list[str]:
     """Files with scores, finished and unfinished."""
     return scores.kept_files(output) + scores.unfinished_files(output)
 
 
-def read_lines(shard: str) -> Iterator[tuple[str, str]]:
-    """(identity, entry as a line) of a shard: parsed late, for lines are cheap to move.
+def read_shard(shard: str, moves: Moves) -> Iterator[tuple[str, Entry]]:
+    """(identity, entry) of a shard.
 
     A line that cannot be read is reported and left out, and so its recording is done again.
     """
@@ -206,13 +215,26 @@ def read_lines(shard: str) -> Iterator[tuple[str, str]]:
         return
     for line in filter(None, lines):
         try:
-            identity = Entry.from_line(line).identity
-        except (ValueError, TypeError, KeyError) as error:
+            entry = Entry.from_line(line)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             _log.warning(
                 "%s: a line cannot be read (%s); its recording is done again", shard, error
             )
         else:
-            yield identity, line
+            entry = _moved(entry, moves) if moves else entry
+            yield entry.identity, entry
+
+
+def _moved(entry: Entry, moves: Moves) -> Entry:
+    """The entry as if its recording had always been where it is now."""
+    run_id = entry.row.run_id
+    name = where_now(entry.row.recording, run_id, moves)
+    return replace(
+        entry,
+        identity=where_now(entry.identity, run_id, moves),
+        row=replace(entry.row, recording=name),
+        calls=tuple(replace(call, recording=name) for call in entry.calls),
+    )
 
 
 def write_shard(output: str, run_id: str, entries: Iterable[Entry]) -> str:
@@ -268,13 +290,18 @@ def count_again(entry: Entry, kept: Iterable[KeptSegment], counting: Counting) -
         yield count_recording(name, [listed, *known], counting)
 
 
-def read_state(output: str) -> dict[str, Entry]:
-    """The entry that holds for each recording, by identity: for a report, on one machine."""
-    found: dict[str, list[str]] = {}
-    for shard in shards(output):
-        for identity, line in read_lines(shard):
-            found.setdefault(identity, []).append(line)
-    return {identity: current(lines) for identity, lines in sorted(found.items())}
+def read_state(output: str, more: Moves = ()) -> dict[str, Entry]:
+    """The entry that holds for each recording, by identity: for a report, on one machine.
+
+    Args:
+        output: the output folder.
+        more: moves that are about to be added.
+    """
+    found: dict[str, list[Entry]] = {}
+    for shard, moves in with_moves(output, shards):
+        for identity, entry in read_shard(shard, moves + more):
+            found.setdefault(identity, []).append(entry)
+    return {identity: current(entries) for identity, entries in sorted(found.items())}
 
 
 def tidy(output: str, run_id: str) -> None:

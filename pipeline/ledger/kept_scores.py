@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from model.quality import Quality
 from pipeline.inference.count import Counting
+from pipeline.ledger.moves import Moves, where_now
 from pipeline.records import Listed, Origin, RecorderNote, RecordingHeader, SegmentScores
 from pipeline.storage import files
 
@@ -122,7 +123,9 @@ def _as_row(segment: SegmentScores, counting: Counting) -> dict[str, Any]:
     }
 
 
-def read_of(name: str, identities: set[str], scoring: str) -> Iterator[tuple[str, KeptSegment]]:
+def read_of(
+    name: str, moves: Moves, identities: set[str], scoring: str
+) -> Iterator[tuple[str, KeptSegment]]:
     """Scores of certain recordings in a file, made with certain model and windows.
 
     A file that has gone holds nothing: a run that ends removes what it has finished.
@@ -140,17 +143,28 @@ def read_of(name: str, identities: set[str], scoring: str) -> Iterator[tuple[str
         return
     names = pa.array(identities, pa.string())
     for group in range(file.num_row_groups):
-        keys = file.read_row_group(group, ["identity", "scoring"])
+        keys = file.read_row_group(group, ["identity", "scoring", "run_id"])
+        keys = with_todays_names(keys, "identity", moves)
         wanted = pc.and_(
             pc.equal(keys["scoring"], scoring), pc.is_in(keys["identity"], value_set=names)
         )
         if not pc.any(wanted).as_py():
             continue
         table = file.read_row_group(group).filter(wanted)
+        table = with_todays_names(table, "identity", moves)
         arrays = zip(*(_arrays(table[column]) for column in ("starts", "scores")), strict=True)
         rows = table.drop_columns(["starts", "scores"]).to_pylist()
         for row, (starts, values) in zip(rows, arrays, strict=True):
             yield row["identity"], _from_row(row, starts, values, "/unfinished/" not in name)
+
+
+def with_todays_names(table: pa.Table, column: str, moves: Moves) -> pa.Table:
+    """Scores with the identities, or names, that their recordings have after all moves."""
+    if not moves:
+        return table
+    rows = zip(table[column].to_pylist(), table["run_id"].to_pylist(), strict=True)
+    today = pa.array([where_now(*row, moves) for row in rows], pa.string())
+    return table.set_column(table.schema.get_field_index(column), column, today)
 
 
 def _arrays(lists: pa.ChunkedArray) -> Iterator[npt.NDArray[Any]]:

@@ -23,10 +23,11 @@ from pipeline.ledger.entries import (
     entry_of,
     identity_of,
     is_done,
-    read_lines,
+    read_shard,
     resume,
     score_files,
     shards,
+    with_moves,
     write_shard,
 )
 from pipeline.ledger.kept_scores import KeptSegment
@@ -50,13 +51,14 @@ class ReadState(beam.PTransform):
 
     def expand(self, after: beam.PCollection[object]) -> beam.PCollection[tuple[str, Entry]]:
         """The ledger is listed when the element arrives, not when the job is built."""
+        output = self._output
         return (
             after
-            | "List ledger" >> beam.FlatMap(lambda _, output=self._output: shards(output))
+            | "List ledger" >> beam.FlatMap(lambda _: with_moves(output, shards))
             | "Share out shards" >> beam.Reshuffle()
-            | "Read entries" >> beam.FlatMap(read_lines)
+            | "Read entries" >> beam.FlatMapTuple(read_shard)
             | "Group entries" >> beam.GroupByKey()
-            | "Holding entry" >> beam.MapTuple(lambda identity, lines: (identity, current(lines)))
+            | "Holding entry" >> beam.MapTuple(lambda identity, found: (identity, current(found)))
         )
 
 
@@ -79,13 +81,16 @@ class ReadScores(beam.PTransform):
     ) -> beam.PCollection[tuple[str, KeptSegment]]:
         """Rows are read only from files that hold some of the recordings."""
         names = recordings | "Names" >> beam.Keys() | "All names" >> beam.combiners.ToSet()
-        list_files = self._list
+        output, listed, scoring = self._output, self._list, self._scoring
         return (
             names
-            | "List scores" >> beam.FlatMap(lambda _, output=self._output: list_files(output))
+            | "List scores" >> beam.FlatMap(lambda _: with_moves(output, listed))
             | "Share out scores" >> beam.Reshuffle()
             | "Read scores"
-            >> beam.FlatMap(scores.read_of, beam.pvalue.AsSingleton(names), scoring=self._scoring)
+            >> beam.FlatMap(
+                lambda told, wanted: scores.read_of(told[0], told[1], wanted, scoring),
+                beam.pvalue.AsSingleton(names),
+            )
         )
 
 

@@ -54,18 +54,22 @@ class ObjectFile(io.RawIOBase):
 
     Args:
         uri: for example ``gs://bucket/night/a.wav``.
+        generation: the one that was listed; by default the newest.
 
     Raises:
-        OSError: there is no such object, or it cannot be reached.
+        OSError: there is no such object (any more), or it cannot be reached.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, generation: str = "") -> None:
         super().__init__()
         self._uri = uri
         bucket, _, name = uri.removeprefix("gs://").partition("/")
-        self._blob = self._ask(lambda: storage_client().bucket(bucket).get_blob(name))
+        self._blob = self._ask(
+            lambda: storage_client().bucket(bucket).get_blob(name, generation=generation or None)
+        )
         if self._blob is None:
-            raise FileNotFoundError(f"no such object: {uri}")
+            changed = ", or it was overwritten after it was listed; run it again"
+            raise FileNotFoundError(f"no such object: {uri}{changed if generation else ''}")
         self._size: int = self._blob.size or 0
         self._position = 0
         self._head = b""

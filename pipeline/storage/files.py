@@ -6,11 +6,12 @@ handled by the standard library, which knows relative patterns and atomic rename
 
 from __future__ import annotations
 
+import base64
 import glob
 import os
 import posixpath
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
@@ -54,8 +55,8 @@ def expand(pattern: str, match: Callable[[str], list[str]] | None = None) -> lis
         elif os.path.exists(pattern):
             found = iter([pattern])
         else:
-            found = filter(os.path.isfile, glob.iglob(pattern, recursive=True))
-        return sorted(_as_text(os.path.normpath(path)) for path in found)
+            found = filter(os.path.isfile, _glob(pattern))
+        return sorted({_as_text(os.path.normpath(path)) for path in found})
     if glob.has_magic(pattern):
         return sorted(name for name in match(pattern) if _is_meant(name, pattern))
     matched = [] if pattern.endswith("/") else match(pattern)
@@ -76,6 +77,38 @@ def _is_meant(name: str, pattern: str) -> bool:
     """As on a disk, a pattern passes over hidden files, and over what marks a folder."""
     base = posixpath.basename(name)
     return bool(base) and (base[0] != "." or posixpath.basename(pattern).startswith("."))
+
+
+def _glob(pattern: str) -> Iterator[str]:
+    """Like ``glob`` with ``recursive``, but each folder once, whatever links lead to it."""
+    parts = pattern.split("/")
+    if "**" not in parts:
+        yield from glob.iglob(pattern)
+        return
+    star = parts.index("**")
+    rest = parts[star + 1 :] or ["*"]
+    for top in glob.iglob("/".join([*parts[:star], ""])) if star else [""]:
+        for folder in _folders(top):
+            yield from _glob(os.path.join(glob.escape(folder), *rest))
+
+
+def _folders(top: str) -> Iterator[str]:
+    """A folder and all below it, each once. What lies there itself comes before links to it."""
+    seen: set[tuple[int, int]] = set()
+    tops = [top]
+    while tops:
+        links: list[str] = []
+        for parent, names, _ in os.walk(tops.pop(0) or "."):
+            names[:] = sorted(name for name in names if not name.startswith("."))
+            status = os.stat(parent)
+            if (status.st_dev, status.st_ino) in seen:
+                names.clear()
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            yield parent
+            paths = (os.path.join(parent, name) for name in names)
+            links += (path for path in paths if os.path.islink(path))
+        tops += links
 
 
 def _audio_in_folder(folder: str) -> Iterator[str]:
@@ -105,8 +138,13 @@ def _file_systems() -> Any:
 
 
 @contextmanager
-def open_to_read(name: str) -> Iterator[str | IO[bytes]]:
-    """What ``model.audio`` can open: the path itself, or a bucket object as a seekable file."""
+def open_to_read(name: str, generation: str = "") -> Iterator[str | IO[bytes]]:
+    """What ``model.audio`` can open: the path itself, or a bucket object as a seekable file.
+
+    Args:
+        name: a path or URI.
+        generation: of an object in Google Cloud Storage, where only that one will do.
+    """
     if is_local(name):
         if "\\udc" in name and not os.path.exists(name):
             raise AudioError(f"{name}: its name is not valid UTF-8; rename the file")
@@ -115,7 +153,7 @@ def open_to_read(name: str) -> Iterator[str | IO[bytes]]:
     if name.startswith("gs://"):
         from pipeline.storage.buckets import ObjectFile
 
-        with ObjectFile(name) as bucket_object:
+        with ObjectFile(name, generation) as bucket_object:
             yield bucket_object  # type: ignore[misc]
         return
     from apache_beam.io.filesystem import CompressionTypes
@@ -131,6 +169,20 @@ def read_bytes(name: str) -> bytes:
             with open(source, "rb") as file:
                 return file.read()
         return source.read()
+
+
+def checksum(pieces: Iterable[bytes]) -> str:
+    """CRC-32C of a content in base64, as buckets state it.
+
+    >>> checksum([])
+    'AAAAAA=='
+    """
+    import google_crc32c
+
+    crc = google_crc32c.Checksum()
+    for piece in pieces:
+        crc.update(piece)
+    return base64.b64encode(crc.digest()).decode()
 
 
 def list_folder(folder: str, suffix: str) -> list[str]:

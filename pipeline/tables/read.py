@@ -16,6 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from model.windows import SAMPLE_RATE_HZ
+from pipeline.ledger.kept_scores import with_todays_names
+from pipeline.ledger.moves import read_moves
 from pipeline.records import DetectedCall, RecordingCount
 from pipeline.storage import files
 from pipeline.tables.cell_text import guard_path
@@ -85,8 +87,10 @@ def read_scores(output: str, recordings: Collection[str]) -> dict[str, WindowSco
     columns = ["recording", "run_id", "starts", "scores"]
     # counts.csv may write ./ in front of a name.
     wanted = pa.array({*recordings, *(name.removeprefix("./") for name in recordings)}, pa.string())
+    moves = read_moves(files.join(output, "ledger"))
     for name in files.list_folder(files.join(output, "scores"), ".parquet"):
         table = pq.read_table(io.BytesIO(files.read_bytes(name)), columns=columns)
+        table = with_todays_names(table, "recording", moves)
         for row in table.filter(pc.is_in(table["recording"], wanted)).to_pylist():
             recording = guard_path(row["recording"])
             of_run = parts.setdefault(recording, {}).setdefault(row["run_id"], [])

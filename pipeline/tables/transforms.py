@@ -23,7 +23,7 @@ from pipeline.tables.tool_formats import (
     run_selections,
     table_name,
 )
-from pipeline.tables.unchanged import checksum, checksums_below
+from pipeline.tables.unchanged import checksums_below
 
 
 class WriteToolTables(beam.PTransform):
@@ -94,7 +94,7 @@ def _write_if_other(grouped: tuple[str, Mapping[str, Iterable[Any]]]) -> None:
     for content in found["wanted"]:
         if content is None:
             files.delete_if_there(name)  # of an earlier run, when the file could be read
-        elif checksum(content) not in there:
+        elif files.checksum([content]) not in there:
             files.write_atomically(name, [content])
 
 

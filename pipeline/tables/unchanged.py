@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Iterator
 from contextlib import suppress
 
-import google_crc32c
-
 from pipeline.storage import files
-
-
-def checksum(content: bytes) -> str:
-    """CRC-32C in base64, as buckets state it.
-
-    >>> checksum(b"")
-    'AAAAAA=='
-    """
-    return base64.b64encode(google_crc32c.Checksum(content).digest()).decode()
 
 
 def checksums_below(folder: str) -> Iterator[tuple[str, str]]:
@@ -37,4 +25,4 @@ def checksums_below(folder: str) -> Iterator[tuple[str, str]]:
         for name in names:
             path = os.path.join(parent, name)
             with suppress(FileNotFoundError):  # another run's temporary file
-                yield path, checksum(files.read_bytes(path))
+                yield path, files.checksum([files.read_bytes(path)])

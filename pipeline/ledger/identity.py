@@ -1,0 +1,83 @@
+"""Whether recordings may be added to an output: none by another's name, and none twice."""
+
+from __future__ import annotations
+
+import logging
+import posixpath
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from pipeline.inputs.versions import content_checksum, with_version
+from pipeline.ledger.entries import Entry, same_content
+from pipeline.ledger.moves import common_move
+from pipeline.records import Listed
+from pipeline.storage import files
+
+_WHOLE_SECOND = "000000000"  # how times of change end on recorders' cards
+
+
+def objection(output: str, state: Mapping[str, Entry], listed: Mapping[str, Listed]) -> str:
+    """Why these recordings may not be added to an output, and what to do; empty if they may.
+
+    Args:
+        output: its name, for the message.
+        state: the entries that hold there, by identity.
+        listed: the recordings, by identity.
+    """
+    new = {identity: known for identity, known in listed.items() if identity not in state}
+    gone = {i: e for i, e in state.items() if i not in listed and not e.failed}
+    moved: Counter[tuple[str, str]] = Counter()
+    alike: Counter[tuple[str, str]] = Counter()
+    for old, identity, is_certain in _reappeared(gone, new):
+        (moved if is_certain else alike)[common_move(old, identity)] += 1
+    if moved:
+        flags = " ".join(f"--moved {old}={new}" for old, new in sorted(moved)[:3])
+        n = moved.total()
+        return (
+            f"--output {output}: {n} recordings are gone, and {n} new ones have the same content; "
+            f"if they were moved, add {flags}"
+        )
+    for old, now in sorted(alike):
+        logging.getLogger(__name__).warning(
+            "recordings below %s are gone, and some below %s have the same names, sizes and times; "
+            "if they were moved, they are counted twice now: start again with --moved %s=%s",
+            *(old, now, old, now),
+        )
+    names = {entry.row.recording: identity for identity, entry in state.items()}
+    for identity, known in sorted(new.items()):
+        other = names.get(known.recording, identity)
+        if other != identity:
+            return (
+                f"--output {output}: its {known.recording} is {other}, and now that name means "
+                f"{identity}; name the recordings by full paths, or give another output"
+            )
+    return ""
+
+
+def _reappeared(
+    gone: Mapping[str, Entry], new: Mapping[str, Listed]
+) -> Iterator[tuple[str, str, bool]]:
+    """(old identity, new one, whether that is certain) of recordings that seem to have moved.
+
+    They have the same base name and size. Only a checksum, or a time of change that is good to
+    less than a second, tells for certain: recorders with one schedule write files alike.
+    """
+    by_name: dict[str, list[tuple[str, Entry]]] = {}
+    for old, entry in gone.items():
+        by_name.setdefault(posixpath.basename(old), []).append((old, entry))
+    for identity, known in new.items():
+        for old, entry in by_name.get(posixpath.basename(identity), ()):
+            try:
+                now = with_version(known)
+                if now.size != entry.size or files.exists(old):
+                    continue
+                if entry.checksum and (now.checksum or files.is_local(now.recording)):
+                    checksum = now.checksum or content_checksum(now.recording)
+                    if checksum == entry.checksum:
+                        yield old, identity, True
+                        break
+                elif same_content(entry, now):
+                    yield old, identity, not now.stamp.endswith(_WHOLE_SECOND)
+                    break
+            except OSError:
+                continue  # what cannot be read will be that recording's failure

@@ -1,0 +1,69 @@
+"""Where recordings lie that were moved after they had been counted.
+
+The ledger's files are never changed, so a move is a further file in it: ``--moved FROM=TO`` says
+that what earlier runs found below ``FROM`` now lies below ``TO``. Entries and scores are read with
+the moves of later runs. What a later run finds at ``FROM`` is another recording.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pipeline.storage import files
+
+
+@dataclass(frozen=True)
+class Move:
+    """What runs before ``run_id`` found below ``old`` lies below ``new``."""
+
+    run_id: str
+    old: str
+    new: str
+
+
+Moves = tuple[Move, ...]
+
+
+def read_moves(ledger: str) -> Moves:
+    """All moves that a ledger tells of, in the order of their runs."""
+    found = [
+        Move(*told)
+        for name in files.list_folder(ledger, ".moved.json")
+        for told in json.loads(files.read_bytes(name))
+    ]
+    return tuple(sorted(found, key=lambda move: move.run_id))
+
+
+def write_moves(ledger: str, run_id: str, moved: Iterable[tuple[str, str]]) -> None:
+    """Adds a run's moves to a ledger."""
+    if told := [(run_id, *pair) for pair in moved]:
+        name = files.join(ledger, f"{run_id}.moved.json")
+        files.write_atomically(name, [json.dumps(told).encode()])
+
+
+def where_now(name: str, run_id: str, moves: Moves) -> str:
+    """The identity today of a recording that a run knew by another.
+
+    >>> moves = (Move("2", "/usb", "/archive"), Move("4", "/archive/a", "/b"))
+    >>> [where_now("/usb/a/x.wav", run_id, moves) for run_id in "135"]
+    ['/b/x.wav', '/usb/a/x.wav', '/usb/a/x.wav']
+    """
+    for move in moves:
+        if run_id < move.run_id and name.startswith(f"{move.old}/"):
+            name = move.new + name[len(move.old) :]
+    return name
+
+
+def common_move(old: str, new: str) -> tuple[str, str]:
+    """The folders that differ between two places of a recording.
+
+    >>> common_move("/media/usb1/rec/a.wav", "/mnt/rec/a.wav")
+    ('/media/usb1', '/mnt')
+    """
+    old_parts, new_parts = old.split("/"), new.split("/")
+    while len(old_parts) > 1 and len(new_parts) > 1 and old_parts[-1] == new_parts[-1]:
+        old_parts.pop()
+        new_parts.pop()
+    return "/".join(old_parts), "/".join(new_parts)
