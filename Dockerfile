@@ -1,7 +1,7 @@
 # What Dataflow workers run, and what launches the job as a flex template. Build and publish:
 #   docker build -t REGION-docker.pkg.dev/PROJECT/REPOSITORY/capuchinbird:VERSION .
 #   docker push REGION-docker.pkg.dev/PROJECT/REPOSITORY/capuchinbird:VERSION
-FROM gcr.io/dataflow-templates-base/python311-template-launcher-base:latest AS launcher
+FROM gcr.io/dataflow-templates-base/python311-template-launcher-base:20240812-rc01 AS launcher
 
 FROM apache/beam_python3.11_sdk:2.77.0
 COPY --from=launcher /opt/google/dataflow/python_template_launcher \

@@ -48,8 +48,20 @@ account capuchinbird-launcher "Starts the nightly count"
 account capuchinbird-clock "Wakes the launcher"
 
 # The worker reads the bucket, and can neither change nor delete a recording. Conditions on folders
-# need uniform bucket-level access.
-on_project "$worker" roles/dataflow.worker
+# need uniform bucket-level access. roles/dataflow.worker would let it read and write every bucket
+# of the project, so it gets a role with the rest of that role's permissions.
+role=create
+if gcloud iam roles describe capuchinbird_worker --project="$PROJECT" >/dev/null 2>&1; then
+    role=update
+fi
+run gcloud iam roles "$role" capuchinbird_worker --project="$PROJECT" --stage=GA --quiet \
+    --title="Capuchinbird worker" --permissions="$(printf '%s,' \
+        autoscaling.sites.{readRecommendations,writeMetrics,writeState} \
+        compute.instanceGroupManagers.update compute.instances.{delete,setDiskAutoDelete} \
+        dataflow.jobs.get dataflow.shuffle.{read,write} \
+        dataflow.workItems.{lease,sendMessage,update} \
+        logging.logEntries.create)monitoring.timeSeries.create"
+on_project "$worker" "projects/$PROJECT/roles/capuchinbird_worker"
 on_project "$worker" roles/artifactregistry.reader
 on_project "$worker" roles/bigquery.jobUser
 run gcloud storage buckets add-iam-policy-binding "$BUCKET" \

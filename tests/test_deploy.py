@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -97,9 +98,36 @@ def test_the_service_accounts_get_no_more_than_they_need() -> None:
         cwd=DEPLOY,
     ).stdout
     assert "IMAGE=us-east1-docker.pkg.dev/project/birds/capuchinbird:1" in printed
-    for broad in ("roles/owner", "roles/editor", "storage.admin", "dataflow.admin", "allUsers"):
+    for broad in (
+        "roles/owner",
+        "roles/editor",
+        "roles/dataflow.worker",
+        "storage.admin",
+        "dataflow.admin",
+        "allUsers",
+    ):
         assert broad not in printed
+    [role] = [line for line in printed.splitlines() if "iam roles create" in line]
+    permissions = role.partition("--permissions=")[2].replace("\\", "").split(",")
+    assert "dataflow.workItems.lease" in permissions
+    assert "" not in permissions
+    assert not [name for name in permissions if name.startswith("storage.")]
     writers = [line for line in printed.splitlines() if "storage.objectUser" in line]
     assert len(writers) == 1
     assert "objects/results/" in writers[0]
     assert "recordings" not in writers[0]
+
+
+def test_an_alert_counts_all_executions_and_waits_for_a_late_night() -> None:
+    failed, absent = (DEPLOY / "alert.yaml").read_text().split("  - displayName: ")[1:]
+    for condition in (failed, absent):
+        assert condition.count("crossSeriesReducer: REDUCE_SUM") == 1
+    period_s, duration_s = map(int, re.findall(r"(?:alignmentPeriod|duration): (\d+)s", absent))
+    assert period_s <= 25 * 3600  # the longest that an alert may have
+    assert period_s + duration_s == 36 * 3600
+
+
+def test_every_image_is_pinned() -> None:
+    images = re.findall(r"^FROM (\S+)", (DEPLOY.parent / "Dockerfile").read_text(), re.MULTILINE)
+    assert len(images) == 2
+    assert not [image for image in images if ":" not in image or image.endswith(":latest")]

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -243,6 +244,45 @@ def test_an_object_that_vanishes_after_it_was_matched_is_a_failed_row(
     table = rows((output / "counts.csv").read_text())
     assert table["good.wav"][0]["outcome"] == "no_calls"
     assert table["bad.wav"][0]["outcome"] == "failed"
+
+
+def knows_generations(request: Request, pass_on: PassOn) -> Answer:
+    """Teaches the server that an object which was overwritten is gone."""
+    answer = pass_on()
+    asked = re.search(r"/o/.*[?&]generation=(\d+)", request.path)
+    if not asked or "alt=media" in request.path or answer.status != 200:
+        return answer
+    if json.loads(answer.body)["generation"] == asked[1]:
+        return answer
+    return Answer(404, b'{"error": {"code": 404, "message": "No such object"}}')
+
+
+@pytest.mark.slow
+def test_an_object_that_is_overwritten_meanwhile_is_tried_again(
+    bucket: Bucket, tmp_path: Path, peaks: None
+) -> None:
+    bucket.put("in/a.wav", encoded(5, 16_000, "WAV", [1]))
+    bucket.put("in/b.wav", encoded(5, 16_000, "WAV"))
+    louder = encoded(9, 16_000, "WAV", [1, 6])
+
+    def overwrite(request: Request, pass_on: PassOn) -> Answer:
+        answer = knows_generations(request, pass_on)
+        if "prefix=in" in request.path and len(bucket.proxy.paths("GET", "prefix=in")) == 2:
+            bucket.put("in/a.wav", louder)
+        return answer
+
+    bucket.proxy.rule = overwrite
+    model = write_model(tmp_path / "model")
+    output = tmp_path / "out"
+    command = (f"--input={bucket.uri}/in/*", f"--model={model}", f"--output={output}")
+    assert count(*command) == 0
+    [row] = rows((output / "counts.csv").read_text())["a.wav"]
+    assert row["outcome"] == "failed"
+    assert "overwritten after it was listed" in row["error"]
+    bucket.proxy.rule = knows_generations
+    assert count(*command) == 0
+    table = rows((output / "counts.csv").read_text())
+    assert (table["a.wav"][0]["call_count"], table["b.wav"][0]["call_count"]) == ("2", "0")
 
 
 @pytest.mark.slow
