@@ -21,8 +21,8 @@ from pipeline.ledger import drift, entries
 from pipeline.ledger.moves import write_moves
 from pipeline.options import Config
 from pipeline.preflight import Checked
-from pipeline.storage import files
-from pipeline.tables.run_report import SKIPPED, Totals, write_run_report
+from pipeline.tables.read import read_counts
+from pipeline.tables.run_report import Totals, summary, write_run_report
 
 if TYPE_CHECKING:
     from pipeline.tables.bigquery import WriteNight
@@ -125,14 +125,16 @@ def write_tables_again(
 def summarise(checked: Checked, wall_s: float) -> int:
     """Writes run.json and the page, and prints what came out. Returns the exit code."""
     config = checked.config
-    totals = Totals.of_run(config.output, checked.run_id, checked.n_inputs)
+    rows = read_counts(config.output)
+    totals = Totals.of_run(rows, checked.run_id, checked.n_inputs)
     notes = drift.notes_of_run(config.output, checked.run_id)
+    holds = Totals.of(rows, len(rows))
     write_run_report(
-        config, checked.counting, checked.contract, checked.started, totals, notes, wall_s
+        config, checked.counting, checked.contract, checked.started, totals, holds, notes, wall_s
     )
     drift.forget_notes(config.output, checked.run_id)
     page = make_report(config.output) if config.report else ""
-    print(summary(totals, wall_s, config, page))
+    print(summary(config, totals, rows, wall_s, page))
     return 3 if totals.failed_fraction > config.max_failed_fraction else 0
 
 
@@ -145,24 +147,3 @@ def make_report(output: str) -> str:
     except Exception as error:
         print(f"capuchinbird: no report ({error}); the tables are complete", file=sys.stderr)
         return ""
-
-
-def summary(totals: Totals, wall_s: float, config: Config, page: str) -> str:
-    """What came out, as a table for a person."""
-    if totals.outcomes[SKIPPED] == totals.inputs:
-        return (
-            f"nothing new: all {totals.inputs:,} recordings were counted so before; "
-            f"the tables in {config.output} are as they were"
-        )
-    counts = files.join(config.output, "counts.csv")
-    rows = [
-        ("recordings", f"{totals.inputs:,}"),
-        *((f"  {name}", f"{n:,}") for name, n in totals.outcomes.items() if n),
-        ("calls", f"{totals.calls:,}"),
-        ("audio heard", f"{totals.heard_s / 3600:,.2f} h of {totals.duration_s / 3600:,.2f} h"),
-        ("time taken", f"{wall_s:,.1f} s, {totals.heard_s / wall_s:,.0f} × real time"),
-        ("tables", ", ".join([counts, "calls.csv", "failures.csv", *config.formats])),
-    ]
-    if page:
-        rows.append(("report", page))
-    return "\n".join(f"{what:13} {value}" for what, value in rows)

@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from apache_beam.options.pipeline_options import (
     GoogleCloudOptions,
@@ -31,6 +30,7 @@ from pipeline.options import RELEASED_MODEL, Config, UsageError
 from pipeline.records import SCHEMA_VERSION, Listed, RunSummary
 from pipeline.storage import files
 from pipeline.storage.buckets import connect_anonymously_to_emulator, is_emulated
+from pipeline.tables.run_report import new_run_id
 
 if TYPE_CHECKING:
     from pipeline.tables.bigquery import WriteNight
@@ -83,11 +83,6 @@ def check(config: Config) -> Checked:
         # A flex template's launcher must not wait.
         waits=not config.no_wait and not options.view_as(GoogleCloudOptions).template_location,
     )
-
-
-def new_run_id(started: datetime) -> str:
-    """A name for a run."""
-    return f"{started:%Y%m%dT%H%M%S.%fZ}-{uuid4().hex[:6]}"
 
 
 def check_reach(config: Config, options: PipelineOptions) -> None:

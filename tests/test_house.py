@@ -28,7 +28,7 @@ FLOORS = (
     ("pipeline.commands",),
     ("pipeline.launch",),
     ("pipeline.job",),
-    ("pipeline.preflight", "pipeline.plan"),
+    ("pipeline.preflight", "pipeline.plan", "pipeline.rerun"),
     ("pipeline.report",),
     ("pipeline.tables",),
     ("pipeline.ledger",),

@@ -19,8 +19,8 @@ from pipeline.__main__ import main
 from pipeline.inference import decode
 from pipeline.inference.count import Counting
 from pipeline.ledger import kept_scores as scores
-from pipeline.preflight import new_run_id
 from pipeline.records import Listed, RecordingHeader, SegmentAudio, SegmentPlan
+from pipeline.tables.run_report import new_run_id
 from tests import fakes, nights
 
 
@@ -90,7 +90,7 @@ def test_a_second_run_does_nothing_and_changes_nothing(
     assert job.decoded == []
     assert nights.bytes_of(out) == before
     assert totals(out)["skipped"] == 4
-    assert "nothing new: all 4 recordings" in capsys.readouterr().out
+    assert "nothing new: 4 of 4 recordings" in capsys.readouterr().out
     assert not scores.unfinished_files(str(out))
 
 

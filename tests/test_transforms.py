@@ -42,7 +42,7 @@ from pipeline.records import (
     SegmentScores,
     column_names,
 )
-from pipeline.tables.schema import cells
+from pipeline.tables.render import CsvTable
 from pipeline.tables.transforms import WriteCsv
 from tests.conftest import Recordings
 from tests.fakes import PeakScorer, load_broken, origin, peak_handler, row_and_calls
@@ -245,12 +245,9 @@ def test_a_table_is_sorted_and_has_a_header_even_when_empty(tmp_path: Path) -> N
     rows = [row_and_calls(name, [Failure("open", "x")], COUNTING)[0] for name in ("b", "a", "c")]
     columns = column_names(RecordingCount)
     with pipeline() as root:
-        root | "Three" >> beam.Create(rows) | WriteCsv(str(tmp_path / "three.csv"), columns, cells)
-        (
-            root
-            | "None" >> beam.Create([])
-            | "Empty" >> WriteCsv(str(tmp_path / "none.csv"), columns, cells)
-        )
+        for name, some in (("three.csv", rows), ("none.csv", [])):
+            table = CsvTable(name, RecordingCount, columns)
+            root | f"Rows {name}" >> beam.Create(some) | name >> WriteCsv(str(tmp_path), table)
     header, *lines = (tmp_path / "three.csv").read_text().splitlines()
     assert header == ",".join(columns)
     assert [line[0] for line in lines] == ["a", "b", "c"]

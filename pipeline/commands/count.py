@@ -10,6 +10,10 @@ from pipeline import options
 def main(argv: Sequence[str]) -> int:
     """Runs the job. Returns an exit code, see ``options.EXIT_CODES``."""
     config = options.parse(argv)
-    from pipeline.launch import launch  # imports Beam: seconds that --help need not wait for
+    from pipeline.rerun import done_already
+
+    if (code := done_already(config)) is not None:
+        return code
+    from pipeline.launch import launch  # imports Beam, for which no one else need wait
 
     return launch(config)

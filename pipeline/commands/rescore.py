@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -19,7 +19,9 @@ from pipeline.storage import files
 
 if TYPE_CHECKING:
     from model.contract import ServingContract
+    from pipeline.inference.count import Counting
     from pipeline.ledger.entries import Entry
+    from pipeline.records import RecordingCount
 
 
 def parser() -> Parser:
@@ -52,13 +54,14 @@ def configure(argv: Sequence[str]) -> Config:
 def main(argv: Sequence[str]) -> int:
     """Counts again. Returns an exit code, see ``options.EXIT_CODES``."""
     config = configure(argv)
-    from pipeline import launch, preflight
+    from pipeline import launch
     from pipeline.beam_options import beam_options
     from pipeline.inference.count import Counting
     from pipeline.job import build_rescoring
     from pipeline.ledger import entries
     from pipeline.model_folder import check_model, current_version
-    from pipeline.tables.run_report import Totals, write_run_report
+    from pipeline.tables.read import read_counts
+    from pipeline.tables.run_report import Totals, new_run_id, write_run_report
 
     started, clock = datetime.now(UTC), time.monotonic()
     beam_arguments = beam_options(config.beam_args)
@@ -74,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
         hop_s=config.hop_s or scored_hop_s(list(state.values()), contract),
         formats=formats_in(config.output),
     )
-    run_id = preflight.new_run_id(started)
+    run_id = new_run_id(started)
     counting = Counting.of(config, contract, run_id)
     if not any(entry.scoring == counting.scoring for entry in state.values()):
         hops = sorted({f"{entry.row.hop_s:g} s" for entry in state.values() if not entry.failed})
@@ -87,18 +90,40 @@ def main(argv: Sequence[str]) -> int:
     build_rescoring(pipeline, config, counting)
     launch.run_to_end(pipeline)
     launch.write_tables_again(config, beam_arguments, run_id, committed_before)
-    totals = Totals.of_run(config.output, run_id, len(state))
+    rows = read_counts(config.output)
+    totals = Totals.of_run(rows, run_id, len(state))
+    holds = Totals.of(rows, len(rows))
     had_report = files.exists(files.join(config.output, "report.html"))
-    write_run_report(config, counting, contract, started, totals, [], time.monotonic() - clock)
+    wall_s = time.monotonic() - clock
+    write_run_report(config, counting, contract, started, totals, holds, [], wall_s)
     if had_report:
         launch.make_report(config.output)  # or it would show the counts of before
-    print(
-        f"{totals.inputs - totals.outcomes['skipped']} of {totals.inputs} recordings counted again "
-        f"at threshold {counting.rule.threshold:g}, "
-        f"hop {counting.hop_samples / samples_from_seconds(1):g} s; "
-        "the others failed, were counted so already or lack scores of this model and hop"
-    )
+    print(what_changed(state, rows, counting))
     return 0
+
+
+def what_changed(
+    before: Mapping[str, Entry], after: Sequence[RecordingCount], counting: Counting
+) -> str:
+    """What the tables say now, beside what they said."""
+    was = {entry.row.recording: entry.row for entry in before.values()}
+    counts = [(was[row.recording].call_count, row.call_count) for row in after]
+    n_changed = sum(1 for old, new in counts if old != new)
+    as_asked = (counting.method, counting.rule.threshold, counting.hop_samples)
+    others = sum(
+        1
+        for row in after
+        if (row.counting, row.threshold, samples_from_seconds(row.hop_s)) != as_asked
+    )
+    lines = [
+        f"threshold {counting.rule.threshold:g}, hop "
+        f"{counting.hop_samples / samples_from_seconds(1):g} s: "
+        f"{sum(new or 0 for _, new in counts):,} calls, before {sum(o or 0 for o, _ in counts):,}; "
+        f"the count of {n_changed:,} of {len(after):,} recordings changed"
+    ]
+    if others:
+        lines.append(f"{others:,} stay as they were: failed, or without scores of this model")
+    return "\n".join(lines)
 
 
 def scored_hop_s(entries: Sequence[Entry], contract: ServingContract) -> float:

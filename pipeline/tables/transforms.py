@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
 
-from pipeline.records import DetectedCall, RecordingCount, Row, column_names
+from pipeline.records import DetectedCall, RecordingCount, Row
 from pipeline.storage import files
-from pipeline.tables.cell_text import encode
-from pipeline.tables.csv_text import TUTORIAL_COLUMNS, csv_line, tutorial_cells
 from pipeline.tables.parquet import parquet_bytes
-from pipeline.tables.rows import is_failure, row_order, was_counted
-from pipeline.tables.schema import cells
-from pipeline.tables.tool_formats import (
-    TOOL_FORMATS,
-    CountedRecording,
-    ToolFormat,
-    recording_selections,
-    render,
-    run_selections,
-    table_name,
+from pipeline.tables.render import (
+    CsvTable,
+    SortableLine,
+    csv_chunks,
+    csv_tables,
+    own_tables,
+    run_tables,
+    sortable_line,
+    tools_of,
 )
+from pipeline.tables.rows import row_order
+from pipeline.tables.tool_formats import CountedRecording, ToolFormat
 from pipeline.tables.unchanged import checksums_below
 
 
@@ -36,10 +35,10 @@ class WriteToolTables(beam.PTransform):
     def __init__(self, output: str, formats: Iterable[str]) -> None:
         super().__init__()
         self._output = output
-        self._tools = tuple(TOOL_FORMATS[name] for name in TOOL_FORMATS if name in set(formats))
+        self._tools = tools_of(formats)
 
     def expand(self, tables: tuple[beam.PCollection, beam.PCollection]) -> None:
-        """A failed recording gets no table: an empty one would say that nothing called there."""
+        """Compares what there should be with what there is."""
         recordings, calls = tables
         with_calls = (
             {
@@ -49,7 +48,7 @@ class WriteToolTables(beam.PTransform):
             | "Join" >> beam.CoGroupByKey()
             | "Sort calls" >> beam.FlatMap(_join)
         )
-        wanted = with_calls | "Own tables" >> beam.FlatMap(_own_tables, self._output, self._tools)
+        wanted = with_calls | "Own tables" >> beam.FlatMap(_wanted, self._output, self._tools)
         folders = [files.join(self._output, tool.name) for tool in self._tools]
         there = (
             recordings
@@ -64,7 +63,6 @@ class WriteToolTables(beam.PTransform):
         )
         (
             with_calls
-            | "Counted" >> beam.Filter(lambda counted: was_counted(counted.row))
             | "Gather" >> beam.combiners.ToList()
             | "Write all" >> beam.Map(_write_run_tables, self._output, self._tools)
         )
@@ -77,15 +75,11 @@ def _join(grouped: tuple[str, Mapping[str, Iterable[Any]]]) -> Iterator[CountedR
         yield CountedRecording(row, tuple(calls))
 
 
-def _own_tables(
+def _wanted(
     counted: CountedRecording, output: str, tools: Iterable[ToolFormat]
 ) -> Iterator[tuple[str, bytes | None]]:
-    """Name and content of a recording's tables; None for a table that there should not be."""
-    for tool in tools:
-        content = None
-        if was_counted(counted.row):
-            content = encode("".join(render(tool, recording_selections(counted.calls))))
-        yield files.join(output, table_name(counted.row.recording, tool)), content
+    for name, content in own_tables(counted, tools):
+        yield files.join(output, name), content
 
 
 def _write_if_other(grouped: tuple[str, Mapping[str, Iterable[Any]]]) -> None:
@@ -101,10 +95,8 @@ def _write_if_other(grouped: tuple[str, Mapping[str, Iterable[Any]]]) -> None:
 def _write_run_tables(
     counted: list[CountedRecording], output: str, tools: tuple[ToolFormat, ...]
 ) -> None:
-    counted.sort(key=lambda recording: recording.row.recording)
-    for tool in (tool for tool in tools if tool.run_file):
-        lines = render(tool, run_selections(counted))
-        files.write_atomically(files.join(output, tool.run_file), map(encode, lines))
+    for name, content in run_tables(counted, tools):
+        files.write_atomically(files.join(output, name), content)
 
 
 class WriteCsv(beam.PTransform):
@@ -113,35 +105,25 @@ class WriteCsv(beam.PTransform):
     All rows pass one worker as text, which suits the millions of rows that an archive has; a table
     larger than a worker's memory belongs into BigQuery.
 
-    Args:
-        name: the file.
-        columns: its header.
-        to_cells: a row as text.
     """
 
-    def __init__(
-        self, name: str, columns: Sequence[str], to_cells: Callable[[Any], list[str]]
-    ) -> None:
+    def __init__(self, output: str, table: CsvTable) -> None:
         super().__init__()
-        self._name, self._columns, self._to_cells = name, columns, to_cells
+        self._name, self._table = files.join(output, table.name), table
 
     def expand(self, rows: beam.PCollection[Row]) -> beam.PCollection[str]:
         """Writes once, after the last row."""
         return (
             rows
-            | "To text" >> beam.Map(_sortable_line, self._to_cells)
+            | "Kept" >> beam.Filter(self._table.keeps)
+            | "To text" >> beam.Map(sortable_line, self._table)
             | "Gather" >> beam.combiners.ToList()
-            | "Write" >> beam.Map(_write_sorted, self._name, csv_line(self._columns))
+            | "Write" >> beam.Map(_write_sorted, self._name, self._table)
         )
 
 
-def _sortable_line(row: Row, to_cells: Callable[[Any], list[str]]) -> tuple[tuple[str, float], str]:
-    return row_order(row), csv_line(to_cells(row))
-
-
-def _write_sorted(lines: list[tuple[tuple[str, float], str]], name: str, header: str) -> str:
-    chunks = [encode(header)] + [encode(line) for _, line in sorted(lines)]
-    files.write_atomically(name, chunks)
+def _write_sorted(lines: list[SortableLine], name: str, table: CsvTable) -> str:
+    files.write_atomically(name, csv_chunks(table, lines))
     return name
 
 
@@ -155,15 +137,9 @@ class WriteTables(beam.PTransform):
     def expand(self, tables: tuple[beam.PCollection, beam.PCollection]) -> None:
         """Each file on its own: a run that is killed leaves some out, and none in half."""
         recordings, calls = tables
-        failed = recordings | "Failed ones" >> beam.Filter(is_failure)
-        counts_columns = column_names(RecordingCount)
-        recordings | "Write counts" >> WriteCsv(self._path("counts"), counts_columns, cells)
-        failed | "Write failures" >> WriteCsv(self._path("failures"), counts_columns, cells)
-        calls | "Write calls" >> WriteCsv(self._path("calls"), column_names(DetectedCall), cells)
-        if "tutorial" in self._formats:
-            recordings | "Write tutorial's table" >> WriteCsv(
-                self._path("tutorial"), TUTORIAL_COLUMNS, tutorial_cells
-            )
+        for table in csv_tables(self._formats):
+            rows = recordings if table.of is RecordingCount else calls
+            rows | f"Write {table.name}" >> WriteCsv(self._output, table)
         if "parquet" in self._formats:
             for name, rows, row_type in (
                 ("counts", recordings, RecordingCount),
@@ -175,11 +151,8 @@ class WriteTables(beam.PTransform):
                     | f"Gather {name}" >> beam.combiners.ToList()
                     | f"Write {name} as Parquet" >> beam.Map(_write_parquet, path, row_type)
                 )
-        if TOOL_FORMATS.keys() & set(self._formats):
+        if tools_of(self._formats):
             tables | "Write tools' tables" >> WriteToolTables(self._output, self._formats)
-
-    def _path(self, table: str) -> str:
-        return files.join(self._output, f"{table}.csv")
 
 
 def _write_parquet(rows: list[Row], name: str, row_type: type[Row]) -> None:

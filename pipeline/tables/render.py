@@ -1,0 +1,118 @@
+"""Every table of an output folder as the bytes of its file: by a job, or in a plain loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from pipeline.records import DetectedCall, RecordingCount, Row, column_names
+from pipeline.tables.cell_text import encode
+from pipeline.tables.csv_text import TUTORIAL_COLUMNS, csv_line, tutorial_cells
+from pipeline.tables.parquet import parquet_bytes
+from pipeline.tables.rows import is_failure, row_order, was_counted
+from pipeline.tables.schema import cells
+from pipeline.tables.tool_formats import (
+    TOOL_FORMATS,
+    CountedRecording,
+    ToolFormat,
+    recording_selections,
+    render,
+    run_selections,
+    table_name,
+)
+
+SortableLine = tuple[tuple[str, float], str]
+
+
+@dataclass(frozen=True)
+class CsvTable:
+    """A table of one line for each row.
+
+    Attributes:
+        of: the kind of its rows.
+        to_cells: a row as text.
+        keeps: which rows it has.
+    """
+
+    name: str
+    of: type[Row]
+    columns: Sequence[str]
+    to_cells: Callable[[Any], list[str]] = cells
+    keeps: Callable[[Any], bool] = bool
+
+
+def csv_tables(formats: Iterable[str]) -> list[CsvTable]:
+    """The CSV tables that a run writes."""
+    columns = column_names(RecordingCount)
+    tables = [
+        CsvTable("counts.csv", RecordingCount, columns),
+        CsvTable("failures.csv", RecordingCount, columns, keeps=is_failure),
+        CsvTable("calls.csv", DetectedCall, column_names(DetectedCall)),
+    ]
+    if "tutorial" in formats:
+        tables.append(CsvTable("tutorial.csv", RecordingCount, TUTORIAL_COLUMNS, tutorial_cells))
+    return tables
+
+
+def sortable_line(row: Row, table: CsvTable) -> SortableLine:
+    """A row as a line of a table, with what the lines are sorted by."""
+    return row_order(row), csv_line(table.to_cells(row))
+
+
+def csv_chunks(table: CsvTable, lines: Iterable[SortableLine]) -> list[bytes]:
+    """A CSV file in pieces."""
+    return [encode(csv_line(table.columns)), *(encode(line) for _, line in sorted(lines))]
+
+
+def tools_of(formats: Iterable[str]) -> tuple[ToolFormat, ...]:
+    """The programs among the formats."""
+    return tuple(TOOL_FORMATS[name] for name in TOOL_FORMATS if name in set(formats))
+
+
+def own_tables(
+    counted: CountedRecording, tools: Iterable[ToolFormat]
+) -> Iterator[tuple[str, bytes | None]]:
+    """Name and content of a recording's tables; None for a table that there should not be.
+
+    A failed recording gets none: an empty one would say that nothing called there.
+    """
+    for tool in tools:
+        content = None
+        if was_counted(counted.row):
+            content = encode("".join(render(tool, recording_selections(counted.calls))))
+        yield table_name(counted.row.recording, tool), content
+
+
+def run_tables(
+    counted: Iterable[CountedRecording], tools: Iterable[ToolFormat]
+) -> Iterator[tuple[str, list[bytes]]]:
+    """Name and content of the tables of all recordings that were counted."""
+    ordered = sorted(
+        (one for one in counted if was_counted(one.row)), key=lambda one: one.row.recording
+    )
+    for tool in tools:
+        if tool.run_file:
+            yield tool.run_file, list(map(encode, render(tool, run_selections(ordered))))
+
+
+def all_tables(
+    rows: Sequence[RecordingCount], calls: Sequence[DetectedCall], formats: Iterable[str]
+) -> Iterator[tuple[str, bytes | None]]:
+    """What ``tables.transforms`` writes, file by file; None for a file that must not be there."""
+    for table in csv_tables(formats):
+        of_kind: Sequence[Row] = rows if table.of is RecordingCount else calls
+        lines = [sortable_line(row, table) for row in of_kind if table.keeps(row)]
+        yield table.name, b"".join(csv_chunks(table, lines))
+    if "parquet" in formats:
+        yield "counts.parquet", parquet_bytes(sorted(rows, key=row_order), RecordingCount)
+        yield "calls.parquet", parquet_bytes(sorted(calls, key=row_order), DetectedCall)
+    if tools := tools_of(formats):
+        ordered = sorted(calls, key=row_order)
+        calls_of = {name: tuple(of) for name, of in groupby(ordered, key=lambda c: c.recording)}
+        counted = [CountedRecording(row, calls_of.get(row.recording, ())) for row in rows]
+        for one in counted:
+            yield from own_tables(one, tools)
+        for name, content in run_tables(counted, tools):
+            yield name, b"".join(content)
