@@ -1,7 +1,7 @@
 """What flows through the job, and the rows that leave it.
 
-The rows (`RecordingCount`, `DetectedCall`) are the single description of the tables: headers,
-cells, schemas and docs derive from their fields.
+The rows (`RecordingCount`, `DetectedCall`, `ActivityHour`) are the single description of the
+tables: headers, cells, schemas and docs derive from their fields.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from model.quality import Quality
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Outcome(StrEnum):
@@ -262,14 +262,28 @@ class DetectedCall:
     score: float = column("Score of the call's peak, smoothed over its windows, 0 to 1.", 4)
     windows: int = column("Windows around the peak that reach the threshold themselves.")
     site: str = text("Name of the place, from the manifest or deployment table.")
-    called_at: str = text("Start of the call, ISO 8601 with offset. Empty if unknown.")
+    latitude: float | None = optional("Degrees north, WGS 84.", 6)
+    longitude: float | None = optional("Degrees east, WGS 84.", 6)
+    called_at: str = text("Start of the call, ISO 8601 with offset. Empty if no zone is known.")
+    called_local: str = text("Start by the clock on site, or else the recorder's. No offset.")
     label: str = column("What was heard.")
     model_version: str = column("Name and version of the model.")
     run_id: str = column("The run that wrote this row.")
     schema_version: int = column("Version of this table's layout.")
 
 
-Row = RecordingCount | DetectedCall
+@dataclass(frozen=True, kw_only=True)
+class ActivityHour:
+    """A row of activity.csv: one for each site and hour in which something was recorded."""
+
+    site: str = text("Name of the place; empty for recordings without one.")
+    date: str = column("Date by the clock on site.")
+    hour: int = column("Hour of the day by that clock, 0 to 23.")
+    recorded_h: float = column("Hours validly recorded in it: heard, less silence and dropouts.", 4)
+    calls: int = column("Calls that began in it.")
+
+
+Row = RecordingCount | DetectedCall | ActivityHour
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import re
 import tempfile
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.csv
 import pyarrow.parquet
 import pytest
 from crowsetta.formats.bbox import AudBBox, Raven
@@ -22,16 +25,21 @@ from model.calls import CountingRule
 from model.quality import NOTHING
 from pipeline import options
 from pipeline.inference.count import Counting
+from pipeline.ledger.entries import Entry
 from pipeline.records import (
+    SCHEMA_VERSION,
     DetectedCall,
+    Place,
     RecordingCount,
     RecordingHeader,
     Row,
     SegmentScores,
     column_names,
 )
+from pipeline.tables.activity import activity
 from pipeline.tables.cell_text import encode, guard_path, guard_text, unguard_text
 from pipeline.tables.csv_text import csv_line
+from pipeline.tables.parquet import parquet_bytes
 from pipeline.tables.read import read_calls, read_counts
 from pipeline.tables.schema import Column, cells, columns_of
 from pipeline.tables.tool_formats import (
@@ -78,7 +86,12 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_in(folder, ["--input", "night1", "night2", *formats])
 
 
-OWN_TABLES = ("counts.csv", "calls.csv", "failures.csv")  # their columns grow with the project
+OWN_TABLES = (
+    "counts.csv",
+    "calls.csv",
+    "activity.csv",
+    "failures.csv",
+)  # their columns grow with the project
 
 
 def tables_of(output: Path) -> dict[str, bytes]:
@@ -191,7 +204,7 @@ def test_only_tables_that_change_are_written(tmp_path: Path) -> None:
 
 def test_parquet_has_types_and_the_rows_of_the_csv(output: Path) -> None:
     counts = pyarrow.parquet.read_table(output / "counts.parquet")
-    assert counts.schema.metadata[b"schema_version"] == b"1"
+    assert counts.schema.metadata[b"schema_version"] == b"2"
     assert str(counts.schema.field("call_count").type) == "int64"
     assert str(counts.schema.field("duration_s").type) == "double"
     assert not counts.schema.field("recording").nullable
@@ -382,3 +395,62 @@ def test_another_models_label_is_not_called_a_capuchinbird() -> None:
     (_, row) = render(RAVEN, [Selection(1, call, 0.0)])
     assert row.split("\t")[7:9] == ["'=Screaming␉Piha", ""]
     assert row.count("\t") == len(RAVEN.columns) - 1
+
+
+def test_times_in_parquet_are_timestamps() -> None:
+    local = "2024-06-11T05:30:00"
+    rows = [
+        replace(NIGHT.row, recorded_at=f"{local}-03:00", recorded_local=local),
+        replace(NIGHT.row, recording="b.wav", recorded_at="", recorded_local=local),
+        replace(NIGHT.row, recording="c.wav", recorded_at="", recorded_local=""),
+    ]
+    table = pyarrow.parquet.read_table(io.BytesIO(parquet_bytes(rows, RecordingCount)))
+    assert str(table.schema.field("recorded_at").type) == "timestamp[us, tz=UTC]"
+    assert str(table.schema.field("recorded_local").type) == "timestamp[us]"
+    assert table["recorded_at"].to_pylist() == [
+        datetime.fromisoformat(f"{local}-03:00"),
+        None,
+        None,
+    ]
+    began = datetime.fromisoformat(local)
+    assert table["recorded_local"].to_pylist() == [began, began, None]
+
+
+NIGHT = counted("SITE_20240611_053000.wav", 7200.0)
+
+
+def test_blanks_are_missing_and_times_are_times_for_whoever_reads_a_table() -> None:
+    text = csv_line(column_names(DetectedCall)) + "".join(csv_line(cells(c)) for c in NIGHT.calls)
+    blanks = pyarrow.csv.ConvertOptions(strings_can_be_null=True)
+    table = pyarrow.csv.read_csv(io.BytesIO(text.encode()), convert_options=blanks)
+    assert table["site"].to_pylist() == [None]
+    assert table["called_at"].to_pylist() == [None]  # the clock is known, its zone is not
+    assert str(table["called_local"][0]) == "2024-06-11 07:29:56.900000"
+    # What docs/outputs.md tells R to read them by.
+    when = datetime.strptime(NIGHT.calls[0].called_local, "%Y-%m-%dT%H:%M:%S.%f")
+    assert when == table["called_local"][0].as_py()
+
+
+def test_activity_has_a_row_for_each_hour_recorded() -> None:
+    rows = activity([NIGHT.row], NIGHT.calls)
+    assert [(r.date, r.hour, r.calls) for r in rows] == [
+        ("2024-06-11", 5, 0),
+        ("2024-06-11", 6, 0),
+        ("2024-06-11", 7, len(NIGHT.calls)),
+    ]
+    assert [round(r.recorded_h, 6) for r in rows] == [0.5, 1.0, 0.5]
+
+
+def test_a_ledger_of_an_earlier_layout_gives_todays_columns() -> None:
+    call = NIGHT.calls[0]
+    new = ("called_local", "latitude", "longitude")
+    entry = Entry(
+        *("a", 1, "1", "", Place(), "settings", "scoring", False, (0,) * 10),
+        row=replace(NIGHT.row, schema_version=1, latitude=4.5, longitude=-52.5),
+        calls=(replace(call, schema_version=1),),
+    )
+    line = json.loads(entry.to_line())
+    line["calls"] = [{k: v for k, v in line["calls"][0].items() if k not in new}]
+    read = Entry.from_line(json.dumps(line))
+    assert read.calls == (replace(call, latitude=4.5, longitude=-52.5),)
+    assert read.row.schema_version == SCHEMA_VERSION

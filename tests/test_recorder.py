@@ -2,20 +2,23 @@
 
 import io
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pipeline.inference.count import Counting
 from pipeline.inputs.deployments import (
     deployment_of,
-    later,
     merge,
     read_deployments,
     when_and_where,
+    where_and_when_called,
 )
 from pipeline.inputs.manifests import read_places
 from pipeline.inputs.recorder_notes import note_from_name, read_note
-from pipeline.records import Place, RecorderNote
+from pipeline.records import Failure, Place, RecorderNote
+from tests import fakes
 
 
 def riff(*chunks: tuple[bytes, bytes]) -> io.BytesIO:
@@ -43,6 +46,10 @@ AUDIO = (b"data", b"\0" * 1001)  # odd, so that a pad byte follows
         ("24A0430263B3A7F6_20240528_100000.WAV", "2024-05-28T10:00:00", ""),
         ("gs://bucket/a/20190522T190000-0400_site.flac", "2019-05-22T19:00:00", "-04:00"),
         ("5E90A4D4.WAV", "2020-04-10T16:54:44", "+00:00"),
+        ("card/20240601/050000.WAV", "2024-06-01T05:00:00", ""),
+        ("20240601/050000T.WAV", "2024-06-01T05:00:00", ""),
+        ("20240601/250000.WAV", "", ""),
+        ("050000.WAV", "", ""),
         ("20190522.wav", "", ""),  # eight digits, but not a moment at which AudioMoths existed
         ("DEADBEEF.WAV", "", ""),
         ("night_20191322_190000.wav", "", ""),
@@ -135,8 +142,23 @@ def test_the_hour_that_clocks_tell_twice_or_skip_stays_without_a_zone(clock: str
 
 
 def test_calls_are_placed_in_time() -> None:
-    assert later("2019-05-22T23:59:59-03:00", 1.5) == "2019-05-23T00:00:00.500-03:00"
-    assert later("", 1.5) == ""
+    counting = Counting("calls", fakes.contract().rule, 16_000, "bird", "peak-1", "run")
+    row = replace(
+        fakes.row_and_calls("a.wav", [Failure("open", "x")], counting)[0],
+        recorded_at="2019-05-22T23:59:59-03:00",
+        recorded_local="2019-05-22T23:59:59",
+        site="Ridge",
+        latitude=4.5,
+        longitude=-52.5,
+    )
+    known = {"site": "Ridge", "latitude": 4.5, "longitude": -52.5}
+    assert where_and_when_called(row, 1.5) == known | {
+        "called_at": "2019-05-23T00:00:00.500-03:00",
+        "called_local": "2019-05-23T00:00:00.500",
+    }
+    unzoned = replace(row, recorded_at="")
+    assert where_and_when_called(unzoned, 1.5)["called_at"] == ""
+    assert where_and_when_called(unzoned, 1.5)["called_local"] == "2019-05-23T00:00:00.500"
 
 
 def test_manifest_with_places(tmp_path: Path) -> None:

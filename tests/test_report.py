@@ -19,6 +19,7 @@ from model.spectrogram import spectrogram_db
 from pipeline import launch, options
 from pipeline.__main__ import main
 from pipeline.commands import rescore
+from pipeline.inputs.deployments import where_and_when_called
 from pipeline.records import DetectedCall, RecordingCount
 from pipeline.report.activity import Activity, by_date, by_hour, by_site
 from pipeline.report.charts import bars, strip
@@ -26,6 +27,7 @@ from pipeline.report.choose import choose_calls, choose_recordings
 from pipeline.report.html import clock
 from pipeline.report.page import render_page, write_page
 from pipeline.report.spectrograms import TOP_HZ, picture_call
+from pipeline.tables.activity import activity
 from pipeline.tables.read import RunResults, WindowScores, read_results, read_scores
 from pipeline.tables.rows import valid_s
 from tests import fakes
@@ -74,13 +76,17 @@ def test_activity_shares_time_out_over_hours_and_dates() -> None:
     night = recording("n.wav", 2, 7200, "2024-06-11T22:30:00")
     failed = recording("f.wav", None, 0, "2024-06-12T03:00:00")
     unknown = recording("u.wav", 5, 3600)
-    calls = [call_at("n.wav", 60, 64, 0.9), call_at("n.wav", 6000, 6004, 0.9)]
-    hours = by_hour([night, failed, unknown], calls)
+    calls = [
+        replace(call_at("n.wav", s, s + 4, 0.9), **where_and_when_called(night, s))
+        for s in (60, 6000)
+    ]
+    rows = activity([night, failed, unknown], calls)
+    hours = by_hour(rows)
     heard = {a.label: (a.calls, a.valid_s) for a in hours if a.valid_s or a.calls}
     assert heard == {"22": (1, 1800.0), "23": (0, 3600.0), "00": (1, 1800.0)}
     assert {a.label: a.calls_per_hour for a in hours}["22"] == 2.0
     assert {a.label: a.calls_per_hour for a in hours}["03"] is None
-    dates = [(a.label, a.calls, a.valid_s) for a in by_date([night], calls)]
+    dates = [(a.label, a.calls, a.valid_s) for a in by_date(rows)]
     assert dates == [("2024-06-11", 1, 5400.0), ("2024-06-12", 1, 1800.0)]
 
 
@@ -90,14 +96,15 @@ def test_hours_in_which_the_recorder_was_deaf_do_not_count() -> None:
         silent_share=0.3,
         dropout_share=0.2,
     )
-    assert [a.valid_s for a in by_hour([deaf], []) if a.valid_s] == [1800.0, 1800.0]
+    assert [a.valid_s for a in by_hour(activity([deaf], [])) if a.valid_s] == [1800.0, 1800.0]
     assert by_site([deaf])[0].calls_per_hour == 3.0
 
 
 def test_many_dates_become_months() -> None:
     found = [recording("a.wav", 0, 10, "2024-01-31T00:00:00")]
     found += [recording("b.wav", 0, 10, "2024-12-01T00:00:00")]
-    assert [a.label for a in by_date(found, [])] == [f"2024-{month:02d}" for month in range(1, 13)]
+    rows = activity(found, [])
+    assert [a.label for a in by_date(rows)] == [f"2024-{month:02d}" for month in range(1, 13)]
 
 
 def test_sites_need_no_times() -> None:

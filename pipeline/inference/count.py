@@ -21,7 +21,7 @@ from model.windows import (
     samples_from_seconds,
     seconds_from_samples,
 )
-from pipeline.inputs.deployments import later, when_and_where
+from pipeline.inputs.deployments import when_and_where, where_and_when_called
 from pipeline.inputs.recorder_notes import note_from_name
 from pipeline.options import Config
 from pipeline.records import (
@@ -270,8 +270,7 @@ def _counted_row(
             end_s=call.end_s,
             score=call.score,
             windows=call.n_windows,
-            site=row.site,
-            called_at=later(row.recorded_at, call.start_s),
+            **where_and_when_called(row, call.start_s),
             label=counting.label,
             model_version=counting.model_version,
             run_id=counting.run_id,

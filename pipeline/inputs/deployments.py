@@ -14,10 +14,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from pipeline.inputs.times import parse_moment
-from pipeline.records import Place, RecorderNote
+from pipeline.records import Place, RecorderNote, RecordingCount
 from pipeline.storage import files
 
 
@@ -64,8 +65,19 @@ def when_and_where(place: Place, note: RecorderNote) -> WhenAndWhere:
     )
 
 
-def later(recorded_at: str, seconds: float) -> str:
-    """The moment so long after the start of a recording, to the millisecond; empty stays empty."""
+def where_and_when_called(row: RecordingCount, start_s: float) -> dict[str, Any]:
+    """A call's columns of place and time: those of its recording, and so many seconds later."""
+    return {
+        "site": row.site,
+        "latitude": row.latitude,
+        "longitude": row.longitude,
+        "called_at": _later(row.recorded_at, start_s),
+        "called_local": _later(row.recorded_local, start_s),
+    }
+
+
+def _later(recorded_at: str, seconds: float) -> str:
+    """To the millisecond; empty stays empty."""
     if not recorded_at:
         return ""
     moment = datetime.fromisoformat(recorded_at) + timedelta(seconds=seconds)

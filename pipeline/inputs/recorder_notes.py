@@ -2,7 +2,8 @@
 
 Headers are chunks of a RIFF file: GUANO (``guan``, text), Wildlife Acoustics' ``wamd`` (Song Meter)
 and the comment that AudioMoth writes (``LIST``/``ICMT``). Names are Song Meter's
-``NAME_YYYYMMDD_HHMMSS`` and AudioMoth's ``YYYYMMDD_HHMMSS`` or eight hexadecimal digits.
+``NAME_YYYYMMDD_HHMMSS`` and AudioMoth's ``YYYYMMDD_HHMMSS``, ``HHMMSS`` in a folder of the date
+``YYYYMMDD``, or eight hexadecimal digits.
 """
 
 from __future__ import annotations
@@ -162,15 +163,23 @@ def _audiomoth(content: bytes) -> RecorderNote:
 
 
 _NAME = re.compile(r"(?<!\d)(\d{8})[_T](\d{6})(?!\d)(Z|[+-]\d{4}(?!\d))?")
+_DATE_FOLDER, _CLOCK_NAME = re.compile(r"\d{8}"), re.compile(r"\d{6}T?")  # T: triggered
 _HEX_NAME = re.compile(r"[0-9A-F]{8}")
 _FIRST_AUDIOMOTH, _END_OF_32_BITS = datetime(2015, 1, 1, tzinfo=UTC), 0x7FFF_FFFF
 
 
 def note_from_name(name: str) -> RecorderNote:
-    """Times in names are the recorder's clock; only hexadecimal ones are UTC by definition."""
+    """Times in names are the recorder's clock; only hexadecimal ones are UTC by definition.
+
+    >>> note_from_name("card/20240601/050000.WAV").clock
+    '2024-06-01T05:00:00'
+    """
     stem, extension = os.path.splitext(posixpath.basename(name))
     if match := _NAME.search(stem):
         return _note(f"{match[1]}T{match[2]}{match[3] or ''}", "file_name")
+    date = posixpath.basename(posixpath.dirname(name))
+    if _CLOCK_NAME.fullmatch(stem) and _DATE_FOLDER.fullmatch(date):
+        return _note(f"{date}T{stem[:6]}", "file_name")
     if _HEX_NAME.fullmatch(stem) and extension.lower() == ".wav":
         seconds = int(stem, 16)
         if _FIRST_AUDIOMOTH.timestamp() <= seconds <= _END_OF_32_BITS:

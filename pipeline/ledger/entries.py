@@ -29,10 +29,12 @@ from typing import Any
 
 from pipeline.inference.count import Counted, Counting, count_recording, digest
 from pipeline.inference.decode import plan_segments
+from pipeline.inputs.deployments import where_and_when_called
 from pipeline.ledger import kept_scores as scores
 from pipeline.ledger.kept_scores import KeptSegment
 from pipeline.ledger.moves import Moves, read_moves, where_now
 from pipeline.records import (
+    SCHEMA_VERSION,
     DetectedCall,
     Fact,
     Listed,
@@ -91,13 +93,18 @@ class Entry:
         raw = json.loads(line)
         raw["place"] = Place(**raw["place"])
         raw["histogram"] = tuple(raw["histogram"])
-        raw["row"] = _row(RecordingCount, raw["row"])
-        raw["calls"] = tuple(_row(DetectedCall, call) for call in raw["calls"])
+        row = _row(RecordingCount, raw["row"])
+        raw["row"] = row
+        raw["calls"] = tuple(
+            _row(DetectedCall, call | where_and_when_called(row, call["start_s"]))
+            for call in raw["calls"]
+        )
         return cls(**raw)
 
 
 def _row(kind: type[Any], raw: dict[str, Any]) -> Any:
-    return kind(**{f.name: raw[f.name] for f in fields(kind) if f.name in raw})
+    known = {f.name: raw[f.name] for f in fields(kind) if f.name in raw}
+    return kind(**{**known, "schema_version": SCHEMA_VERSION})  # of the layout that it has now
 
 
 def settings_of(counting: Counting, place: Place) -> str:

@@ -1,18 +1,13 @@
-"""Calls for each hour that was recorded: by hour of the day, by date and by site.
-
-A count alone says more about when recorders ran than about birds. Only recordings that were counted
-and whose start is known take part; their time is shared out over the clock's hours, less the share
-in which the recorder was deaf.
-"""
+"""Calls for each hour that was recorded: by hour of the day, by date and by site."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
 
-from pipeline.records import DetectedCall, RecordingCount
-from pipeline.tables.rows import local_start, sound_share, valid_s, was_counted
+from pipeline.records import ActivityHour, RecordingCount
+from pipeline.tables.rows import valid_s, was_counted
 
 MOST_DAYS = 62
 """With more dates than this, a bar is a month."""
@@ -32,40 +27,24 @@ class Activity:
         return self.calls / self.valid_s * 3600 if self.valid_s else None
 
 
-@dataclass(frozen=True)
-class _Tally:
-    moment: datetime
-    calls: int
-    valid_s: float
-
-
-def by_hour(
-    recordings: Iterable[RecordingCount], calls: Iterable[DetectedCall]
-) -> tuple[Activity, ...]:
+def by_hour(hours: Iterable[ActivityHour]) -> tuple[Activity, ...]:
     """24 hours of the day, by the clock on site."""
     return _sum_up(
         [f"{hour:02d}" for hour in range(24)],
-        ((f"{t.moment.hour:02d}", t.calls, t.valid_s) for t in _tallies(recordings, calls)),
+        ((f"{row.hour:02d}", row.calls, row.recorded_h * 3600) for row in hours),
     )
 
 
-def by_date(
-    recordings: Iterable[RecordingCount], calls: Iterable[DetectedCall]
-) -> tuple[Activity, ...]:
+def by_date(hours: Sequence[ActivityHour]) -> tuple[Activity, ...]:
     """All dates, or all months, from the first to the last, with those without a recording."""
-    tallies = [(t.moment.date(), t.calls, t.valid_s) for t in _tallies(recordings, calls)]
-    if not tallies:
+    if not hours:
         return ()
-    first, last = min(t[0] for t in tallies), max(t[0] for t in tallies)
+    first, last = (date.fromisoformat(f(row.date for row in hours)) for f in (min, max))
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     length = len("YYYY-MM-DD") if len(days) <= MOST_DAYS else len("YYYY-MM")
-
-    def label(day: date) -> str:
-        return day.isoformat()[:length]
-
     return _sum_up(
-        list(dict.fromkeys(map(label, days))),
-        ((label(day), calls, valid_s) for day, calls, valid_s in tallies),
+        list(dict.fromkeys(day.isoformat()[:length] for day in days)),
+        ((row.date[:length], row.calls, row.recorded_h * 3600) for row in hours),
     )
 
 
@@ -84,27 +63,3 @@ def _sum_up(labels: Sequence[str], parts: Iterable[tuple[str, int, float]]) -> t
         calls[label] += n
         valid_s[label] += seconds
     return tuple(Activity(label, calls[label], valid_s[label]) for label in labels)
-
-
-def _tallies(
-    recordings: Iterable[RecordingCount], calls: Iterable[DetectedCall]
-) -> Iterator[_Tally]:
-    began = {}
-    for row in filter(was_counted, recordings):
-        if start := local_start(row):
-            began[row.recording] = start
-            for hour in _hours(start, row.heard_s or 0):
-                yield replace(hour, valid_s=hour.valid_s * sound_share(row))
-    for call in calls:
-        if call.recording in began:
-            yield _Tally(began[call.recording] + timedelta(seconds=call.start_s), 1, 0.0)
-
-
-def _hours(start: datetime, length_s: float) -> Iterator[_Tally]:
-    """A stretch of time, cut at the full hours of the clock."""
-    end = start + timedelta(seconds=length_s)
-    while start < end:
-        full_hour = start.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
-        stop = min(full_hour, end)
-        yield _Tally(start, 0, (stop - start).total_seconds())
-        start = stop

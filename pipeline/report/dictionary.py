@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.records import (
     SCHEMA_VERSION,
+    ActivityHour,
     DetectedCall,
     Outcome,
     RecordingCount,
@@ -53,6 +54,11 @@ _EXAMPLE: dict[str, Any] = {
     "time_zone": "America/Cayenne",
     "time_source": "file_name",
     "called_at": "2024-06-11T05:30:12.500-03:00",
+    "called_local": "2024-06-11T05:30:12.500",
+    "date": "2024-06-11",
+    "hour": 5,
+    "recorded_h": 0.5,
+    "calls": 2,
     "schema_version": SCHEMA_VERSION,
 }
 """Values of the example rows; a column that is not here is shown empty."""
@@ -65,6 +71,7 @@ def document() -> str:
         "outputs.md",
         count=_example(RecordingCount),
         call=call,
+        hour=_example(ActivityHour),
         selection=Selection(1, call, 0.0),
         described=_described,
         outcomes=dict(_outcomes()),

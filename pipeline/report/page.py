@@ -16,6 +16,7 @@ from pipeline.report.choose import choose_calls, choose_recordings
 from pipeline.report.html import fill_in
 from pipeline.report.spectrograms import TOP_HZ, CallPicture, picture_call
 from pipeline.storage import files
+from pipeline.tables.activity import activity
 from pipeline.tables.cell_text import encode
 from pipeline.tables.read import RunResults, WindowScores, read_results, read_scores
 from pipeline.tables.rows import is_failure, local_start, was_counted
@@ -80,7 +81,8 @@ def render_page(
         scores: of the windows of listed recordings, where they were kept.
     """
     recordings, counted = results.recordings, list(filter(was_counted, results.recordings))
-    dates = by_date(recordings, results.calls)
+    hours = activity(recordings, results.calls)
+    dates = by_date(hours)
     failures = list(filter(is_failure, recordings))
     return fill_in(
         "report.html",
@@ -94,7 +96,7 @@ def render_page(
         made=_made(results.run),
         groups=groups,
         n_shown=sum(len(group.calls) for group in groups),
-        hours_chart=bars(by_hour(recordings, results.calls), "hour of the day") if dates else "",
+        hours_chart=bars(by_hour(hours), "hour of the day") if dates else "",
         dates_chart=bars(dates, _unit(dates[0].label)) if dates else "",
         sites=by_site(recordings),
         rows=_rows(listed, results.calls, scores),

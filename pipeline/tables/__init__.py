@@ -3,7 +3,7 @@
 Imports ``inference``, ``inputs``, ``storage`` and the modules that lie directly in ``pipeline``.
 Only ``transforms`` and ``bigquery`` import Beam.
 
-- ``schema``, ``rows``: what a column is, and what a row says.
+- ``schema``, ``rows``: what a column is, and what a row says. ``activity``: effort by hour.
 - ``csv_text``, ``cell_text``, ``parquet``, ``tool_formats``: rows as the bytes of a file.
 - ``render``: every table of an output, file by file.
 - ``transforms``, ``unchanged``: which files a run writes, and which it leaves as they are.

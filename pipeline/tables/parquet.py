@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -11,14 +12,16 @@ from pipeline.records import SCHEMA_VERSION, Row
 from pipeline.tables.cell_text import encode
 from pipeline.tables.schema import columns_of
 
+_TIMES = {str(kind): kind for kind in (pa.timestamp("us"), pa.timestamp("us", "UTC"))}
+
 
 def parquet_schema(row_type: type[Row]) -> pa.Schema:
     """The columns of a table as Parquet types."""
     columns = [
         pa.field(
             column.name,
-            pa.type_for_alias(column.parquet_type),
-            nullable=column.nullable,
+            _TIMES.get(column.parquet_type) or pa.type_for_alias(column.parquet_type),
+            nullable=column.nullable or column.is_time,
             metadata={"description": column.doc},
         )
         for column in columns_of(row_type)
@@ -29,12 +32,18 @@ def parquet_schema(row_type: type[Row]) -> pa.Schema:
 def parquet_bytes(rows: Sequence[Row], row_type: type[Row]) -> bytes:
     """A Parquet file with these rows, in their order."""
     schema = parquet_schema(row_type)
-    columns = [[_storable(getattr(row, name)) for row in rows] for name in schema.names]
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    arrays = [
+        pa.array([_storable(getattr(row, field.name), field.type) for row in rows], field.type)
+        for field in schema
+    ]
     buffer = pa.BufferOutputStream()
     pyarrow.parquet.write_table(pa.Table.from_arrays(arrays, schema=schema), buffer)
     return bytes(buffer.getvalue().to_pybytes())
 
 
-def _storable(value: object) -> object:
+def _storable(value: object, kind: pa.DataType) -> object:
+    if pa.types.is_timestamp(kind):
+        moment = datetime.fromisoformat(str(value)) if value else None
+        # pyarrow would take the digits and drop an offset.
+        return moment.astimezone(UTC) if moment and moment.tzinfo else moment
     return encode(value).decode() if isinstance(value, str) else value

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from model.windows import SAMPLE_RATE_HZ
+from pipeline.inputs.deployments import where_and_when_called
 from pipeline.ledger.kept_scores import with_todays_names
 from pipeline.ledger.moves import read_moves
 from pipeline.records import DetectedCall, RecordingCount
@@ -55,7 +56,15 @@ def read_results(output: str) -> RunResults:
     """
     run_file = files.join(output, "run.json")
     run = json.loads(files.read_bytes(run_file)) if files.exists(run_file) else {}
-    return RunResults(tuple(read_counts(output)), tuple(read_calls(output)), run)
+    rows, calls = read_counts(output), read_calls(output)
+    known = {row.recording: row for row in rows}
+    placed = (  # as tables of before version 2 are not
+        replace(call, **where_and_when_called(known[call.recording], call.start_s))
+        if call.recording in known
+        else call
+        for call in calls
+    )
+    return RunResults(tuple(rows), tuple(placed), run)
 
 
 def read_counts(output: str) -> list[RecordingCount]:

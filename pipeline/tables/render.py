@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from pipeline.records import DetectedCall, RecordingCount, Row, column_names
+from pipeline.records import ActivityHour, DetectedCall, RecordingCount, Row, column_names
+from pipeline.tables.activity import activity
 from pipeline.tables.cell_text import encode
 from pipeline.tables.csv_text import TUTORIAL_COLUMNS, csv_line, tutorial_cells
 from pipeline.tables.parquet import parquet_bytes
@@ -23,7 +24,7 @@ from pipeline.tables.tool_formats import (
     table_name,
 )
 
-SortableLine = tuple[tuple[str, float], str]
+SortableLine = tuple[tuple[Any, ...], str]
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def csv_tables(formats: Iterable[str]) -> list[CsvTable]:
         CsvTable("counts.csv", RecordingCount, columns),
         CsvTable("failures.csv", RecordingCount, columns, keeps=is_failure),
         CsvTable("calls.csv", DetectedCall, column_names(DetectedCall)),
+        CsvTable("activity.csv", ActivityHour, column_names(ActivityHour)),
     ]
     if "tutorial" in formats:
         tables.append(CsvTable("tutorial.csv", RecordingCount, TUTORIAL_COLUMNS, tutorial_cells))
@@ -101,9 +103,13 @@ def all_tables(
     rows: Sequence[RecordingCount], calls: Sequence[DetectedCall], formats: Iterable[str]
 ) -> Iterator[tuple[str, bytes | None]]:
     """What ``tables.transforms`` writes, file by file; None for a file that must not be there."""
+    of_kind: dict[type[Row], Sequence[Row]] = {
+        RecordingCount: rows,
+        DetectedCall: calls,
+        ActivityHour: activity(rows, calls),
+    }
     for table in csv_tables(formats):
-        of_kind: Sequence[Row] = rows if table.of is RecordingCount else calls
-        lines = [sortable_line(row, table) for row in of_kind if table.keeps(row)]
+        lines = [sortable_line(row, table) for row in of_kind[table.of] if table.keeps(row)]
         yield table.name, b"".join(csv_chunks(table, lines))
     if "parquet" in formats:
         yield "counts.parquet", parquet_bytes(sorted(rows, key=row_order), RecordingCount)

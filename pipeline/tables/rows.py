@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from pipeline.records import Outcome, RecordingCount, Row
+from pipeline.records import ActivityHour, Outcome, RecordingCount, Row
 
 
 def was_counted(row: RecordingCount) -> bool:
@@ -17,8 +18,10 @@ def is_failure(row: RecordingCount) -> bool:
     return row.outcome in (Outcome.FAILED.value, Outcome.TRUNCATED.value)
 
 
-def row_order(row: Row) -> tuple[str, float]:
-    """The order of rows in every table: by recording, then by time."""
+def row_order(row: Row) -> tuple[Any, ...]:
+    """The order of rows in every table: by recording or site, then by time."""
+    if isinstance(row, ActivityHour):
+        return row.site, row.date, row.hour
     return row.recording, getattr(row, "start_s", 0.0)
 
 

@@ -123,7 +123,7 @@ def summary(
     if untimed:
         lines.append(("no time known", f"{untimed:,} of {len(rows):,} recordings: {TIME_HINT}"))
     counts = files.join(config.output, "counts.csv")
-    names = ["calls.csv", "failures.csv", *config.formats]
+    names = ["calls.csv", "activity.csv", "failures.csv", *config.formats]
     lines.append(("tables", ", ".join([counts, *names])))
     if page:
         lines.append(("report", page))

@@ -22,7 +22,9 @@ _BIGQUERY_TIMES = {
     "called_at": "TIMESTAMP",
     "started_at": "TIMESTAMP",
     "recorded_local": "DATETIME",
+    "called_local": "DATETIME",
 }
+_PARQUET_TIMES = {"TIMESTAMP": "timestamp[us, tz=UTC]", "DATETIME": "timestamp[us]"}
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,13 @@ class Column:
 
     @property
     def parquet_type(self) -> str:
-        """The type by the name that pyarrow knows it by."""
-        return _PARQUET[self.kind]
+        """The type as pyarrow writes it. Times are text in CSV files and typed here."""
+        return _PARQUET_TIMES.get(_BIGQUERY_TIMES.get(self.name, "")) or _PARQUET[self.kind]
+
+    @property
+    def is_time(self) -> bool:
+        """Whether its text is a moment in ISO 8601, or empty."""
+        return self.name in _BIGQUERY_TIMES
 
     @property
     def bigquery_type(self) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 
 import apache_beam as beam
 
-from pipeline.records import DetectedCall, RecordingCount, Row
+from pipeline.records import ActivityHour, DetectedCall, RecordingCount, Row
 from pipeline.storage import files
+from pipeline.tables.activity import activity_row, called_hours, recorded_hours
 from pipeline.tables.parquet import parquet_bytes
 from pipeline.tables.render import (
     CsvTable,
@@ -128,7 +129,7 @@ def _write_sorted(lines: list[SortableLine], name: str, table: CsvTable) -> str:
 
 
 class WriteTables(beam.PTransform):
-    """(recordings, calls) → counts.csv, calls.csv, failures.csv and the formats asked for."""
+    """(recordings, calls) → the CSV tables and the formats asked for."""
 
     def __init__(self, output: str, formats: tuple[str, ...]) -> None:
         super().__init__()
@@ -137,9 +138,18 @@ class WriteTables(beam.PTransform):
     def expand(self, tables: tuple[beam.PCollection, beam.PCollection]) -> None:
         """Each file on its own: a run that is killed leaves some out, and none in half."""
         recordings, calls = tables
+        hours = (
+            (
+                recordings | "Hours recorded" >> beam.FlatMap(recorded_hours),
+                calls | "Hours called in" >> beam.FlatMap(called_hours),
+            )
+            | "Hours" >> beam.Flatten()
+            | "Add up hours" >> beam.CombinePerKey(beam.combiners.TupleCombineFn(sum, sum))
+            | "Activity" >> beam.MapTuple(activity_row)
+        )
+        of_kind = {RecordingCount: recordings, DetectedCall: calls, ActivityHour: hours}
         for table in csv_tables(self._formats):
-            rows = recordings if table.of is RecordingCount else calls
-            rows | f"Write {table.name}" >> WriteCsv(self._output, table)
+            of_kind[table.of] | f"Write {table.name}" >> WriteCsv(self._output, table)
         if "parquet" in self._formats:
             for name, rows, row_type in (
                 ("counts", recordings, RecordingCount),

@@ -1,0 +1,66 @@
+"""Calls and hours recorded by site, date and hour of the day: activity.csv.
+
+A count alone says more about when recorders ran than about birds. Only recordings that were counted
+and whose start is known take part; their time is shared out over the clock's hours, less the share
+in which the recorder was deaf. Time is added up in whole milliseconds, so that no order of adding
+changes a digit.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+
+from pipeline.records import ActivityHour, DetectedCall, RecordingCount
+from pipeline.tables.rows import local_start, row_order, sound_share, was_counted
+
+SiteHour = tuple[str, str, int]
+"""Site, date and hour of the day."""
+Amount = tuple[int, int]
+"""Milliseconds recorded, and calls."""
+
+
+def recorded_hours(row: RecordingCount) -> Iterator[tuple[SiteHour, Amount]]:
+    """A recording's valid time, cut at the full hours of the clock."""
+    start = local_start(row)
+    if start is None or not was_counted(row):
+        return
+    end, share = start + timedelta(seconds=row.heard_s or 0), sound_share(row)
+    while start < end:
+        full_hour = start.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+        stop = min(full_hour, end)
+        yield _hour(row.site, start), (round((stop - start).total_seconds() * share * 1000), 0)
+        start = stop
+
+
+def called_hours(call: DetectedCall) -> Iterator[tuple[SiteHour, Amount]]:
+    """The hour that a call began in; nothing where its time is unknown."""
+    if call.called_local:
+        yield _hour(call.site, datetime.fromisoformat(call.called_local)), (0, 1)
+
+
+def _hour(site: str, moment: datetime) -> SiteHour:
+    return site, moment.date().isoformat(), moment.hour
+
+
+def activity_row(of: SiteHour, amount: Amount) -> ActivityHour:
+    """A row of activity.csv."""
+    site, date, hour = of
+    return ActivityHour(
+        site=site, date=date, hour=hour, recorded_h=amount[0] / 3_600_000, calls=amount[1]
+    )
+
+
+def activity(
+    recordings: Iterable[RecordingCount], calls: Iterable[DetectedCall]
+) -> list[ActivityHour]:
+    """The rows of activity.csv, in their order."""
+    recorded_ms: dict[SiteHour, int] = defaultdict(int)
+    n_calls: dict[SiteHour, int] = defaultdict(int)
+    for parts in (*map(recorded_hours, recordings), *map(called_hours, calls)):
+        for of, (milliseconds, n) in parts:
+            recorded_ms[of] += milliseconds
+            n_calls[of] += n
+    rows = [activity_row(of, (recorded_ms[of], n_calls[of])) for of in recorded_ms]
+    return sorted(rows, key=row_order)
