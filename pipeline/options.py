@@ -140,8 +140,9 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="FILE",
-        help="a list of recordings: a text file with one a line, or a CSV with a column named "
-        "'recording' or 'uri'; relative names start at the manifest's folder",
+        help="a list of recordings: a text file with a file, folder or pattern a line (# begins a "
+        "comment), or a CSV with a column named 'recording' or 'uri'; relative names start at the "
+        "manifest's folder",
     )
     what.add_argument(
         "--deployments",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -20,11 +21,11 @@ from model.contract import ServingContract
 from pipeline.beam_options import beam_options
 from pipeline.inference.count import Counting
 from pipeline.inputs.deployments import parse_zone, read_deployments
-from pipeline.inputs.manifests import read_manifest
 from pipeline.inputs.versions import list_pattern
 from pipeline.ledger import entries
 from pipeline.ledger.identity import objection
 from pipeline.ledger.moves import Move, read_moves
+from pipeline.inputs.manifests import read_manifest, remarks
 from pipeline.model_folder import check_model, current_version
 from pipeline.options import RELEASED_MODEL, Config, UsageError
 from pipeline.records import SCHEMA_VERSION, Listed, RunSummary
@@ -133,12 +134,16 @@ def list_inputs(config: Config) -> dict[str, Listed]:
     for manifest in config.manifests:
         try:
             names = list(read_manifest(manifest))
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise UsageError(f"--manifest {manifest}: {error}") from None
+        except ValueError as error:
+            raise UsageError(f"--manifest {error}") from None
         if not names and not config.allow_empty:
             raise UsageError(f"--manifest {manifest}: lists no recording")
         for name in names:
             found.setdefault(files.identity(name), Listed(name))
+    for line in remarks(config, found):
+        print(f"capuchinbird: {line}", file=sys.stderr)
     return found
 
 

@@ -7,6 +7,7 @@ now, and each table must be, byte for byte, what the ledger says. Else there is 
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from datetime import UTC, datetime
 from model.contract import ServingContract
 from pipeline.inference.count import Counting
 from pipeline.inputs import versions
-from pipeline.inputs.manifests import list_recordings, read_manifest
+from pipeline.inputs.manifests import list_recordings, read_manifest, remarks
 from pipeline.ledger import entries
 from pipeline.ledger.entries import Entry
 from pipeline.model_folder import check_model
@@ -53,7 +54,7 @@ def done_already(config: Config) -> int | None:
             return None
     except (OSError, ValueError, UsageError):
         return None  # the launcher says what is wrong
-    return _end(config, contract, counting, started, len(listed), clock)
+    return _end(config, contract, counting, started, listed, clock)
 
 
 def _is_simple(config: Config) -> bool:
@@ -109,14 +110,16 @@ def _end(
     contract: ServingContract,
     counting: Counting,
     started: datetime,
-    n_inputs: int,
+    listed: Sequence[Listed],
     clock: float,
 ) -> int:
     rows = read_counts(config.output)
-    totals, holds = Totals.of([], n_inputs), Totals.of(rows, len(rows))
+    totals, holds = Totals.of([], len(listed)), Totals.of(rows, len(rows))
     entries.tidy(config.output, counting.run_id)
     wall_s = time.monotonic() - clock
     write_run_report(config, counting, contract, started, totals, holds, [], wall_s)
+    for line in remarks(config, [known.identity for known in listed]):
+        print(f"capuchinbird: {line}", file=sys.stderr)
     page = files.join(config.output, "report.html") if config.report else ""
     print(summary(config, totals, rows, wall_s, page))
     return 0

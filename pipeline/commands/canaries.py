@@ -6,15 +6,14 @@ model, another decoder, a broken library. Nothing is taken from a ledger.
 
 from __future__ import annotations
 
-import csv
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 
 from pipeline import options
 from pipeline.inputs.manifests import read_manifest
+from pipeline.inputs.sheets import parse_sheet, read_text
 from pipeline.options import Parser, UsageError
-from pipeline.storage import files
 from pipeline.tables.read import read_counts
 
 EXIT_DIFFERENT = 4
@@ -26,12 +25,12 @@ def read_expected(manifest: str) -> dict[str, int]:
     Raises:
         ValueError: a row without a count.
     """
-    text = files.read_bytes(manifest).decode("utf-8-sig")
-    counts = [row.get("call_count") for row in csv.DictReader(text.splitlines())]
+    sheet = parse_sheet(manifest, read_text(manifest))
+    counts = [row.read("call_count", int, None) for row in sheet.rows] if sheet else []
     names = list(read_manifest(manifest))
-    if len(names) != len(counts) or not all(counts):
+    if not names or len(names) != len(counts) or None in counts:
         raise ValueError(f"{manifest}: needs the columns recording and call_count, filled")
-    return {name: int(count or 0) for name, count in zip(names, counts, strict=True)}
+    return {name: count or 0 for name, count in zip(names, counts, strict=True)}
 
 
 def differences(expected: Mapping[str, int], counted: Mapping[str, int | None]) -> list[str]:

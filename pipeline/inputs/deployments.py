@@ -6,8 +6,6 @@ the deployment table or ``--time_zone``. Nothing is guessed; what is not known s
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import posixpath
 import re
@@ -17,7 +15,8 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pipeline.inputs.times import parse_moment
+from pipeline.inputs.sheets import Sheet, SheetRow, parse_degrees, parse_sheet, read_text
+from pipeline.inputs.times import parse_moment, read_moment
 from pipeline.records import Place, RecorderNote, RecordingCount
 from pipeline.storage import files
 
@@ -141,62 +140,64 @@ def resolve(folder: str, name: str) -> str:
     return f"{scheme}://{resolved}"
 
 
-def place_of_row(row: Mapping[str, str | None], table: str) -> Place:
+def place_of_row(row: SheetRow) -> Place:
     """The place that a row of a manifest or deployment table states.
 
     Raises:
-        ValueError: a cell that cannot be right; the message names table and cell.
+        ValueError: a cell that cannot be right; the message names table, row and column.
     """
-    cells = {name: (value or "").strip() for name, value in row.items() if isinstance(value, str)}
-    recorded_at = cells.get("recorded_at") or cells.get("start_time") or ""
-    zone = cells.get("time_zone", "")
-    try:
-        if zone:
-            parse_zone(zone)
-        if recorded_at:
-            recorded_at = parse_moment(recorded_at).isoformat()
-        latitude = _degrees(cells.get("latitude", ""), 90)
-        longitude = _degrees(cells.get("longitude", ""), 180)
-    except ValueError as error:
-        raise ValueError(f"{table}: {error}") from None
-    return Place(cells.get("site", ""), latitude, longitude, recorded_at, zone)
+    row.read("time_zone", parse_zone, None)
+    moment = row.read("recorded_at", read_moment, None)
+    return Place(
+        row.cells.get("site", ""),
+        row.read("latitude", lambda text: parse_degrees(text, 90), None),
+        row.read("longitude", lambda text: parse_degrees(text, 180), None),
+        moment.isoformat() if moment else "",
+        row.cells.get("time_zone", ""),
+    )
 
 
-def _degrees(text: str, limit: int) -> float | None:
-    if not text:
-        return None
-    value = float(text)
-    if not -limit <= value <= limit:
-        raise ValueError(f"{text} degrees lie outside -{limit} to {limit}")
-    return value
+def deployment_sheet(table: str) -> Sheet:
+    """A deployment table.
+
+    Raises:
+        ValueError: no column of folders, or a row that cannot be right.
+        OSError: the table cannot be read.
+    """
+    sheet = parse_sheet(table, read_text(table))
+    if sheet is None or "folder" not in sheet.columns:
+        found = ", ".join([*sheet.columns, *sheet.ignored]) if sheet else "no known column"
+        raise ValueError(f"{table}: has no column named folder in its first row ({found})")
+    return sheet
 
 
 def read_deployments(table: str) -> dict[str, Place]:
-    """Places by folder, from a CSV with a column ``folder``; relative ones start at the table's.
+    """Places by folder, from a table with a column ``folder``; relative ones start at the table's.
 
     Raises:
-        ValueError: no such column, no row, or a cell that cannot be right.
-        OSError: the table cannot be read.
+        ValueError, OSError: see ``deployment_sheet``; or a cell that cannot be right.
     """
-    rows = csv.DictReader(io.StringIO(files.read_bytes(table).decode("utf-8-sig")))
-    if "folder" not in (rows.fieldnames or ()):
-        raise ValueError(f"{table}: has no column named folder")
     base = folder_of(table)
     return {
-        files.identity(resolve(base, row["folder"])).rstrip("/"): place_of_row(row, table)
-        for row in rows
-        if row["folder"]
+        files.identity(resolve(base, row.cells["folder"])).rstrip("/"): place_of_row(row)
+        for row in deployment_sheet(table).rows
+        if row.cells.get("folder")
     }
 
 
 def deployment_of(recording: str, deployments: Mapping[str, Place]) -> Place:
     """The place of the nearest folder above a recording that the table names."""
+    return deployments.get(folder_with_deployment(recording, deployments), Place())
+
+
+def folder_with_deployment(recording: str, deployments: Mapping[str, Place]) -> str:
+    """That folder itself; empty if there is none."""
     folder = files.identity(recording)
     while deployments and "/" in folder.strip("/"):
         folder = folder.rpartition("/")[0]
         if folder in deployments:
-            return deployments[folder]
-    return Place()
+            return folder
+    return ""
 
 
 def merge(place: Place, fallback: Place) -> Place:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import glob
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 from model.audio import AUDIO_EXTENSIONS
 from pipeline.inputs import deployments, versions
+from pipeline.inputs.sheets import is_comment, parse_sheet, read_text
 from pipeline.options import Config
 from pipeline.records import Listed, Place
 from pipeline.storage import files
-
-MANIFEST_COLUMNS = ("recording", "uri")
 
 
 def read_manifest(manifest: str) -> Iterator[str]:
@@ -31,24 +31,26 @@ def read_places(manifest: str) -> Iterator[tuple[str, Place]]:
         ValueError: a table without a column of recordings, or a cell that cannot be right.
         OSError: the manifest cannot be read.
     """
-    text = files.read_bytes(manifest).decode("utf-8-sig")
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
+    text, folder = read_text(manifest), deployments.folder_of(manifest)
+    sheet = parse_sheet(manifest, text)
+    if sheet and "recording" in sheet.columns:
+        for row in sheet.rows:
+            if name := row.cells.get("recording"):
+                yield deployments.resolve(folder, name), deployments.place_of_row(row)
         return
-    header = next(csv.reader([lines[0]]))
-    column = next((c for c in MANIFEST_COLUMNS if c in header), None)
-    if column is None and len(header) > 1 and not _looks_like_audio(lines[0]):
-        raise ValueError(
-            f"{manifest}: has no column named {' or '.join(MANIFEST_COLUMNS)}, only {header}"
-        )
-    folder = deployments.folder_of(manifest)
-    if column is None:
-        for line in lines:
-            yield deployments.resolve(folder, line.strip()), Place()
-        return
-    for row in csv.DictReader(io.StringIO(text)):
-        if row[column]:
-            yield deployments.resolve(folder, row[column]), deployments.place_of_row(row, manifest)
+    lines = [line.strip() for line in text.splitlines() if not is_comment(line)]
+    if lines and (sheet or (re.search("[,;\t]", lines[0]) and not _looks_like_audio(lines[0]))):
+        raise ValueError(f"{manifest}: has no column named recording or uri, only {lines[0]}")
+    for line in lines:
+        for name in _named(deployments.resolve(folder, line)):
+            yield name, Place()
+
+
+def _named(line: str) -> list[str]:
+    """A file's name is itself, there or not; a folder or a pattern is what it stands for."""
+    is_folder = files.is_local(line) and os.path.isdir(line)
+    is_pattern = glob.has_magic(line) and not (files.is_local(line) and os.path.exists(line))
+    return files.expand(line) if is_folder or is_pattern else [line]
 
 
 def _looks_like_audio(line: str) -> bool:
@@ -69,6 +71,35 @@ def list_recordings(config: Config) -> list[Listed]:
     table = deployments.read_deployments(config.deployments) if config.deployments else {}
     told = [most_told(mentions) for _, mentions in sorted(same.items())]
     return [complete(known, table, config.time_zone) for known in told]
+
+
+def remarks(config: Config, recordings: Collection[str]) -> list[str]:
+    """What tables of places say that nothing here will use: a line each.
+
+    Raises:
+        ValueError, OSError: a table cannot be read.
+    """
+    lines = []
+    sheets = [parse_sheet(name, read_text(name)) for name in config.manifests]
+    if config.deployments:
+        sheets.append(deployments.deployment_sheet(config.deployments))
+        table = deployments.read_deployments(config.deployments)
+        used = Counter(deployments.folder_with_deployment(name, table) for name in recordings)
+        if idle := sorted(table.keys() - used.keys()):
+            lines.append(
+                f"{config.deployments}: no recording lies in {_some(idle)}; is each folder "
+                "spelt as on the disk, relative to this table?"
+            )
+        if n := used[""]:
+            lines.append(f"{config.deployments}: has no row for {n:,} of the recordings")
+    for sheet in filter(None, sheets):
+        if sheet.ignored:
+            lines.append(f"{sheet.name}: columns that are not used: {_some(sheet.ignored)}")
+    return lines
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def most_told(same: Iterable[Listed]) -> Listed:

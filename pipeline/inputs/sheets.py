@@ -1,0 +1,168 @@
+"""Tables that people make, as spreadsheets save them in any country.
+
+Commas, semicolons or tabs between cells, UTF-8 with or without a byte order mark, UTF-16 or
+Latin-1, decimal commas, several spellings of a column's name, and lines of comment.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pipeline.storage import files
+
+_T = TypeVar("_T")
+
+COLUMNS = {
+    "recording": ("recording", "uri"),
+    "folder": ("folder",),
+    "site": ("site", "station"),
+    "latitude": ("latitude", "lat"),
+    "longitude": ("longitude", "long", "lon", "lng"),
+    "recorded_at": ("recorded_at", "start_time"),
+    "time_zone": ("time_zone", "timezone"),
+    "call_count": ("call_count",),
+}
+"""What a column is called here, and how people may spell it, in any case."""
+
+_NAMES = {spelling: name for name, spellings in COLUMNS.items() for spelling in spellings}
+
+
+@dataclass(frozen=True)
+class SheetRow:
+    """A row with something in it.
+
+    Attributes:
+        sheet: name of the table.
+        number: of its line in the file, as spreadsheets count rows.
+        cells: by the column's name here.
+    """
+
+    sheet: str
+    number: int
+    cells: dict[str, str]
+
+    def read(self, column: str, parse: Callable[[str], _T], empty: _T) -> _T:
+        """A cell's value.
+
+        Raises:
+            ValueError: naming file, row and column.
+        """
+        text = self.cells.get(column, "")
+        try:
+            return parse(text) if text else empty
+        except ValueError as error:
+            raise ValueError(f"{self.sheet}: row {self.number}, {column}: {error}") from None
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table.
+
+    Attributes:
+        columns: those with a meaning here.
+        ignored: those without.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    ignored: tuple[str, ...]
+    rows: tuple[SheetRow, ...]
+
+
+def read_text(name: str) -> str:
+    """The text of a file in whatever encoding an editor or a spreadsheet may have saved it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    content = files.read_bytes(name)
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", "replace")
+
+
+def is_comment(line: str) -> bool:
+    """Whether a line says something to people only, or nothing."""
+    return not line.strip() or line.lstrip().startswith("#")
+
+
+def parse_sheet(name: str, text: str) -> Sheet | None:
+    """A table from its text; None if its first line names no column that is known here.
+
+    Raises:
+        ValueError: two columns of one meaning, or a row with more cells than the header.
+    """
+    lines = list(io.StringIO(text, newline=""))
+    first = 0
+    while first < len(lines) and (
+        is_comment(lines[first]) or lines[first].lower().startswith("sep=")
+    ):
+        first += 1
+    if first == len(lines):
+        return None
+    header, separator = max(
+        ((next(csv.reader([lines[first]], delimiter=mark)), mark) for mark in ",;\t"),
+        key=lambda read: len(_known(read[0])),
+    )
+    columns = [_NAMES.get(_spelled(cell), "") for cell in header]
+    known = [column for column in columns if column]
+    if not known:
+        return None
+    if twice := {column for column in known if known.count(column) > 1}:
+        raise ValueError(f"{name}: has two columns for {', '.join(sorted(twice))}; remove one")
+    ignored = [cell.strip() for cell, column in zip(header, columns, strict=True) if not column]
+    rows = _rows(name, lines[first + 1 :], first + 1, separator, columns)
+    return Sheet(name, tuple(known), tuple(filter(None, ignored)), tuple(rows))
+
+
+def _rows(
+    name: str, lines: Sequence[str], above: int, separator: str, columns: Sequence[str]
+) -> Iterator[SheetRow]:
+    reader = csv.reader(lines, delimiter=separator)
+    for cells in reader:
+        number, stripped = above + reader.line_num, [cell.strip() for cell in cells]
+        if not any(stripped) or stripped[0].startswith("#"):
+            continue
+        if any(stripped[len(columns) :]):
+            raise ValueError(
+                f"{name}: row {number} has {len(cells)} cells, the header {len(columns)}; a cell "
+                f"with a {separator!r} in it must stand in double quotes"
+            )
+        found = dict(zip(columns, stripped, strict=False))
+        found.pop("", None)
+        yield SheetRow(name, number, found)
+
+
+def _spelled(cell: str) -> str:
+    return "_".join(cell.lower().split())
+
+
+def _known(header: Sequence[str]) -> list[str]:
+    return [cell for cell in header if _spelled(cell) in _NAMES]
+
+
+def parse_degrees(text: str, limit: int) -> float:
+    """Decimal degrees, with a point or a comma.
+
+    Raises:
+        ValueError: none, or more than ``limit``.
+
+    >>> parse_degrees("-52,6802", 180)
+    -52.6802
+    """
+    try:
+        value = float(text.removesuffix("°").replace(",", "."))
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no position; write decimal degrees such as -52.6802"
+        ) from None
+    if not -limit <= value <= limit:
+        raise ValueError(f"{text} degrees lie outside -{limit} to {limit}")
+    return value
