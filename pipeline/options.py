@@ -14,7 +14,7 @@ from model.windows import WINDOW_S
 
 RELEASED_MODEL = str(Path(__file__).resolve().parent.parent / "model" / "released")
 
-FORMATS = ("raven", "audacity", "kaleidoscope", "birdnet", "parquet", "tutorial")
+FORMATS = ("raven", "audacity", "kaleidoscope", "birdnet", "excel", "parquet", "tutorial")
 
 EXIT_CODES = """\
 exit codes:
@@ -244,8 +244,9 @@ def parser() -> argparse.ArgumentParser:
         choices=FORMATS,
         help="further tables, for other programs; may be given several times. raven, audacity, "
         "kaleidoscope, birdnet: a file for each recording in a folder of that name, and (not for "
-        "audacity) one for the run. parquet: counts and calls with typed columns. tutorial: "
-        "tutorial.csv with recording,capuchin_calls",
+        "audacity) one for the run. excel: the CSV tables once more, in a folder excel, with a "
+        "mark by which spreadsheets know UTF-8. parquet: counts and calls with typed columns. "
+        "tutorial: tutorial.csv with recording,capuchin_calls",
     )
     out.add_argument(
         "--no_report",

@@ -113,7 +113,7 @@ def test_golden_files(output: Path) -> None:
 
 
 def test_every_tool_can_be_asked_for() -> None:
-    assert set(options.FORMATS) == {*TOOL_FORMATS, "parquet", "tutorial"}
+    assert set(options.FORMATS) == {*TOOL_FORMATS, "excel", "parquet", "tutorial"}
 
 
 def calls_of(output: Path, recording: str) -> list[tuple[float, float]]:
@@ -129,12 +129,33 @@ def calls_of(output: Path, recording: str) -> list[tuple[float, float]]:
 def test_crowsetta_reads_raven_and_audacity(output: Path, recording: str) -> None:
     expected = calls_of(output, recording)
     assert expected
-    raven = Raven.from_file(output / table_name(recording, RAVEN), annot_col="Common Name")
+    raven = Raven.from_file(output / table_name(recording, RAVEN))
     audacity = AudBBox.from_file(output / table_name(recording, AUDACITY))
     for boxes in (raven.to_bbox(), audacity.to_bbox()):
         assert [(round(box.onset, 6), round(box.offset, 6)) for box in boxes] == expected
         assert {(box.low_freq, box.high_freq) for box in boxes} == {(CALL_LOW_HZ, CALL_HIGH_HZ)}
-        assert all(box.label.startswith("Capuchinbird") for box in boxes)
+        assert {box.label for box in boxes} == {"Capuchinbird"}
+
+
+def test_crowsetta_reads_all_that_lies_in_ravens_folder(output: Path) -> None:
+    tables = sorted((output / "raven").rglob("*.txt"))
+    read = [box for path in tables for box in Raven.from_file(path).to_bbox()]
+    assert len(tables) == 2  # REC_02 has no call
+    assert len(read) == len(calls_of(output, "night1/REC_01.wav")) + len(
+        calls_of(output, "night2/REC_01.wav")
+    )
+
+
+def test_tables_for_spreadsheets_begin_with_a_mark(output: Path) -> None:
+    for name in ("counts.csv", "calls.csv", "activity.csv", "failures.csv"):
+        plain = (output / name).read_bytes()
+        assert (output / "excel" / name).read_bytes() == b"\xef\xbb\xbf" + plain
+
+
+def test_the_tutorials_table_tells_recordings_apart(output: Path) -> None:
+    with open(output / "tutorial.csv", newline="", encoding="utf-8") as file:
+        names = [row["recording"] for row in csv.DictReader(file)]
+    assert {"night1/REC_01.wav", "night2/REC_01.wav"} <= set(names)
 
 
 def test_ravens_table_of_the_run_goes_on_from_file_to_file(output: Path) -> None:
@@ -149,8 +170,11 @@ def test_ravens_table_of_the_run_goes_on_from_file_to_file(output: Path) -> None
     assert found == expected
 
 
-def test_a_recording_without_calls_has_a_table_without_rows(output: Path) -> None:
-    for tool in TOOL_FORMATS.values():
+def test_a_recording_without_calls_has_a_table_without_rows_but_none_for_raven(
+    output: Path,
+) -> None:
+    assert not (output / table_name("night1/REC_02.wav", RAVEN)).exists()
+    for tool in (AUDACITY, KALEIDOSCOPE, BIRDNET):
         text = (output / table_name("night1/REC_02.wav", tool)).read_text("utf-8")
         assert text == "".join(render(tool, []))
         assert len(text.splitlines()) == tool.header
@@ -184,12 +208,12 @@ def test_only_tables_that_change_are_written(tmp_path: Path) -> None:
     every = [f"--format={name}" for name in TOOL_FORMATS]
     run_in(tmp_path, ["--input", "night1", *every])
     before = own_tables(tmp_path / "out")
-    assert len(before) == 2 * len(TOOL_FORMATS)
+    assert len(before) == 2 * len(TOOL_FORMATS) - 1  # Raven has none without calls
 
     output = run_in(tmp_path, ["--input", "night1", "night2", *every], "20240612T050000Z-fixed1")
     after = own_tables(output)
     assert {path: after[path] for path in before} == before
-    assert len(after) == 3 * len(TOOL_FORMATS)
+    assert len(after) == 3 * len(TOOL_FORMATS) - 1
 
     # A run that was not asked for these tables leaves them as they were; the next one renews them.
     stricter = ["--input", "night1", "night2", "--threshold=0.7"]
@@ -238,7 +262,7 @@ def test_times_hold_to_the_millisecond_at_the_end_of_a_day(tmp_path: Path) -> No
     assert (call.start_s, call.end_s) == (86_396.9, 86_399.9)
     raven = tmp_path / "raven.txt"
     raven.write_text("".join(render(RAVEN, run_selections([recording] * 3))))
-    boxes = Raven.from_file(raven, annot_col="Common Name").to_bbox()
+    boxes = Raven.from_file(raven).to_bbox()
     assert [box.offset for box in boxes] == [86_399.9, 172_799.9, 259_199.9]
     audacity = tmp_path / "audacity.txt"
     audacity.write_text("".join(render(AUDACITY, recording_selections([call]))))
@@ -393,7 +417,7 @@ def test_two_folders_recordings_of_one_name_stay_apart() -> None:
 def test_another_models_label_is_not_called_a_capuchinbird() -> None:
     call = replace(counted().calls[0], label="=Screaming\tPiha")
     (_, row) = render(RAVEN, [Selection(1, call, 0.0)])
-    assert row.split("\t")[7:9] == ["'=Screaming␉Piha", ""]
+    assert row.split("\t")[7:10] == [*["'=Screaming␉Piha"] * 2, ""]
     assert row.count("\t") == len(RAVEN.columns) - 1
 
 

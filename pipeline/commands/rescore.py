@@ -140,7 +140,11 @@ def formats_in(output: str) -> tuple[str, ...]:
     """The further formats that an output holds tables of."""
     from pipeline.tables.tool_formats import TOOL_FORMATS
 
-    marks = {"tutorial": "tutorial.csv", "parquet": "counts.parquet"}
+    marks = {
+        "tutorial": "tutorial.csv",
+        "parquet": "counts.parquet",
+        "excel": "excel/counts.csv",
+    }
     return tuple(
         name
         for name in options.FORMATS

@@ -137,6 +137,8 @@ def _rows(
             )
         found = dict(zip(columns, stripped, strict=False))
         found.pop("", None)
+        if "recording" in found:
+            found["recording"] = cells[columns.index("recording")]  # a name may begin with a blank
         yield SheetRow(name, number, found)
 
 

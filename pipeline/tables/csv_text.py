@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import posixpath
 from collections.abc import Sequence
 
 from pipeline.records import RecordingCount
@@ -28,4 +27,4 @@ def csv_line(values: Sequence[str]) -> str:
 def tutorial_cells(row: RecordingCount) -> list[str]:
     """A row of the tutorial's table. A recording that failed keeps an empty count."""
     count = "" if row.call_count is None else str(row.call_count)
-    return [guard_path(posixpath.basename(row.recording)), count]
+    return [guard_path(row.recording), count]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -35,6 +36,7 @@ class CsvTable:
         of: the kind of its rows.
         to_cells: a row as text.
         keeps: which rows it has.
+        mark: what the file begins with.
     """
 
     name: str
@@ -42,6 +44,7 @@ class CsvTable:
     columns: Sequence[str]
     to_cells: Callable[[Any], list[str]] = cells
     keeps: Callable[[Any], bool] = bool
+    mark: bytes = b""
 
 
 def csv_tables(formats: Iterable[str]) -> list[CsvTable]:
@@ -53,6 +56,10 @@ def csv_tables(formats: Iterable[str]) -> list[CsvTable]:
         CsvTable("calls.csv", DetectedCall, column_names(DetectedCall)),
         CsvTable("activity.csv", ActivityHour, column_names(ActivityHour)),
     ]
+    if "excel" in formats:
+        tables += [
+            replace(table, name=f"excel/{table.name}", mark=codecs.BOM_UTF8) for table in tables
+        ]
     if "tutorial" in formats:
         tables.append(CsvTable("tutorial.csv", RecordingCount, TUTORIAL_COLUMNS, tutorial_cells))
     return tables
@@ -65,7 +72,11 @@ def sortable_line(row: Row, table: CsvTable) -> SortableLine:
 
 def csv_chunks(table: CsvTable, lines: Iterable[SortableLine]) -> list[bytes]:
     """A CSV file in pieces."""
-    return [encode(csv_line(table.columns)), *(encode(line) for _, line in sorted(lines))]
+    return [
+        table.mark,
+        encode(csv_line(table.columns)),
+        *(encode(line) for _, line in sorted(lines)),
+    ]
 
 
 def tools_of(formats: Iterable[str]) -> tuple[ToolFormat, ...]:
@@ -82,7 +93,7 @@ def own_tables(
     """
     for tool in tools:
         content = None
-        if was_counted(counted.row):
+        if was_counted(counted.row) and (counted.calls or tool.may_be_empty):
             content = encode("".join(render(tool, recording_selections(counted.calls))))
         yield table_name(counted.row.recording, tool), content
 

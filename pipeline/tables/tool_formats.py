@@ -1,7 +1,6 @@
 """Tables for the programs in which people check calls: what stands in each column, and why.
 
-Every table here is a ``ToolFormat``; files, tests and docs/outputs.md derive from it. The recording
-without a call gets a table without rows.
+Every table here is a ``ToolFormat``; files, tests and docs/outputs.md derive from it.
 """
 
 from __future__ import annotations
@@ -89,6 +88,7 @@ class ToolFormat:
         suffix: of a recording's own table.
         run_file: name of the table of a whole run, or empty where the program knows no such thing.
         after_row: a line that follows each row, or nothing.
+        may_be_empty: whether a recording without a call has a table, without rows.
     """
 
     name: str
@@ -99,6 +99,7 @@ class ToolFormat:
     separator: str = ","
     header: bool = True
     after_row: str = ""
+    may_be_empty: bool = True
 
 
 def _path(selection: Selection) -> str:
@@ -133,7 +134,8 @@ RAVEN = ToolFormat(
     name="raven",
     doc="Selection table for Raven Pro and Raven Lite. In the table of a run, times go on from one "
     "recording to the next, as in Raven's window when the same recordings are opened in order of "
-    "their names; `File Offset (s)` is the time within the recording.",
+    "their names; `File Offset (s)` is the time within the recording. A recording without a call "
+    "has no table, as readers such as crowsetta refuse one without rows.",
     columns=(
         ToolColumn("Selection", "Number of the row, from 1.", lambda s: str(s.number)),
         _same("View", "Always `Spectrogram 1`.", "Spectrogram 1"),
@@ -150,6 +152,7 @@ RAVEN = ToolFormat(
         ),
         _same("Low Freq (Hz)", "Lower edge of the box; the same for all.", f"{CALL_LOW_HZ:.1f}"),
         _same("High Freq (Hz)", "Upper edge of the box; the same for all.", f"{CALL_HIGH_HZ:.1f}"),
+        ToolColumn("Annotation", "The bird's name, where readers look for a label.", _common_name),
         ToolColumn("Common Name", "The bird's name.", _common_name),
         ToolColumn("Species Code", "The bird's eBird code.", lambda s: s.species.code),
         _score("Confidence"),
@@ -159,6 +162,7 @@ RAVEN = ToolFormat(
     separator="\t",
     suffix=".selection.table.txt",
     run_file="raven.selection.table.txt",
+    may_be_empty=False,
 )
 
 AUDACITY = ToolFormat(
@@ -169,11 +173,7 @@ AUDACITY = ToolFormat(
     columns=(
         ToolColumn("start", "Start of the call, in seconds.", lambda s: f"{s.call.start_s:.6f}"),
         ToolColumn("end", "End of the call, in seconds.", lambda s: f"{s.call.end_s:.6f}"),
-        ToolColumn(
-            "label",
-            "The bird's name and the call's score.",
-            lambda s: f"{_common_name(s)} {s.call.score:.3f}",
-        ),
+        ToolColumn("label", "The bird's name.", _common_name),
     ),
     separator="\t",
     header=False,
