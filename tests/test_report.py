@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -21,11 +22,11 @@ from pipeline.__main__ import main
 from pipeline.commands import rescore
 from pipeline.inputs.deployments import where_and_when_called
 from pipeline.records import DetectedCall, RecordingCount
-from pipeline.report.activity import Activity, by_date, by_hour, by_site
-from pipeline.report.charts import bars, strip
-from pipeline.report.choose import choose_calls, choose_recordings
+from pipeline.report.activity import Activity, by_hour, by_site, expected_total, heat_map, shade
+from pipeline.report.charts import STRIP_COLUMNS, site_map, strip_code
+from pipeline.report.choose import choose_calls, choose_recordings, choose_strips
 from pipeline.report.html import clock
-from pipeline.report.page import render_page, write_page
+from pipeline.report.page import _pictured, render_page, write_page
 from pipeline.report.spectrograms import TOP_HZ, picture_call
 from pipeline.tables.activity import activity
 from pipeline.tables.read import RunResults, WindowScores, read_results, read_scores
@@ -86,8 +87,13 @@ def test_activity_shares_time_out_over_hours_and_dates() -> None:
     assert heard == {"22": (1, 1800.0), "23": (0, 3600.0), "00": (1, 1800.0)}
     assert {a.label: a.calls_per_hour for a in hours}["22"] == 2.0
     assert {a.label: a.calls_per_hour for a in hours}["03"] is None
-    dates = [(a.label, a.calls, a.valid_s) for a in by_date(rows)]
+    found = heat_map(rows)
+    assert found
+    dates = [(a.label, a.calls, a.valid_s) for a in found.columns]
     assert dates == [("2024-06-11", 1, 5400.0), ("2024-06-12", 1, 1800.0)]
+    assert [a.calls_per_hour for a in found.cells[22]] == [2.0, None]
+    assert found.busiest[1].calls_per_hour == 2.0
+    assert heat_map([]) is None
 
 
 def test_hours_in_which_the_recorder_was_deaf_do_not_count() -> None:
@@ -104,7 +110,9 @@ def test_many_dates_become_months() -> None:
     found = [recording("a.wav", 0, 10, "2024-01-31T00:00:00")]
     found += [recording("b.wav", 0, 10, "2024-12-01T00:00:00")]
     rows = activity(found, [])
-    assert [a.label for a in by_date(rows)] == [f"2024-{month:02d}" for month in range(1, 13)]
+    found_map = heat_map(rows)
+    assert found_map
+    assert [a.label for a in found_map.columns] == [f"2024-{month:02d}" for month in range(1, 13)]
 
 
 def test_sites_need_no_times() -> None:
@@ -116,26 +124,64 @@ def test_sites_need_no_times() -> None:
     assert [(a.label, a.calls_per_hour) for a in by_site(found)] == [("Ridge", 3.0)]
 
 
-@pytest.mark.parametrize("highest", [0, 0.004, 0.7, 1, 3.9, 4, 12, 999])
-def test_bars_fit_their_scale(highest: float) -> None:
-    activities = [Activity("05", 1000, 3.6e6 / highest if highest else 0.0)]
-    svg = bars([*activities, Activity("06", 0, 60.0)], "hour of the day")
-    assert all(float(y) >= 0 for y in re.findall(r'y="([-\d.]+)"', svg))
+def test_shades_tell_no_recording_from_no_call() -> None:
+    silent, absent = Activity("05", 0, 60.0), Activity("06", 0, 0.0)
+    assert (shade(silent, 10.0), shade(absent, 10.0), shade(silent, 0.0)) == ("l0", "absent", "l0")
+    rates = [Activity("05", n, 3600.0) for n in (1, 5, 10)]
+    assert [shade(activity, 10.0) for activity in rates] == ["l1", "l3", "l5"]
 
 
 def test_a_strip_keeps_the_highest_score_of_a_long_recording() -> None:
     scores = np.zeros(40_000, np.float32)
     scores[31_234] = 1.0
-    svg = strip(20_000, WindowScores(np.arange(40_000.0) / 2, scores), [], 0.5)
-    heights = [float(y) for y in re.findall(r"L[\d.]+ ([\d.]+)", svg)]
-    assert min(heights) == 7.0  # the top of the strip, below the marks of calls
-    assert len(svg) < 5_000
+    code = strip_code(20_000, WindowScores(np.arange(40_000.0) / 2, scores))
+    assert len(code) == STRIP_COLUMNS
+    assert set(code) == {"0", "z"}
+    assert code.index("z") == 31_234 * STRIP_COLUMNS // 40_000
 
 
 def test_a_strip_shows_what_was_not_heard_as_a_gap() -> None:
     starts_s = np.concatenate((np.arange(0, 10), np.arange(50, 60))).astype(float)
-    svg = strip(63, WindowScores(starts_s, np.full(20, 0.4, np.float32)), [], None)
-    assert svg.count('class="score"') == 2
+    code = strip_code(62, WindowScores(starts_s, np.full(20, 0.4, np.float32)))
+    assert re.fullmatch("e{12} {38}e{12}", code)
+
+
+def test_a_map_has_its_distances_right() -> None:
+    rows = [
+        replace(recording(site="N"), latitude=5.0, longitude=-53.0),
+        replace(recording(site="S"), latitude=4.0, longitude=-53.0),
+        recording(site="nowhere"),
+    ]
+    found = site_map(rows, by_site(rows))
+    assert found
+    north, south = found.dots
+    assert north.y > south.y
+    assert north.x == south.x == 50
+    km = (north.y - south.y) * found.bar_km / found.bar_percent
+    assert km == pytest.approx(111.2)
+    assert site_map(rows[1:], by_site(rows)) is None
+
+
+def test_the_interval_of_all_recordings_is_narrower_than_the_sum_of_theirs() -> None:
+    row = replace(recording(), expected_calls=2.0, expected_low=1, expected_high=3)
+    total = expected_total([row] * 100)
+    assert total
+    assert total.calls == 200
+    assert total.low == pytest.approx(190.0)
+    assert total.high == pytest.approx(210.0)
+    assert expected_total([recording()]) is None
+
+
+def test_cards_say_where_and_when() -> None:
+    call = call_at("a/1.wav", 12, 15, 0.9)
+    known = replace(call, site="Ridge", called_local="2024-06-11T05:30:12.500")
+    assert _pictured(known, "1.wav").title == "Ridge · 2024-06-11 05:30:12"
+    assert _pictured(call, "a/1.wav").title == "a/1.wav"
+    shown = _pictured(replace(known, recording="a/1.wav"), "1.wav")
+    assert shown.alt == (
+        "Spectrogram of a call, Ridge · 2024-06-11 05:30:12: 3.0 s long from 0:12 in the "
+        "recording, score 0.90"
+    )
 
 
 def test_times_are_written_as_clocks_show_them() -> None:
@@ -174,19 +220,26 @@ def test_of_many_recordings_those_with_most_calls_are_listed() -> None:
     assert listed == choose_recordings(many, 100)
 
 
-@pytest.mark.slow
-def test_a_page_of_a_thousand_recordings_is_small() -> None:
-    many = tuple(recording(f"night/{n:05d}.wav", 3, 3600) for n in range(5000))
+def test_a_page_of_twenty_thousand_recordings_is_small() -> None:
+    many = tuple(
+        recording(f"archive/Ridge/20240611/053000_{n:05d}.wav", n % 4, 60, "2024-06-11T05:30:00")
+        for n in range(25_000)
+    )
     listed = choose_recordings(many)
     rng = np.random.default_rng(0)
     scores = {
-        r.recording: WindowScores(np.arange(7200.0) / 2, rng.random(7200, np.float32))
-        for r in listed
+        name: WindowScores(np.arange(0.0, 57.5, 1.25), rng.random(46, np.float32))
+        for name in choose_strips(listed)
     }
-    calls = tuple(call_at(r.recording, 60 * n, 60 * n + 4, 0.9) for r in many for n in range(3))
-    page = render_page(RunResults(many, calls, {}), listed, [], scores)
-    assert len(page) < 5_000_000
-    assert "1,000 of 5,000 are shown" in page
+    calls = tuple(
+        call_at(r.recording, 9.0 * n, 9.0 * n + 4, 0.9)
+        for r in many
+        for n in range(r.call_count or 0)
+    )
+    page = render_page(RunResults(many, calls, {}), listed, [], scores, "results")
+    assert len(page) < 3_500_000  # which leaves 1.5 MB to pictures and sounds
+    assert "20,000 of 25,000 are listed" in page
+    assert "2,000 recordings with the most calls and the highest scores" in page
 
 
 def test_a_spectrogram_shows_a_tone_where_it_is() -> None:
@@ -233,22 +286,31 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
+def table_data(page: str) -> dict[str, Any]:
+    """What the page's script reads the table of recordings from."""
+    text = page.partition('<script type="application/json" id="data">')[2].partition("</script>")[0]
+    return dict(json.loads(text))
+
+
 def test_the_run_makes_a_page_that_needs_nothing_else(output: Path) -> None:
     page = (output / "report.html").read_text("utf-8")
     assert page.count("<figure") == 8
-    assert page.count("<tr>") == 6 + 1 + 1 + 1  # recordings, their head, failures, their head
-    assert page.count('<path class="score"') == 5  # one for each that was heard
+    rows = table_data(page)["rows"]
+    assert [row[1] for row in rows].count("ok") == 4
+    assert [bool(row[-1]) for row in rows].count(True) == 5  # one for each that was heard
+    assert rows[0][2] == max(row[2] or 0 for row in rows)  # those with most calls first
     assert "cannot be opened as audio" in page
-    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    assert AWKWARD in {row[0] for row in rows}
     assert "<img src=x" not in page
-    fetched = re.findall(r'(?:src|href)="(?!data:)[^"]*"|url\(|@import|https?://', page)
+    names = page.replace("http://www.w3.org/2000/svg", "")  # of a kind of element, no address
+    fetched = re.findall(r'(?:src|href)="(?!data:|#)[^"]*"|url\(|@import|https?://', names)
     assert fetched == []
 
 
 def test_the_model_and_the_rule_are_on_the_page(output: Path) -> None:
     page = (output / "report.html").read_text("utf-8")
     assert "<dt>front end</dt><dd>none</dd>" in page
-    assert 'class="threshold"' in page
+    assert {row[9] for row in table_data(page)["rows"]} == {0.5}
     assert "<dt>min separation s</dt><dd>4.5</dd>" in page
 
 
@@ -309,8 +371,8 @@ def test_optional_columns_are_read_when_they_are_there(tmp_path: Path) -> None:
     assert found.rms_dbfs is None
     assert found.model_version == ""
     page = Path(write_page(str(tmp_path))).read_text("utf-8")
-    assert "hour of the day" in page
-    assert "clipped, silent" in page
+    assert "By hour of the day" in page
+    assert table_data(page)["rows"][0][6] == "clipped, silent"
     assert valid_s(found) == pytest.approx(42)
 
 

@@ -6,6 +6,7 @@ Debian's Chromium without a window, told what to do by its own debugging protoco
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -19,6 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.test_report import output  # noqa: F401  (a fixture)
 
+AXE = os.environ.get("AXE_JS")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
     "--headless",
@@ -132,10 +134,33 @@ def test_a_player_plays_and_its_line_moves(page: Page) -> None:
     assert page.run("document.querySelector('audio').paused")  # one at a time
 
 
+def press(page: Page, key: str) -> None:
+    for kind in ("keyDown", "keyUp"):
+        text = {"text": "\r"} if key == "Enter" and kind == "keyDown" else {}
+        code = {"Enter": 13, "ArrowRight": 39}[key]
+        page.call(
+            "Input.dispatchKeyEvent",
+            **{"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, **text},
+        )
+
+
+def test_a_picture_plays_by_keyboard(page: Page) -> None:
+    third = "document.querySelectorAll('audio')[2]"
+    page.run("document.querySelectorAll('.picture')[2].focus()")
+    press(page, "Enter")
+    page.wait_for(f"{third}.currentTime > 0.1")
+    press(page, "Enter")
+    page.wait_for(f"{third}.paused")
+    before = page.run(f"{third}.currentTime")
+    press(page, "ArrowRight")
+    page.wait_for(f"{third}.currentTime > {before + 0.4}")
+
+
+ROWS = "[...document.querySelectorAll('#recordings tbody tr')]"
+
+
 def test_sorting_sorts_numbers_as_numbers_and_unknown_last(page: Page) -> None:
-    column = (
-        "[...document.querySelectorAll('#recordings tbody tr')].map((r) => r.cells[3].innerText)"
-    )
+    column = f"{ROWS}.map((r) => r.cells[3].innerText)"
     click = "document.querySelectorAll('#recordings th button')[3].click()"
     page.run(click)
     down = page.run(column)
@@ -147,17 +172,63 @@ def test_sorting_sorts_numbers_as_numbers_and_unknown_last(page: Page) -> None:
     assert page.run("document.querySelectorAll('#recordings th')[3].ariaSort") == "ascending"
 
 
-def test_searching_hides_other_rows(page: Page) -> None:
-    shown = "[...document.querySelectorAll('#recordings tbody tr')].filter((r) => !r.hidden).length"
-    type_in = "const f = document.querySelector('input'); f.value = '%s'; "
-    page.run("{" + type_in % "rec_2" + "f.dispatchEvent(new Event('input')) }")
-    assert page.run(shown) == 1
-    page.run("{" + type_in % "" + "f.dispatchEvent(new Event('input')) }")
-    assert page.run(shown) == 6
+def type_in(page: Page, text: str) -> None:
+    page.run(
+        f"{{ const f = document.querySelector('#find'); f.value = '{text}'; "
+        "f.dispatchEvent(new Event('input')) }"
+    )
+
+
+def test_searching_and_choosing_an_outcome_hide_other_rows(page: Page) -> None:
+    type_in(page, "rec_2")
+    assert page.run(f"{ROWS}.length") == 1
+    assert page.run("document.querySelector('#shown').textContent") == "1 to 1 of 1"
+    type_in(page, "")
+    assert page.run(f"{ROWS}.length") == 6
+    choose = (
+        "{ const k = document.querySelector('#kind'); k.value = '%s'; "
+        "k.dispatchEvent(new Event('change')) }"
+    )
+    page.run(choose % "failed")
+    assert "damaged.wav" in page.run(f"{ROWS}[0].innerText")
+    page.run(choose % "")
+
+
+def test_a_row_opens_to_a_player_of_its_recording(page: Page) -> None:
+    type_in(page, "rec_1")
+    page.run("document.querySelector('#recordings td.name button').click()")
+    assert page.run("document.querySelectorAll('.opened .score').length") == 1
+    page.run("document.querySelector('.opened .times button').click()")
+    page.wait_for("document.querySelector('.opened audio').currentTime > 2.5")
+    page.run("document.querySelector('#recordings td.name button').click()")
+    assert page.run("document.querySelectorAll('.opened').length") == 0
+    type_in(page, "")
+
+
+@pytest.mark.skipif(AXE is None, reason="AXE_JS names no axe.min.js (npm pack axe-core)")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 400])
+def test_axe_finds_nothing(page: Page, scheme: str, width: int) -> None:
+    assert AXE
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    page.call("Emulation.setDeviceMetricsOverride", **size)
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    page.call("Emulation.setEmulatedMedia", features=[feature])
+    page.run(Path(AXE).read_text("utf-8") + ";1")
+    rules = "axe.run().then((r) => r.violations.map((v) => v.id + v.nodes[0].html))"
+    assert page.run(rules) == []
+    page.call("Emulation.clearDeviceMetricsOverride")
 
 
 def test_the_page_is_as_wide_as_the_window(page: Page) -> None:
-    assert page.run("document.documentElement.scrollWidth <= window.innerWidth")
+    fits = "document.documentElement.scrollWidth <= window.innerWidth"
+    assert page.run(fits)
+    phone = {"width": 400, "height": 900, "deviceScaleFactor": 1, "mobile": True}
+    page.call("Emulation.setDeviceMetricsOverride", **phone)
+    assert page.run(fits)
+    inside = "[...document.querySelectorAll('.panel')].every((p) => p.scrollWidth <= p.clientWidth)"
+    assert page.run(inside)
+    page.call("Emulation.clearDeviceMetricsOverride")
 
 
 def test_nothing_was_complained_about_or_fetched(page: Page) -> None:

@@ -99,7 +99,7 @@ def test_it_says_what_the_output_holds_and_what_had_failed(
     rerun()
     printed = capsys.readouterr().out
     assert "nothing new: 3 of 3 recordings were done before" in printed
-    assert "3 recordings, 2 calls (1 with calls, 1 without, 1 failed)" in printed
+    assert "3 recordings, 2 calls (1 with calls, 1 without calls, 1 failed)" in printed
     assert "damaged.wav: " in printed
     assert "real time" not in printed
 
@@ -113,7 +113,7 @@ def test_a_partly_new_run_tells_its_own_part_and_the_whole(
     run(night, output, "--input", str(tmp_path / "more"))
     printed = capsys.readouterr().out
     assert "1 recording, 1 call (1 with calls); 3 more were done before" in printed
-    assert "4 recordings, 3 calls (2 with calls, 1 without, 1 failed)" in printed
+    assert "4 recordings, 3 calls (2 with calls, 1 without calls, 1 failed)" in printed
     assert "no time known 2 of 4 recordings" in printed
     told = json.loads((output / "run.json").read_text())
     assert (told["totals"]["calls"], told["output"]["calls"]) == (1, 3)

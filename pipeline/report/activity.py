@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -10,7 +11,7 @@ from pipeline.records import ActivityHour, RecordingCount
 from pipeline.tables.rows import valid_s, was_counted
 
 MOST_DAYS = 62
-"""With more dates than this, a bar is a month."""
+"""With more dates than this, a column is a month."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +36,47 @@ def by_hour(hours: Iterable[ActivityHour]) -> tuple[Activity, ...]:
     )
 
 
-def by_date(hours: Sequence[ActivityHour]) -> tuple[Activity, ...]:
-    """All dates, or all months, from the first to the last, with those without a recording."""
+def shade(activity: Activity, highest: float) -> str:
+    """How dark a cell is: ``absent``, or ``l0`` for no call to ``l5`` for the highest rate."""
+    rate = activity.calls_per_hour
+    if rate is None:
+        return "absent"
+    return f"l{math.ceil(5 * rate / highest)}" if rate and highest else "l0"
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Activity by date and hour of the day.
+
+    Attributes:
+        columns: all dates, or months, from the first to the last, those without a recording too.
+        cells: for each of 24 hours, one for each column.
+    """
+
+    columns: tuple[Activity, ...]
+    cells: tuple[tuple[Activity, ...], ...]
+
+    @property
+    def busiest(self) -> tuple[int, Activity]:
+        """The hour and the cell with the most calls for each hour recorded."""
+        every = [(hour, cell) for hour, row in enumerate(self.cells) for cell in row]
+        return max(every, key=lambda found: found[1].calls_per_hour or 0)
+
+
+def heat_map(hours: Sequence[ActivityHour]) -> HeatMap | None:
+    """The map of all sites together; None where no time is known."""
     if not hours:
-        return ()
+        return None
     first, last = (date.fromisoformat(f(row.date for row in hours)) for f in (min, max))
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     length = len("YYYY-MM-DD") if len(days) <= MOST_DAYS else len("YYYY-MM")
-    return _sum_up(
-        list(dict.fromkeys(day.isoformat()[:length] for day in days)),
-        ((row.date[:length], row.calls, row.recorded_h * 3600) for row in hours),
+    labels = list(dict.fromkeys(day.isoformat()[:length] for day in days))
+    parts = [(row.hour, row.date[:length], row.calls, row.recorded_h * 3600) for row in hours]
+    return HeatMap(
+        _sum_up(labels, (part[1:] for part in parts)),
+        tuple(
+            _sum_up(labels, (part[1:] for part in parts if part[0] == hour)) for hour in range(24)
+        ),
     )
 
 
@@ -63,3 +95,28 @@ def _sum_up(labels: Sequence[str], parts: Iterable[tuple[str, int, float]]) -> t
         calls[label] += n
         valid_s[label] += seconds
     return tuple(Activity(label, calls[label], valid_s[label]) for label in labels)
+
+
+@dataclass(frozen=True)
+class ExpectedTotal:
+    """Calls expected in all recordings together, and the 95 % interval of their number."""
+
+    calls: float
+    low: float
+    high: float
+
+
+def expected_total(recordings: Iterable[RecordingCount]) -> ExpectedTotal | None:
+    """Adds up what recordings expect, as if they erred independently of each other.
+
+    The width of each one's interval stands for its spread. None where no recording has one.
+    """
+    total, variance, n = 0.0, 0.0, 0
+    for row in recordings:
+        if row.expected_calls is not None:
+            total, n = total + row.expected_calls, n + 1
+            variance += (((row.expected_high or 0) - (row.expected_low or 0)) / 3.92) ** 2
+    if not n:
+        return None
+    reach = 1.96 * math.sqrt(variance)
+    return ExpectedTotal(total, max(0.0, total - reach), total + reach)

@@ -10,7 +10,8 @@ from pipeline.records import DetectedCall, RecordingCount
 
 CALLS_EACH = 6
 OF_ONE_RECORDING = 2
-ROWS_AT_MOST = 1000
+ROWS_AT_MOST = 20_000
+STRIPS_AT_MOST = 2000
 
 
 def choose_calls(
@@ -57,3 +58,9 @@ def choose_recordings(
     most, others = ranked[: at_most // 2], ranked[at_most // 2 :]
     drawn = random.Random(len(recordings)).sample(others, at_most - len(most))
     return sorted([*most, *drawn], key=lambda r: r.recording)
+
+
+def choose_strips(recordings: Iterable[RecordingCount], at_most: int = STRIPS_AT_MOST) -> set[str]:
+    """Recordings whose scores are drawn: those with the most calls, then the highest scores."""
+    ranked = sorted(recordings, key=lambda r: (-(r.call_count or 0), -(r.max_score or 0)))
+    return {row.recording for row in ranked[:at_most]}

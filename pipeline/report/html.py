@@ -9,6 +9,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipeline.report.activity import shade
+
 
 def clock(seconds: float) -> str:
     """A time within a recording: ``m:ss``, or ``h:mm:ss`` from an hour on.
@@ -65,7 +67,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    for use in (clock, counted_noun, plain, data_uri, percent_of):
+    for use in (clock, counted_noun, plain, data_uri, percent_of, shade):
         environment.filters[use.__name__] = use
     return environment
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,27 +11,43 @@ from typing import Any
 
 from model.decoders import AudioError
 from pipeline.records import DetectedCall, RecordingCount
-from pipeline.report.activity import by_date, by_hour, by_site
-from pipeline.report.charts import bars, strip
-from pipeline.report.choose import choose_calls, choose_recordings
-from pipeline.report.html import fill_in
+from pipeline.report.activity import Activity, by_hour, by_site, expected_total, heat_map
+from pipeline.report.charts import distinct_names, site_map, strip_code
+from pipeline.report.choose import STRIPS_AT_MOST, choose_calls, choose_recordings, choose_strips
+from pipeline.report.html import clock, fill_in
 from pipeline.report.spectrograms import TOP_HZ, CallPicture, picture_call
 from pipeline.storage import files
 from pipeline.tables.activity import activity
 from pipeline.tables.cell_text import encode
 from pipeline.tables.read import RunResults, WindowScores, read_results, read_scores
-from pipeline.tables.rows import is_failure, local_start, was_counted
+from pipeline.tables.rows import OUTCOME_WORDS, is_failure, local_start, was_counted
 
 FAILURES_AT_MOST = 200
+TIMES_AT_MOST = 200
+"""Calls of a recording that its row opens to."""
 
 
 @dataclass(frozen=True)
 class ShownCall:
-    """A call, and its picture or why there is none."""
+    """A call, and its picture or why there is none.
+
+    Attributes:
+        title: where and when it was heard.
+    """
 
     call: DetectedCall
+    title: str
     picture: CallPicture | None
     problem: str = ""
+
+    @property
+    def alt(self) -> str:
+        """What the picture shows, for whoever cannot see it."""
+        call = self.call
+        return (
+            f"Spectrogram of a call, {self.title}: {call.end_s - call.start_s:.1f} s long from "
+            f"{clock(call.start_s)} in the recording, score {call.score:.2f}"
+        )
 
 
 @dataclass(frozen=True)
@@ -48,22 +65,26 @@ def write_page(output: str) -> str:
         OSError: the folder holds no tables of a run, or cannot be written to.
     """
     results = read_results(output)
+    names = distinct_names([call.recording for call in results.calls])
     groups = [
-        CallGroup(title, tuple(map(_pictured, calls)))
+        CallGroup(title, tuple(_pictured(call, names[call.recording]) for call in calls))
         for title, calls in choose_calls(results.calls)
     ]
     listed = choose_recordings(results.recordings)
-    scores = read_scores(output, {row.recording for row in listed})
+    scores = read_scores(output, choose_strips(listed))
     name = files.join(output, "report.html")
-    files.write_atomically(name, [encode(render_page(results, listed, groups, scores))])
+    files.write_atomically(name, [encode(render_page(results, listed, groups, scores, output))])
     return name
 
 
-def _pictured(call: DetectedCall) -> ShownCall:
+def _pictured(call: DetectedCall, name: str) -> ShownCall:
+    when = call.called_local.replace("T", " ")[: len("YYYY-MM-DD HH:MM:SS")]
+    title = " · ".join(filter(None, (call.site, when))) if when else ""
+    title = title or " · ".join(filter(None, (call.site, name)))
     try:
-        return ShownCall(call, picture_call(call.recording, call.start_s, call.end_s))
+        return ShownCall(call, title, picture_call(call.recording, call.start_s, call.end_s))
     except (AudioError, OSError) as error:
-        return ShownCall(call, None, f"No picture: {error}")
+        return ShownCall(call, title, None, f"No picture: {error}")
 
 
 def render_page(
@@ -71,6 +92,7 @@ def render_page(
     listed: Sequence[RecordingCount],
     groups: Sequence[CallGroup],
     scores: Mapping[str, WindowScores],
+    output: str,
 ) -> str:
     """The whole page.
 
@@ -78,33 +100,48 @@ def render_page(
         results: what the run left behind.
         listed: the recordings that get a row in the table; all, or a sample.
         groups: the calls that are shown.
-        scores: of the windows of listed recordings, where they were kept.
+        scores: of the windows of listed recordings, where they are drawn.
+        output: the folder that the page will lie in.
     """
     recordings, counted = results.recordings, list(filter(was_counted, results.recordings))
     hours = activity(recordings, results.calls)
-    dates = by_date(hours)
+    heat, hourly, sites = heat_map(hours), by_hour(hours), by_site(recordings)
     failures = list(filter(is_failure, recordings))
+    n_failed = len(recordings) - len(counted)
     return fill_in(
         "report.html",
         top_hz=TOP_HZ,
+        outcomes=OUTCOME_WORDS,
         n_recordings=len(recordings),
         n_calls=len(results.calls),
         n_counted=len(counted),
+        n_failed=n_failed,
+        n_truncated=len(failures) - n_failed,
         n_timed=sum(1 for row in counted if row.recorded_local),
         n_with_calls=sum(1 for row in recordings if row.call_count),
         heard_h=sum(row.heard_s or 0 for row in recordings) / 3600,
+        expected=expected_total(recordings),
         made=_made(results.run),
         groups=groups,
+        strips_at_most=STRIPS_AT_MOST,
         n_shown=sum(len(group.calls) for group in groups),
-        hours_chart=bars(by_hour(hours), "hour of the day") if dates else "",
-        dates_chart=bars(dates, _unit(dates[0].label)) if dates else "",
-        sites=by_site(recordings),
-        rows=_rows(listed, results.calls, scores),
-        folder=_common_folder(listed),
+        heat=heat,
+        unit="month" if heat and len(heat.columns[0].label) == len("YYYY-MM") else "date",
+        most_valid_s=max((column.valid_s for column in heat.columns), default=0) if heat else 0,
+        by_hour=hourly,
+        highest_hour=_highest(hourly),
+        sites=sites,
+        highest_site=_highest(sites),
+        map=site_map(recordings, sites),
+        table=_table(listed, results.calls, scores, output),
         failures=failures[:FAILURES_AT_MOST],
         n_failures=len(failures),
         panels=_panels(results.run) if results.run else {},
     )
+
+
+def _highest(activities: Sequence[Activity]) -> float:
+    return max((a.calls_per_hour or 0 for a in activities), default=0)
 
 
 def _made(run: Mapping[str, Any]) -> str:
@@ -112,38 +149,90 @@ def _made(run: Mapping[str, Any]) -> str:
     parts = [
         run.get("finished_at", "").replace("T", " ").replace("+00:00", " UTC"),
         f"model {run['model']['version']}" if "model" in run else "",
-        f"{run['throughput']['times_real_time']:,.0f} × real time" if "throughput" in run else "",
     ]
     return " · ".join(filter(None, parts))
 
 
-def _unit(label: str) -> str:
-    return "date" if len(label) > len("YYYY-MM") else "month"
+ROW_FIELDS = (
+    *("name", "outcome", "calls", "score", "began", "site", "flags", "error"),
+    *("duration_s", "threshold", "times", "strip"),
+)
+"""What the page's script knows of a recording. ``times`` holds start and end of each call in tenths
+of a second, and its score in hundredths: 20,000 recordings must fit into a page."""
+
+SHOWN_COLUMNS = (
+    ("name", "recording", False),
+    ("outcome", "outcome", False),
+    ("calls", "calls", True),
+    ("score", "highest score", True),
+    ("began", "began", False),
+    ("site", "site", False),
+    ("flags", "flags", False),
+    ("strip", "scores over time", False),
+)
+"""Field, heading and whether it is a number, of each column that may be shown."""
 
 
-def _rows(
+def _table(
     listed: Sequence[RecordingCount],
     calls: Sequence[DetectedCall],
     scores: Mapping[str, WindowScores],
-) -> list[dict[str, Any]]:
-    """The table of recordings: each row with its chart."""
-    calls_of = defaultdict(list)
+    output: str,
+) -> dict[str, Any]:
+    """The table of recordings, as data for the page's script: those with most calls first."""
+    calls_of: dict[str, list[DetectedCall]] = defaultdict(list)
     for call in calls:
-        calls_of[call.recording].append(call)
-    rows = []
-    for row in listed:
-        name, began, chart = row.recording, local_start(row), ""
-        if was_counted(row):
-            chart = strip(row.duration_s or 0, scores.get(name), calls_of[name], row.threshold)
-        rows.append(
-            {
-                "count": row,
-                "began": began.isoformat(" ", "minutes") if began else "",
-                "flags": ", ".join(row.quality_flags.split()),
-                "chart": chart,
-            }
-        )
-    return rows
+        if len(calls_of[call.recording]) < TIMES_AT_MOST:
+            calls_of[call.recording].append(call)
+    folder = _common_folder(listed)
+    rows = [
+        _row(row, folder, calls_of[row.recording], scores.get(row.recording))
+        for row in sorted(listed, key=lambda r: (-(r.call_count or 0), r.recording))
+    ]
+    used = [
+        column
+        for column in SHOWN_COLUMNS
+        if column[0] not in ("began", "site", "flags")
+        or any(row[ROW_FIELDS.index(column[0])] for row in rows)
+    ]
+    is_here = files.is_local(output) and files.is_local(folder)
+    base = os.path.relpath(files.identity(folder or "."), files.identity(output))
+    return {
+        "fields": ROW_FIELDS,
+        "columns": used,
+        "outcomes": OUTCOME_WORDS,
+        "folder": folder,
+        "base": base if is_here else None,
+        "rows": rows,
+        "n_strips": len(scores),
+    }
+
+
+def _row(
+    row: RecordingCount,
+    folder: str,
+    calls: Sequence[DetectedCall],
+    scores: WindowScores | None,
+) -> list[Any]:
+    began = local_start(row)
+    return [
+        row.recording.removeprefix(folder),
+        row.outcome,
+        row.call_count,
+        None if row.max_score is None else round(row.max_score, 2),
+        began.isoformat(" ", "minutes") if began else "",
+        row.site,
+        row.quality_flags.replace(" ", ", "),
+        row.error if is_failure(row) else "",
+        row.duration_s and round(row.duration_s, 1),
+        round(row.threshold or 0, 3),
+        [
+            n
+            for c in calls
+            for n in (round(c.start_s * 10), round(c.end_s * 10), round(c.score * 100))
+        ],
+        strip_code(row.duration_s or 0, scores) if scores and was_counted(row) else "",
+    ]
 
 
 def _common_folder(recordings: Sequence[RecordingCount]) -> str:

@@ -7,6 +7,14 @@ from typing import Any
 
 from pipeline.records import ActivityHour, Outcome, RecordingCount, Row
 
+OUTCOME_WORDS = {
+    Outcome.OK.value: "with calls",
+    Outcome.NO_CALLS.value: "without calls",
+    Outcome.TRUNCATED.value: "cut short",
+    Outcome.FAILED.value: "failed",
+}
+"""What became of a recording, for people."""
+
 
 def was_counted(row: RecordingCount) -> bool:
     """Whether the recording's calls are known."""

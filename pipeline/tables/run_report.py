@@ -16,17 +16,11 @@ from pipeline.inference.count import Counting
 from pipeline.options import Config
 from pipeline.records import SCHEMA_VERSION, Outcome, RecordingCount
 from pipeline.storage import files
-from pipeline.tables.rows import was_counted
+from pipeline.tables.rows import OUTCOME_WORDS, was_counted
 
 RUN_FILE = "run.json"
 SKIPPED = "skipped"
 """Counted by an earlier run with the same model and settings."""
-OUTCOME_WORDS = {
-    Outcome.OK.value: "with calls",
-    Outcome.NO_CALLS.value: "without",
-    Outcome.TRUNCATED.value: "cut short",
-    Outcome.FAILED.value: "failed",
-}
 TIME_HINT = "give recorded_at in a --manifest, or names such as SITE_20240611_053000.wav"
 LIBRARIES = ("apache-beam", "tensorflow", "keras", "soundfile", "soxr", "numpy")
 
