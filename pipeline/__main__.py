@@ -9,25 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from pipeline import __version__
-from pipeline.options import EXIT_CODES, UsageError
-
-COMMANDS = {
-    "count": "count the calls in recordings (the default when flags come first)",
-    "demo": "make recordings with calls at known times, count them, compare",
-    "plan": "say what counting would take and cost; start nothing",
-    "rescore": "count again from kept scores, with another threshold or rule",
-    "report": "make report.html from the tables of earlier runs",
-    "show": "draw one recording as the model hears it",
-    "review": "cut the clips of a run that a person should check",
-    "train": "train a model on annotated recordings or clips",
-    "evaluate": "measure a model on annotated recordings",
-    "examples": "write training examples as TFRecord files",
-    "publish": "copy a model into a bucket and point jobs to it",
-    "tables": "make or update the tables and views in BigQuery",
-    "canaries": "count recordings with known counts; exit with 4 if one differs",
-    "drift": "keep the scores of an output as the reference for drift warnings",
-    "columns": "print docs/outputs.md, the meaning of every column",
-}
+from pipeline.options import COMMANDS, EXIT_CODES, UsageError
 
 
 def overview() -> str:

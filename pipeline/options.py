@@ -4,17 +4,37 @@ from __future__ import annotations
 
 import argparse
 import os
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from model.windows import WINDOW_S
+from pipeline import __version__
 
 RELEASED_MODEL = str(Path(__file__).resolve().parent.parent / "model" / "released")
 
 FORMATS = ("raven", "audacity", "kaleidoscope", "birdnet", "excel", "parquet", "tutorial")
+
+COMMANDS = {
+    "count": "count the calls in recordings (the default when flags come first)",
+    "demo": "make recordings with calls at known times, count them, compare",
+    "plan": "say what counting would take and cost; start nothing",
+    "rescore": "count again from kept scores, with another threshold or rule",
+    "report": "make report.html from the tables of earlier runs",
+    "show": "draw one recording as the model hears it",
+    "review": "cut the clips of a run that a person should check",
+    "train": "train a model on annotated recordings or clips",
+    "evaluate": "measure a model on annotated recordings",
+    "examples": "write training examples as TFRecord files",
+    "publish": "copy a model into a bucket and point jobs to it",
+    "tables": "make or update the tables and views in BigQuery",
+    "canaries": "count recordings with known counts; exit with 4 if one differs",
+    "drift": "keep the scores of an output as the reference for drift warnings",
+    "columns": "print docs/outputs.md, the meaning of every column",
+}
 
 EXIT_CODES = """\
 exit codes:
@@ -57,8 +77,34 @@ class Config:
     beam_args: tuple[str, ...]
 
 
+class Help(argparse.HelpFormatter):
+    """Keeps line breaks of texts around the flags; a flag's default is said where there is one."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(
+            textwrap.fill(line, width, initial_indent=indent, subsequent_indent=indent)
+            if len(line) > width and not line.startswith(" ")
+            else indent + line
+            for line in text.splitlines()
+        )
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        said = action.help or ""
+        default = action.default
+        nothing: tuple[Any, ...] = (None, "", [], argparse.SUPPRESS)
+        has_default = not isinstance(default, bool) and default not in nothing
+        return said + (" (default: %(default)s)" if has_default and "default" not in said else "")
+
+
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the whole usage before it."""
+
+    def __init__(self, *, prog: str, epilog: str = "", **more: Any) -> None:
+        others = ", ".join(name for name in COMMANDS if not prog.endswith(name))
+        siblings = f"other commands, each with --help: {others}"
+        epilog = "\n".join(filter(None, (epilog, siblings)))
+        super().__init__(prog=prog, epilog=epilog, formatter_class=Help, **more)
+        self.add_argument("--version", action="version", version=f"capuchinbird {__version__}")
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see --help\n")
@@ -115,18 +161,19 @@ def _dataset(text: str) -> str:
     return text
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The flags of ``capuchinbird count``."""
     result = Parser(
         prog="capuchinbird count",
-        description="Count Capuchinbird calls in recordings: one row for every input.",
+        usage="capuchinbird count --input PATTERN ... --output DIR [FLAGS]",
+        description="Count Capuchinbird calls in recordings: one row for every input. For example:"
+        "\n  capuchinbird count --input recordings/ --output results --deployments sites.csv",
         epilog=EXIT_CODES + "\nAny other option goes to Apache Beam, for example "
-        "--direct_num_workers=4 or --runner=DataflowRunner.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "--direct_num_workers=4 or --runner=DataflowRunner.\n",
         allow_abbrev=False,
     )
-    what = result.add_argument_group("what to count")
-    what.add_argument(
+    first = result.add_argument_group("what most people need")
+    first.add_argument(
         "--input",
         nargs="+",
         action="extend",
@@ -135,6 +182,21 @@ def parser() -> argparse.ArgumentParser:
         help="recordings: files, folders (searched through all levels) or patterns such as "
         "'night/*.wav' and 'archive/**/*.flac'",
     )
+    first.add_argument(
+        "--output",
+        required=True,
+        metavar="DIR",
+        help="folder for counts.csv, calls.csv, activity.csv, failures.csv, run.json and "
+        "report.html, window scores and the ledger: a further run into it does only what is new or "
+        "has changed",
+    )
+    first.add_argument(
+        "--deployments",
+        metavar="FILE",
+        help="a CSV with the column folder and any of site, latitude, longitude, recorded_at and "
+        "time_zone, for all recordings below each folder; a manifest may have the same columns",
+    )
+    what = result.add_argument_group("what to count")
     what.add_argument(
         "--manifest",
         action="append",
@@ -143,12 +205,6 @@ def parser() -> argparse.ArgumentParser:
         help="a list of recordings: a text file with a file, folder or pattern a line (# begins a "
         "comment), or a CSV with a column named 'recording' or 'uri'; relative names start at the "
         "manifest's folder",
-    )
-    what.add_argument(
-        "--deployments",
-        metavar="FILE",
-        help="a CSV with the column folder and any of site, latitude, longitude, recorded_at and "
-        "time_zone, for all recordings below each folder; a manifest may have the same columns",
     )
     what.add_argument(
         "--time_zone",
@@ -216,7 +272,7 @@ def parser() -> argparse.ArgumentParser:
         "--plan",
         action="store_true",
         help="print how many files and hours of audio there are, what is done already, and time "
-        "and price on Dataflow; start nothing",
+        "here or time and price on Dataflow; start nothing",
     )
     how.add_argument(
         "--max_cost",
@@ -230,13 +286,6 @@ def parser() -> argparse.ArgumentParser:
         help="return as soon as a service has taken the job; run.json is then not written",
     )
     out = result.add_argument_group("what comes out")
-    out.add_argument(
-        "--output",
-        required=True,
-        metavar="DIR",
-        help="folder for counts.csv, calls.csv, failures.csv, run.json and report.html, window "
-        "scores and the ledger: a further run into it does only what is new or has changed",
-    )
     out.add_argument(
         "--format",
         action="append",

@@ -8,6 +8,7 @@ From the hours follow work, time and price on Dataflow by the figures below.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,9 @@ VCPUS_PER_CORE = 2
 START_UP_S = 300.0
 """From a worker's start to its first recording, with a container image; longer with setup.py."""
 
+START_HERE_S = 10.0
+"""From the start of a run on this machine to its first recording, and for the page at its end."""
+
 # List prices for batch jobs in us-central1, US dollars (cloud.google.com/dataflow/pricing). Other
 # regions cost up to about a third more; storage, network and the bucket's requests are not in it.
 VCPU_HOUR_USD = 0.056
@@ -67,6 +71,7 @@ class Plan:
         machine, vcpus, workers: what it would run on.
         wall_h: how long that takes.
         cost_usd: what it costs.
+        cores_here, here_h: hardware threads of this machine, and how long it would take here.
     """
 
     recordings: int
@@ -81,6 +86,8 @@ class Plan:
     workers: int
     wall_h: float
     cost_usd: float
+    cores_here: int
+    here_h: float
 
 
 def make_plan(config: Config, counting: Counting, options: PipelineOptions) -> Plan:
@@ -99,6 +106,7 @@ def make_plan(config: Config, counting: Counting, options: PipelineOptions) -> P
     core_h = (audio_h * DECODE_S_PER_HOUR + windows * SCORE_S_PER_WINDOW) / 3600
     vcpu_h = core_h * VCPUS_PER_CORE
 
+    cores_here = os.cpu_count() or 1
     asked = options.view_as(WorkerOptions)
     machine = asked.machine_type or DEFAULT_MACHINE
     vcpus, memory_gb = _size_of(machine)
@@ -120,6 +128,8 @@ def make_plan(config: Config, counting: Counting, options: PipelineOptions) -> P
         workers=workers,
         wall_h=wall_h,
         cost_usd=workers * wall_h * hourly_usd,
+        cores_here=cores_here,
+        here_h=vcpu_h / cores_here + START_HERE_S / 3600 if todo else 0.0,
     )
 
 
@@ -136,11 +146,19 @@ def describe(plan: Plan) -> str:
             f"audio        {plan.audio_h:,.1f} h to do ({basis}{unreadable})",
             f"work         {plan.core_h:,.2f} h of one core, "
             f"{plan.core_h * VCPUS_PER_CORE / plan.vcpus:,.2f} worker hours",
+            f"here         {_long(plan.here_h)} on {plan.cores_here} cores",
             f"on Dataflow  {plan.workers} × {plan.machine}, about {plan.wall_h * 60:,.0f} min, "
             f"{plan.cost_usd:,.2f} USD at list prices of us-central1",
             "nothing was started",
         ]
     )
+
+
+def _long(hours: float) -> str:
+    """About how long, in the unit that suits."""
+    if hours < 1 / 60:
+        return "less than a minute"
+    return f"about {hours * 60:,.0f} min" if hours < 2 else f"about {hours:,.0f} h"
 
 
 def check_cost(plan: Plan, max_cost_usd: float | None) -> None:

@@ -1,5 +1,6 @@
 """What a person sees who gets the command line wrong: one line, and nothing has started."""
 
+import contextlib
 import json
 import re
 from collections.abc import Callable
@@ -8,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.__main__ import COMMANDS, main
+from pipeline.__main__ import main
+from pipeline.options import COMMANDS
 from pipeline.storage import files
 from tests.conftest import Recordings
 from tests.fakes import contract, write_model
@@ -100,6 +102,29 @@ def test_help_explains_units_and_exit_codes(capsys: pytest.CaptureFixture[str]) 
     assert "exit codes" in text
     for flag in ("--hop_s SECONDS", "--segment_s SECONDS", "--threshold SCORE"):
         assert flag in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_help_names_its_siblings_and_no_default_that_is_none(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with contextlib.suppress(SystemExit):
+        main([name, "--help"])
+    text = capsys.readouterr().out
+    assert "default: None" not in text
+    assert "other commands, each with --help:" in text
+    words = set(re.findall(r"\w+", text))
+    assert COMMANDS.keys() - {name, "count"} <= words
+    assert "--version" in text
+
+
+def test_what_most_people_need_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["count", "--help"])
+    text = capsys.readouterr().out
+    assert "capuchinbird count --input recordings/ --output results" in text
+    flags = re.findall(r"^  (--\w+)", text, flags=re.MULTILINE)
+    assert flags[:4] == ["--version", "--input", "--output", "--deployments"]
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.__main__ import COMMANDS
+from pipeline.options import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("model", "pipeline", "benchmarks")
@@ -290,7 +290,8 @@ for module in ASKED:
     before = loaded(heavy)
     importlib.import_module(module)
     blame(f"import {module}", heavy, before)
-from pipeline.__main__ import COMMANDS, main
+from pipeline.__main__ import main
+from pipeline.options import COMMANDS
 for arguments in [["--help"], ["help"], ["--version"], *([name, "--help"] for name in COMMANDS)]:
     before = loaded(heavy)
     with contextlib.redirect_stdout(io.StringIO()) as printed:

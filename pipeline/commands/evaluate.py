@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.commands import add_training_data
+from pipeline.commands import add_training_data, verdict
 from pipeline.options import RELEASED_MODEL, Parser, UsageError
 
 
@@ -17,7 +16,6 @@ def parser() -> Parser:
         prog="capuchinbird evaluate",
         description="Measure a model on labelled recordings; writes a page and JSON. A model "
         "that was trained on the same recordings is measured honestly by --leave_out only.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = result.add_argument
     add_training_data(result)
@@ -70,5 +68,6 @@ def main(argv: Sequence[str]) -> int:
         calls, noise = found["calls"], found["noise"]
         levels = ", ".join(f"{row['f1']:.3f} at {level} dB" for level, row in noise.items())
         print(f"{report.title}: exact {calls['exact_share']:.3f}, F1 {calls['f1']:.3f}; {levels}")
+        print(verdict(calls["f1"], {int(level): row["f1"] for level, row in noise.items()}))
     print(f"{flags.output / 'report.html'}")
     return 0

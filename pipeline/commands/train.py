@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from model.windows import WINDOW_S
-from pipeline.commands import add_training_data
+from pipeline.commands import add_training_data, verdict
 from pipeline.options import Parser, UsageError
 
 
@@ -16,7 +15,6 @@ def parser() -> Parser:
     result = Parser(
         prog="capuchinbird train",
         description="Train a network on labelled recordings and export it with its contract.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = result.add_argument
     add_training_data(result)
@@ -63,7 +61,11 @@ def main(argv: Sequence[str]) -> int:
         plan = TrainingPlan(flags.label, flags.folds, WINDOW_S, "front", noise_levels_db=())
     sources = flags.data, flags.negatives, flags.annotations
     try:
-        train_and_export(*sources, flags.output, settings, plan, flags.resume)
+        contract = train_and_export(*sources, flags.output, settings, plan, flags.resume)
     except (DataError, OSError) as error:
         raise UsageError(str(error)) from None
+    figures = contract.metrics
+    levels = {db: figures[name] for db in (10, 0, -5, -10) if (name := f"f1_at_{db}_db") in figures}
+    print(verdict(figures.get("f1"), levels))
+    print(f"next: capuchinbird --model {flags.output} --input recordings/ --output results")
     return 0
