@@ -10,9 +10,14 @@
 # It can be run again, but then adds the alert once more. --dry_run only prints the commands.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
+missing=
 for name in PROJECT REGION BUCKET DATASET TEMPLATE IMAGE MODEL MAIL; do
-    : "${!name:?set $name, see the top of this file}"
+    [ -n "${!name:-}" ] || missing+=" $name"
 done
+if [ -n "$missing" ]; then
+    echo "deploy/create.sh: set$missing, as the top of this file shows; nothing was done" >&2
+    exit 2
+fi
 MAX_WORKERS=${MAX_WORKERS:-20}
 SCHEDULE=${SCHEDULE:-0 12 * * *} # after the last upload; UTC
 worker=capuchinbird-worker@$PROJECT.iam.gserviceaccount.com

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
+import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import PurePath
@@ -30,6 +32,7 @@ from model.decoders import (
     AudioError,
     AudioInfo,
     Decoder,
+    DecoderMissingError,
     SndfileDecoder,
     check_header,
     size_of,
@@ -301,7 +304,8 @@ def _open_with_av(source: str | os.PathLike[str] | IO[bytes], name: str) -> Deco
     try:
         from model.decoder_av import AvDecoder
     except ImportError:
-        raise AudioError(f"{name}: AAC needs one more package: pip install av") from None
+        command = f"{shlex.quote(sys.executable)} -m pip install av"
+        raise DecoderMissingError(f"{name}: AAC needs one more package; run: {command}") from None
     try:
         return AvDecoder(source)
     except (OSError, ValueError) as error:

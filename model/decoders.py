@@ -33,6 +33,10 @@ class AudioError(Exception):
     """A recording that cannot be heard. The message names the file and what to do."""
 
 
+class DecoderMissingError(AudioError):
+    """A recording that could be heard on a machine with one more package."""
+
+
 @dataclass(frozen=True)
 class AudioInfo:
     """What a file's header says.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.runners.worker import sdk_worker
 
 from pipeline import plan, preflight, progress
 from pipeline.beam_options import LOCAL_RUNNERS
@@ -60,10 +62,22 @@ def launch(config: Config) -> int:
         once_more = night and night.once_more()
         write_tables_again(config, options, checked.run_id, committed_before, once_more)
     except Exception as error:
-        *trace, reason = str(error).strip().splitlines() or [type(error).__name__]
-        print(*trace, f"capuchinbird: the job failed: {reason}", sep="\n", file=sys.stderr)
+        print(why_it_failed(error, config.output), file=sys.stderr)
         return 1
     return summarise(checked, time.monotonic() - clock)
+
+
+def why_it_failed(error: Exception, output: str) -> str:
+    """What to say of an error that ended the job: a line where the disk said no, else its trace."""
+    *trace, reason = str(error).strip().splitlines() or [type(error).__name__]
+    if disk := re.search(r"(?:OSError|PermissionError): \[Errno \d+\] ([^\[\n:]+)", str(error)):
+        what = disk[1].strip()
+        remedy = "make room" if "space" in what or "quota" in what else "put that right"
+        return (
+            f"capuchinbird: the job failed: {output}: {what}; {remedy} and run it again: it goes "
+            "on from what is done"
+        )
+    return "\n".join([*trace, f"capuchinbird: the job failed: {reason}"])
 
 
 def run(
@@ -96,6 +110,8 @@ def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
 def run_to_end(pipeline: beam.Pipeline, *, wait: bool = True) -> None:
     """Runs a pipeline to its end, or hands it over: here and only here."""
     logging.getLogger().addFilter(progress.is_worth_reading)
+    # A worker prints the trace of an error, logs it and hands it over: the last is enough.
+    vars(sdk_worker)["print"] = lambda *_, **__: None
     result = pipeline.run()
     state = result.wait_until_finish() if wait else None
     if state is not None and state != "DONE":

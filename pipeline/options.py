@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import textwrap
 from collections.abc import Callable, Sequence
@@ -337,6 +338,15 @@ def _without_values(argv: Sequence[str]) -> list[str]:
     return [spelled.get(argument, argument) for argument in argv if argument not in off]
 
 
+def _hint_at_misspelt(command: Parser, argv: Sequence[str]) -> None:
+    """Says what a flag should have been, before its absence is complained about."""
+    given = {argument.partition("=")[0] for argument in argv if argument.startswith("--")}
+    for wanted in {"--input", "--output"} - given:
+        unknown = [flag for flag in given if flag not in command._option_string_actions]
+        if close := difflib.get_close_matches(wanted, unknown, n=1, cutoff=0.8):
+            command.error(f"no flag {close[0]}; did you mean {wanted}?")
+
+
 def parse(argv: Sequence[str], *, needs_recordings: bool = True) -> Config:
     """The command line as a config. Exits with 2 and one clear line when it is wrong.
 
@@ -345,6 +355,7 @@ def parse(argv: Sequence[str], *, needs_recordings: bool = True) -> Config:
         needs_recordings: whether recordings must be named.
     """
     command = parser()
+    _hint_at_misspelt(command, argv)
     known, beam_args = command.parse_known_args(_without_values(argv))
     if needs_recordings and not known.input and not known.manifest:
         command.error("name the recordings with --input or --manifest")

@@ -127,9 +127,7 @@ def list_inputs(config: Config) -> dict[str, Listed]:
     for pattern in config.inputs:
         matched = list(list_pattern(pattern))
         if not matched and not config.allow_empty:
-            raise UsageError(
-                f"--input {pattern}: matches no file; check the spelling, and quote patterns"
-            )
+            raise UsageError(f"--input {pattern}: {files.why_nothing(pattern)}")
         found.update((files.identity(known.recording), known) for known in matched)
     for manifest in config.manifests:
         try:

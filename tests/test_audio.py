@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from model.audio import Recording, probe, read_all
 from model.decoders import AudioError
+from pipeline.inference.decode import failure
 from tests.conftest import noise_with_bursts
 
 FORMATS = {
@@ -232,5 +233,7 @@ def test_m4a_without_the_extra_names_the_package(
     m4a: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "model.decoder_av", None)
-    with pytest.raises(AudioError, match="pip install av"):
+    with pytest.raises(AudioError, match=r"run: .*python.* -m pip install av") as raised:
         probe(m4a)
+    assert not failure("open", "a.m4a", raised.value).permanent  # tried again by the next run
+    assert failure("open", "a.m4a", AudioError("damaged")).permanent

@@ -14,6 +14,19 @@ import pytest
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 
 
+def test_settings_that_are_missing_are_named_in_one_line() -> None:
+    done = subprocess.run(
+        [DEPLOY / "create.sh", "--dry_run"],
+        env={"PATH": os.environ["PATH"], "PROJECT": "p", "REGION": "r"},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert line.startswith("deploy/create.sh: set BUCKET DATASET TEMPLATE IMAGE MODEL MAIL, as")
+
+
 Nightly = Callable[..., tuple[int, list[str]]]
 
 

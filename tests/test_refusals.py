@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import launch, options
 from pipeline.__main__ import main
+from pipeline.inputs.manifests import remarks
 from tests import fakes, nights
 
 
@@ -38,6 +40,49 @@ def test_a_misspelt_command_and_a_misspelt_flag(
     assert "did you mean rescore?" in refused(["rescor"], capsys)
     arguments = ["--input", str(archive), "--output", str(tmp_path / "out"), "--tresold", "0.5"]
     assert "did you mean --threshold?" in refused(arguments, capsys)
+
+
+@pytest.mark.parametrize(("wrong", "right"), [("--ouput", "--output"), ("--imput", "--input")])
+def test_a_misspelt_flag_that_must_be_there(
+    wrong: str, right: str, archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--input", str(archive), "--output", "x"]
+    line = refused([wrong if word == right else word for word in arguments], capsys)
+    assert f"no flag {wrong}; did you mean {right}?" in line
+
+
+def test_a_folder_without_recordings_and_one_with_links_only(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = fakes.write_model(tmp_path / "model")
+    card = tmp_path / "card"
+    card.mkdir()
+    (card / "notes.txt").write_text("")
+    flags = ["--output", str(tmp_path / "out"), "--model", str(model), "--input", str(card)]
+    assert "holds no recording (1 other files); recordings end in aac" in refused(flags, capsys)
+    (card / "linked").symlink_to(archive)
+    assert f"holds only links to folders ({card / 'linked'})" in refused(flags, capsys)
+
+
+def test_links_to_folders_are_said(archive: Path, tmp_path: Path) -> None:
+    (archive / "linked").symlink_to(tmp_path)
+    config = options.parse(["--input", str(archive), "--output", "x"])
+    assert remarks(config, []) == [
+        f"{archive / 'linked'}: a link to a folder, which is not followed; name it with --input "
+        "to count it"
+    ]
+
+
+def test_a_full_disk_is_one_line() -> None:
+    error = RuntimeError(
+        "Traceback (most recent call last):\nOSError: [Errno 28] No space left on device\n"
+        "RuntimeError: OSError: [Errno 28] No space left on device [while running 'Write']"
+    )
+    assert launch.why_it_failed(error, "out") == (
+        "capuchinbird: the job failed: out: No space left on device; make room and run it again: "
+        "it goes on from what is done"
+    )
+    assert launch.why_it_failed(ValueError("a\nb"), "out").splitlines()[-1].endswith("failed: b")
 
 
 def test_a_decimal_comma(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         expected = read_expected(arguments.manifest)
     except (OSError, ValueError) as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(f"--manifest: {error}") from None
     from pipeline.launch import launch
 
     with tempfile.TemporaryDirectory() as output:

@@ -26,5 +26,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         print(write_page(arguments.output))
     except OSError as error:
-        raise UsageError(f"{arguments.output}: {error}") from None
+        missing = isinstance(error, FileNotFoundError)
+        reason = "no counts.csv of a run lies there" if missing else error
+        raise UsageError(f"{arguments.output}: {reason}") from None
     return 0

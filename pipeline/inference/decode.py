@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from model.audio import Recording, Segment
-from model.decoders import AudioError, AudioInfo
+from model.decoders import AudioError, AudioInfo, DecoderMissingError
 from model.isolated import IsolatedRecording
 from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES, count_windows
 from pipeline.inputs.recorder_notes import read_note
@@ -114,6 +114,6 @@ def _swallowed(first: int, segment: Segment) -> bool:
 def failure(step: str, recording: str, error: Exception) -> Failure:
     """An error as a row's reason, with the file's name and a remedy."""
     if isinstance(error, AudioError):
-        return Failure(step, str(error), permanent=True)
+        return Failure(step, str(error), permanent=not isinstance(error, DecoderMissingError))
     reason = str(error).splitlines()[0] if str(error) else "no reason given"
     return Failure(step, f"{recording}: {type(error).__name__}: {reason}")

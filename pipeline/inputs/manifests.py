@@ -74,12 +74,16 @@ def list_recordings(config: Config) -> list[Listed]:
 
 
 def remarks(config: Config, recordings: Collection[str]) -> list[str]:
-    """What tables of places say that nothing here will use: a line each.
+    """What was named that nothing here will use: a line each.
 
     Raises:
         ValueError, OSError: a table cannot be read.
     """
-    lines = []
+    lines = [
+        f"{link}: a link to a folder, which is not followed; name it with --input to count it"
+        for pattern in config.inputs
+        for link in files.linked_folders(pattern)
+    ]
     sheets = [parse_sheet(name, read_text(name)) for name in config.manifests]
     if config.deployments:
         sheets.append(deployments.deployment_sheet(config.deployments))

@@ -119,6 +119,25 @@ def _audio_in_folder(folder: str) -> Iterator[str]:
                 yield os.path.join(parent, name)
 
 
+def why_nothing(pattern: str) -> str:
+    """Why a pattern stands for no recording, and what to do."""
+    if not (is_local(pattern) and os.path.isdir(pattern)):
+        return "matches no file; check the spelling, and quote patterns"
+    if links := linked_folders(pattern):
+        return f"holds only links to folders ({links[0]}), which are not followed; name them"
+    kinds = ", ".join(sorted(kind.removeprefix(".") for kind in AUDIO_EXTENSIONS))
+    n = sum(len(names) for _, _, names in os.walk(pattern))
+    return f"holds no recording ({n:,} other files); recordings end in {kinds}"
+
+
+def linked_folders(pattern: str) -> list[str]:
+    """Links to folders below a folder: followed, a recording could be counted under two names."""
+    if not (is_local(pattern) and os.path.isdir(pattern)):
+        return []
+    paths = (os.path.join(up, name) for up, names, _ in os.walk(pattern) for name in names)
+    return sorted(path for path in paths if os.path.islink(path))
+
+
 def _is_recording(name: str) -> bool:
     base = posixpath.basename(name)
     return not base.startswith(".") and os.path.splitext(base)[1].lower() in AUDIO_EXTENSIONS
