@@ -7,7 +7,7 @@ set -euo pipefail
 
 # Patterns and folders in the arguments are relative to where the caller stands.
 here=$PWD
-cd "$(dirname "${BASH_SOURCE[0]}")"
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" # also when called by a link from elsewhere
 source scripts/environment.sh
 use_environment requirements.txt
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
