@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pipeline import launch, options
+from pipeline.__main__ import main
 from pipeline.options import FORMATS, Config
 from pipeline.rerun import done_already
 from tests import fakes, nights
@@ -226,3 +227,21 @@ def test_neither_beam_nor_tensorflow_is_loaded(night: Path, tmp_path: Path) -> N
         [sys.executable, "-c", script, *flags], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "0 []", done.stderr
+
+
+def test_rescoring_says_what_changed_also_on_the_way_back(
+    night: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    shutil.copytree(night / "out", output)
+    before = tree(output)
+    flags = ["rescore", "--output", str(output), "--model", str(night / "model")]
+    assert main([*flags, "--threshold", "0.999"]) == 0
+    first, others = capsys.readouterr().out.splitlines()
+    assert "threshold 0.999" in first
+    assert "0 calls, before 2; the count of 1 of 3 recordings changed" in first
+    assert others.startswith("1 stay as they were: failed")
+    assert main(flags) == 0
+    assert "2 calls, before 0; the count of 1 of 3 recordings changed" in capsys.readouterr().out
+    back = {name: content for name, content in tree(output).items() if "ledger" not in name}
+    assert back == {name: before[name] for name in back}  # every format, byte for byte

@@ -144,6 +144,7 @@ def formats_in(output: str) -> tuple[str, ...]:
         "tutorial": "tutorial.csv",
         "parquet": "counts.parquet",
         "excel": "excel/counts.csv",
+        **{tool.name: tool.run_file for tool in TOOL_FORMATS.values() if tool.run_file},
     }
     return tuple(
         name

@@ -65,12 +65,41 @@ class Sheet:
     Attributes:
         columns: those with a meaning here.
         ignored: those without.
+        header: the meaning of each column in turn, or nothing.
+        lines: those below the header, ``above`` which there are so many.
     """
 
     name: str
     columns: tuple[str, ...]
     ignored: tuple[str, ...]
-    rows: tuple[SheetRow, ...]
+    header: tuple[str, ...]
+    lines: Sequence[str]
+    above: int
+    separator: str
+
+    @property
+    def rows(self) -> Iterator[SheetRow]:
+        """The rows with something in them, read as they are asked for.
+
+        Raises:
+            ValueError: a row with more cells than the header.
+        """
+        reader = csv.reader(self.lines, delimiter=self.separator)
+        for cells in reader:
+            number, stripped = self.above + reader.line_num, [cell.strip() for cell in cells]
+            if not any(stripped) or stripped[0].startswith("#"):
+                continue
+            if any(stripped[len(self.header) :]):
+                raise ValueError(
+                    f"{self.name}: row {number} has {len(cells)} cells, the header "
+                    f"{len(self.header)}; a cell with a {self.separator!r} in it must stand in "
+                    "double quotes"
+                )
+            found = dict(zip(self.header, stripped, strict=False))
+            found.pop("", None)
+            if "recording" in found:  # a name may begin with a blank
+                found["recording"] = cells[self.header.index("recording")]
+            yield SheetRow(self.name, number, found)
 
 
 def read_text(name: str) -> str:
@@ -97,7 +126,7 @@ def parse_sheet(name: str, text: str) -> Sheet | None:
     """A table from its text; None if its first line names no column that is known here.
 
     Raises:
-        ValueError: two columns of one meaning, or a row with more cells than the header.
+        ValueError: two columns of one meaning.
     """
     lines = list(io.StringIO(text, newline=""))
     first = 0
@@ -118,28 +147,15 @@ def parse_sheet(name: str, text: str) -> Sheet | None:
     if twice := {column for column in known if known.count(column) > 1}:
         raise ValueError(f"{name}: has two columns for {', '.join(sorted(twice))}; remove one")
     ignored = [cell.strip() for cell, column in zip(header, columns, strict=True) if not column]
-    rows = _rows(name, lines[first + 1 :], first + 1, separator, columns)
-    return Sheet(name, tuple(known), tuple(filter(None, ignored)), tuple(rows))
-
-
-def _rows(
-    name: str, lines: Sequence[str], above: int, separator: str, columns: Sequence[str]
-) -> Iterator[SheetRow]:
-    reader = csv.reader(lines, delimiter=separator)
-    for cells in reader:
-        number, stripped = above + reader.line_num, [cell.strip() for cell in cells]
-        if not any(stripped) or stripped[0].startswith("#"):
-            continue
-        if any(stripped[len(columns) :]):
-            raise ValueError(
-                f"{name}: row {number} has {len(cells)} cells, the header {len(columns)}; a cell "
-                f"with a {separator!r} in it must stand in double quotes"
-            )
-        found = dict(zip(columns, stripped, strict=False))
-        found.pop("", None)
-        if "recording" in found:
-            found["recording"] = cells[columns.index("recording")]  # a name may begin with a blank
-        yield SheetRow(name, number, found)
+    return Sheet(
+        name=name,
+        columns=tuple(known),
+        ignored=tuple(filter(None, ignored)),
+        header=tuple(columns),
+        lines=lines[first + 1 :],
+        above=first + 1,
+        separator=separator,
+    )
 
 
 def _spelled(cell: str) -> str:
