@@ -121,12 +121,12 @@ class Recording:
     ) -> None:
         self._decoder.close()
 
-    def read(self, start: int, n_samples: int, n_measured: int = 0) -> Segment:
+    def read(self, start: int, n_samples: int, measured: range = range(0)) -> Segment:
         """Audio from sample ``start`` on, at 16 kHz.
 
         What lies past the end of the recording is returned as missing. The quality is that of the
-        blocks that start among the first ``n_measured`` samples, so that segments which share out
-        a recording measure each block once.
+        blocks that start among the samples ``measured``, so that segments which share out a
+        recording measure each block once.
         """
         if start < 0 or n_samples < 0:
             raise ValueError(f"start {start} and n_samples {n_samples} must be 0 or more")
@@ -137,7 +137,7 @@ class Recording:
         for index in range(start // block_samples, -(-(start + n_samples) // block_samples)):
             block, heard, quality = self._block(index)
             offset = index * block_samples - start
-            if 0 <= offset < n_measured:
+            if offset in measured:
                 qualities.append(quality)
             begin, end = max(offset, 0), min(offset + block_samples, n_samples)
             samples[begin:end] = block[begin - offset : end - offset]

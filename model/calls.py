@@ -1,9 +1,9 @@
-"""From the scores of windows to calls, and how sure their number is.
+"""From scores to calls, and how sure their number is.
 
-One call touches several windows, more of them the smaller the hop, so windows cannot be added up.
-A call is a peak of the scores, smoothed over neighbouring windows and apart from any higher peak:
-a score that dips within a call does not split it, and calls in close succession stay apart however
-long the scores stay up in between.
+A score says how likely a call's moo begins in a step of 0.128 s, or, with networks such as the
+tutorial's, how likely a window of 3 s holds a call. One call raises several scores, so those above
+a threshold cannot be added up. A call is a peak of the scores, apart from any higher peak; scores
+of windows are smoothed first, so that a dip within a call does not split it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,26 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES
+from model.windows import (
+    SAMPLE_RATE_HZ,
+    WINDOW_S,
+    WINDOW_SAMPLES,
+    Grid,
+    Samples,
+    Starts,
+    window_starts,
+)
 
 Floats = npt.NDArray[np.float64]
 
 _LOGIT_LIMIT = 8.0
 """Scores are as good as 0 or 1 beyond this; no window outvotes its neighbours by more."""
+
+MOO_S = 2.2
+"""How long a call's moo is, from its onset to the end of the call."""
+
+PEAK_S = 0.3
+"""Scores this close to a peak's highest say where its middle is."""
 
 CANDIDATE_PROBABILITY = 0.01
 """Peaks less likely than this to be a call are left out of the estimate of the count."""
@@ -29,27 +43,34 @@ class CountingRule:
     """How scores become calls. Chosen on validation recordings, kept in the model's contract.
 
     Attributes:
+        score_s: what a score is the score of, in seconds: a window, or a step.
         threshold: a peak of the smoothed score is a call when it reaches this, 0 to 1.
         smoothing_s: scores are averaged (as log odds) over neighbours closer than this, with
             weights that fall in a straight line; 0 for none.
         min_separation_s: of two peaks closer than this the lower one is not a call.
-        before_s, after_s: the call starts and ends this long before and after the middle of the
-            windows that hear it.
+        before_s, after_s: the call starts and ends this long before and after the middle of its
+            peak.
         evidence_slope, evidence_offset: a peak of log odds ``x`` is a call with log odds
             ``slope x + offset``; for the estimate of the count.
+        evidence_sd: standard deviation by which these log odds are too high or too low for all
+            peaks of a recording alike.
     """
 
     threshold: float
+    score_s: float = WINDOW_S
     smoothing_s: float = 2.0
     min_separation_s: float = 4.5
     before_s: float = 1.5
     after_s: float = 1.5
     evidence_slope: float = 1.0
     evidence_offset: float = 0.0
+    evidence_sd: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold < 1:
             raise ValueError(f"threshold {self.threshold}: it must lie between 0 and 1")
+        if not self.score_s > 0:
+            raise ValueError(f"score_s {self.score_s}: it must be above 0")
         if self.smoothing_s < 0:
             raise ValueError(f"smoothing_s {self.smoothing_s}: it cannot be negative")
         if self.min_separation_s < 0:
@@ -61,6 +82,8 @@ class CountingRule:
             )
         if not self.evidence_slope > 0:
             raise ValueError(f"evidence_slope {self.evidence_slope}: it must be above 0")
+        if self.evidence_sd < 0:
+            raise ValueError(f"evidence_sd {self.evidence_sd}: it cannot be negative")
 
 
 @dataclass(frozen=True)
@@ -69,14 +92,14 @@ class Call:
 
     Attributes:
         start_s, end_s: seconds from the start of the recording.
+        peak_s: the middle of its peak: where its moo begins, or of the windows that hold it.
         score: smoothed score of its peak, 0 to 1.
-        n_windows: windows around the peak that reach the threshold themselves.
     """
 
     start_s: float
     end_s: float
+    peak_s: float
     score: float
-    n_windows: int
 
 
 @dataclass(frozen=True)
@@ -97,29 +120,29 @@ def find_calls(
     """Calls in a recording, in order of time.
 
     Args:
-        starts: first sample of each window in the recording at 16 kHz, int64 ``[n]``, any order.
-        scores: score of each window, 0 to 1, float32 ``[n]``.
+        starts: first sample of what each score is of, at 16 kHz, int64 ``[n]``, any order.
+        scores: 0 to 1, float32 ``[n]``.
         rule: how scores become calls.
         n_samples: length of the recording at 16 kHz; calls do not reach past it.
 
     >>> starts = np.arange(8) * SAMPLE_RATE_HZ  # a window every second
     >>> scores = np.array([0, 0, 0.9, 1, 0.9, 0, 0, 0], np.float32)
     >>> find_calls(starts, scores, CountingRule(threshold=0.5), 10 * SAMPLE_RATE_HZ)
-    (Call(start_s=3.0, end_s=6.0, score=0.9..., n_windows=3),)
+    (Call(start_s=3.0, end_s=6.0, peak_s=4.5, score=0.9...),)
     """
     starts, scores, smooth = _smoothed(starts, scores, rule)
     duration_s = n_samples / SAMPLE_RATE_HZ
+    reach = round(max(rule.score_s / 2, PEAK_S) * SAMPLE_RATE_HZ)
     calls = []
     for peak in _peaks(starts, smooth, rule, float(_log_odds(rule.threshold))):
-        # Windows that hold the call lie evenly around it: their mean place is its place.
-        near = slice(*np.searchsorted(starts, starts[peak] + [-_HALF_WINDOW, _HALF_WINDOW + 1]))
+        # High scores lie evenly around the call: their mean place is its place.
+        near = slice(*np.searchsorted(starts, starts[peak] + [-reach, reach + 1]))
         weights = scores[near].astype(np.float64) + 1e-9
         middle = float(np.sum(weights * (starts[near] - starts[peak])) / np.sum(weights))
-        middle_s = (int(starts[peak]) + WINDOW_SAMPLES / 2 + middle) / SAMPLE_RATE_HZ
-        start_s = min(max(middle_s - rule.before_s, 0.0), duration_s)
-        end_s = min(max(middle_s + rule.after_s, start_s), duration_s)
-        reaching = max(1, count_positive_windows(scores[near], rule.threshold))
-        calls.append(Call(start_s, end_s, float(probabilities(smooth[peak])), reaching))
+        peak_s = (int(starts[peak]) + middle) / SAMPLE_RATE_HZ + rule.score_s / 2
+        start_s = min(max(peak_s - rule.before_s, 0.0), duration_s)
+        end_s = min(max(peak_s + rule.after_s, start_s), duration_s)
+        calls.append(Call(start_s, end_s, peak_s, float(probabilities(smooth[peak]))))
     return tuple(calls)
 
 
@@ -129,44 +152,70 @@ def estimate_count(
     """How many calls a recording is likely to hold, with an interval that holds it in 90 %.
 
     Every peak, also one below the threshold, is a call with the probability that its score had on
-    validation recordings. Taken as independent, their number follows the Poisson binomial
-    distribution (Hong 2013, Computational Statistics & Data Analysis 59), whose 5 and 95 % points
-    bound the interval. As in Navine et al. 2024 (call density by calibrated scores), nothing
-    hangs on a threshold.
+    validation recordings; as in Navine et al. 2024 (call density by calibrated scores), nothing
+    hangs on a threshold. Two more things are not known, and widen the interval:
+
+    - A recording may be unlike those: its log odds are shifted by a number of standard deviation
+      ``evidence_sd``, the same for all its peaks.
+    - Two calls closer than ``min_separation_s`` have one peak. Birds may take turns, then none is
+      hidden; if they call independently of each other, as many are as follow from their rate
+      (the dead time of a counter). The upper bound allows for the latter.
 
     Args:
         starts, scores, rule: as for ``find_calls``.
     """
     starts, scores, smooth = _smoothed(starts, scores, rule)
+    if not len(starts):
+        return CountEstimate(0.0, 0, 0)
     least = (float(_log_odds(CANDIDATE_PROBABILITY)) - rule.evidence_offset) / rule.evidence_slope
-    peaks = _peaks(starts, smooth, rule, least)
+    peaks = _peaks(starts, smooth, rule, max(least, 0.1 - _LOGIT_LIMIT))
     evidence = rule.evidence_slope * smooth[peaks] + rule.evidence_offset
-    return count_distribution(probabilities(evidence))
+    mean = float(np.sum(probabilities(evidence)))
+    heard_s = (starts[-1] - starts[0]) / SAMPLE_RATE_HZ + rule.score_s
+    hidden = mean * -np.expm1(-mean / heard_s * rule.min_separation_s)
+    return count_distribution(evidence, rule.evidence_sd, hidden)
 
 
-def count_distribution(chances: Floats) -> CountEstimate:
-    """The Poisson binomial distribution's mean and its 5 and 95 % points.
+def count_distribution(evidence: Floats, sd: float = 0.0, hidden: float = 0.0) -> CountEstimate:
+    """The number of calls among candidates: its mean and 5 and 95 % points.
+
+    For given log odds it is Poisson binomial (Hong 2013, Computational Statistics & Data
+    Analysis 59).
 
     Args:
-        chances: of each candidate to be a call, independent, float ``[n]``.
+        evidence: log odds of each candidate to be a call, float ``[n]``.
+        sd: of a shift of all of them together, normally distributed.
+        hidden: mean of a Poisson number of calls that the upper bound allows for besides.
 
-    >>> count_distribution(np.array([0.99, 0.99, 0.5]))
-    CountEstimate(mean=2.48, low=2, high=3)
+    >>> count_distribution(log_odds([0.99, 0.99, 0.5]))
+    CountEstimate(mean=2.48..., low=2, high=3)
+    >>> count_distribution(log_odds([0.99, 0.99, 0.5]), sd=2, hidden=0.4)
+    CountEstimate(mean=2.48..., low=1, high=4)
     """
-    share = np.ones(1)
-    for chance in chances:
-        share = np.convolve(share, [1 - chance, chance])
-    low, high = np.searchsorted(np.cumsum(share), [0.05, 0.95])
-    return CountEstimate(float(np.sum(chances)), int(low), min(int(high), len(chances)))
+    places, weights = np.polynomial.hermite_e.hermegauss(9 if sd else 1)
+    share = np.zeros(len(evidence) + 1)
+    for place, weight in zip(places, weights / weights.sum(), strict=True):
+        given = np.ones(1)
+        for chance in probabilities(evidence + sd * place):
+            given = np.convolve(given, [1 - chance, chance])
+        share += weight * given
+    low = int(np.searchsorted(np.cumsum(share), 0.05))
+    more = np.arange(int(hidden + 6 * np.sqrt(hidden)) + 2)
+    # The logarithm of a factorial, as a sum of logarithms.
+    log_poisson = (
+        more * np.log(max(hidden, 1e-12)) - hidden - np.cumsum(np.log(np.maximum(more, 1)))
+    )
+    high = int(np.searchsorted(np.cumsum(np.convolve(share, np.exp(log_poisson))), 0.95))
+    return CountEstimate(float(np.sum(probabilities(evidence))), low, max(low, high))
 
 
 def peak_evidence(
     starts: npt.NDArray[np.int64], scores: npt.NDArray[np.float32], rule: CountingRule
 ) -> tuple[Floats, Floats]:
-    """Every peak, however low: the middle of its window in seconds and its smoothed log odds."""
+    """Every peak, however low: its middle in seconds and its smoothed log odds."""
     starts, scores, smooth = _smoothed(starts, scores, rule)
-    peaks = _peaks(starts, smooth, rule, -_LOGIT_LIMIT)
-    return (starts[peaks] + WINDOW_SAMPLES / 2) / SAMPLE_RATE_HZ, smooth[peaks]
+    peaks = _peaks(starts, smooth, rule, 0.1 - _LOGIT_LIMIT)
+    return starts[peaks] / SAMPLE_RATE_HZ + rule.score_s / 2, smooth[peaks]
 
 
 def count_positive_windows(scores: npt.NDArray[np.float32], threshold: float) -> int:
@@ -178,7 +227,38 @@ def count_positive_windows(scores: npt.NDArray[np.float32], threshold: float) ->
     return int(np.count_nonzero(scores >= np.float32(threshold)))
 
 
-_HALF_WINDOW = WINDOW_SAMPLES // 2
+def window_scores(
+    starts: Starts, scores: Samples, grid: Grid, n_samples: int, hop_samples: int
+) -> tuple[Starts, Samples]:
+    """Scores of windows: of each, the highest score of a call half of whose moo lies in it.
+
+    So windows side by side hold each call once. A window of which no step was scored is left out.
+    Scores of windows are returned as they are.
+
+    Args:
+        starts, scores: of a recording, in order of time.
+        grid: where they lie.
+        n_samples: length of the recording.
+        hop_samples: from one window to the next.
+
+    Returns:
+        First samples of windows, and their scores.
+    """
+    if grid.scores_windows:
+        return starts, scores
+    windows = window_starts(n_samples, hop_samples)
+    half_moo = round(MOO_S / 2 * SAMPLE_RATE_HZ)
+    middles = starts + grid.step_samples // 2
+    first = np.searchsorted(middles, windows - half_moo)
+    end = np.searchsorted(middles, windows - half_moo + WINDOW_SAMPLES)
+    kept = first < end
+    edges = np.stack([first[kept], end[kept]], 1).ravel()
+    highest = (
+        np.maximum.reduceat(np.append(scores, np.float32(0)), edges)[::2]
+        if len(edges)
+        else scores[:0]
+    )
+    return windows[kept], highest
 
 
 def log_odds(probability: npt.ArrayLike, least: float = 1e-7) -> Floats:

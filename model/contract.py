@@ -9,11 +9,20 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, get_args
 
 from model.calls import CountingRule
-from model.windows import SAMPLE_RATE_HZ, WINDOW_S, WINDOW_SAMPLES, Padding
+from model.windows import (
+    SAMPLE_RATE_HZ,
+    WINDOW_S,
+    WINDOW_SAMPLES,
+    Grid,
+    Padding,
+    windows_every,
+)
 
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 2
 CONTRACT_FILE = "contract.json"
 MODEL_FILE = "model.keras"
+MOST_INPUT_S = 600
+"""Audio that a worker can hold for one input."""
 
 
 class ContractError(ValueError):
@@ -25,7 +34,7 @@ class ServingContract:
     """Saved as ``contract.json`` beside every exported model.
 
     Attributes:
-        name: what the model is called, for example ``compact``.
+        name: what the model is called, for example ``onset``.
         version: tells two models of that name apart; copied into every row of output.
         label: what a score is the score of.
         hop_s: distance between windows, in seconds, for which the rule was chosen.
@@ -34,6 +43,10 @@ class ServingContract:
         training_data_sha256: hash over everything the model was trained on.
         model_sha256: hash of the file ``model.keras``.
         sample_rate_hz, window_samples: the audio of a window.
+        input_samples: audio the network takes at once.
+        context_samples: of that, what lies before and after what it scores.
+        step_samples: from one score of an input to the next; 0 where an input is a window and has
+            one score.
         padding: where zeros go in a window that holds less audio than its length.
         metrics: figures measured when the model was made.
         libraries: versions of the libraries that made it.
@@ -50,6 +63,9 @@ class ServingContract:
     model_sha256: str
     sample_rate_hz: int = SAMPLE_RATE_HZ
     window_samples: int = WINDOW_SAMPLES
+    input_samples: int = WINDOW_SAMPLES
+    context_samples: int = 0
+    step_samples: int = 0
     padding: Padding = "end"
     metrics: Mapping[str, float] = field(default_factory=dict)
     libraries: Mapping[str, str] = field(default_factory=dict)
@@ -66,15 +82,38 @@ class ServingContract:
                 f"the model wants windows of {self.window_samples} samples, this pipeline "
                 f"delivers {WINDOW_SAMPLES}"
             )
+        scored = self.input_samples - 2 * self.context_samples
+        is_window = (scored, self.context_samples) == (WINDOW_SAMPLES, 0)
+        if not (is_window if not self.step_samples else self._has_steps(scored)):
+            raise ContractError(
+                f"the model wants inputs of {self.input_samples} samples with a context of "
+                f"{self.context_samples} for a score every {self.step_samples}; this pipeline "
+                f"delivers windows of {WINDOW_SAMPLES}, or whole steps of at most a window with "
+                f"their context, {MOST_INPUT_S} s in all"
+            )
         if self.padding not in get_args(Padding):
             raise ContractError(f"padding {self.padding!r}: it is one of {get_args(Padding)}")
         if not 0 < self.hop_s <= WINDOW_S:
             raise ContractError(f"hop_s {self.hop_s}: it must lie between 0 and {WINDOW_S} s")
-        if self.schema_version != CONTRACT_VERSION:
-            raise ContractError(
-                f"contract schema {self.schema_version}, this pipeline reads {CONTRACT_VERSION}: "
-                "export the model again or use the pipeline it was made with"
-            )
+
+    def _has_steps(self, scored: int) -> bool:
+        return (
+            0 < self.step_samples <= WINDOW_SAMPLES
+            and self.context_samples >= 0
+            and 0 < scored <= self.input_samples <= MOST_INPUT_S * SAMPLE_RATE_HZ
+            and scored % self.step_samples == 0
+        )
+
+    def grid(self, hop_samples: int) -> Grid:
+        """Where the network's inputs and scores lie.
+
+        Args:
+            hop_samples: between windows, where windows are what it takes.
+        """
+        if not self.step_samples:
+            return windows_every(hop_samples)
+        scored = self.input_samples - 2 * self.context_samples
+        return Grid(self.input_samples, scored, self.context_samples, self.step_samples)
 
     @property
     def model_version(self) -> str:
@@ -97,6 +136,11 @@ class ServingContract:
             raw = json.loads(text)
         except ValueError as error:
             raise ContractError(f"it is not JSON: {error}") from error
+        if isinstance(raw, dict) and raw.get("schema_version", 0) != CONTRACT_VERSION:
+            raise ContractError(
+                f"contract schema {raw.get('schema_version')}, this pipeline reads "
+                f"{CONTRACT_VERSION}: train the model again or use the pipeline it was made with"
+            )
         values = _checked(cls, raw, "contract")
         values["rule"] = _checked(CountingRule, raw["rule"], "counting rule")
         try:

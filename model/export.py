@@ -28,7 +28,7 @@ GOLDEN_FILE = "golden.json"
 
 INNER_BATCH = 32
 """Windows scored at once. Every call of the network has this shape, so a score depends neither on
-how many windows came with it nor on how the recording was cut."""
+how many windows came with it nor on how the recording was cut. Longer inputs go one by one."""
 
 
 class KerasModel(Protocol):
@@ -42,39 +42,41 @@ class Scorer:
     """A network ready to score.
 
     Args:
-        network: waveform ``[batch, 48000]`` in, score ``[batch, 1]`` out.
+        network: waveform ``[batch, input_samples]`` in, scores ``[batch, k]`` out.
+        input_samples: length of an input.
     """
 
-    def __init__(self, network: KerasModel) -> None:
+    def __init__(self, network: KerasModel, input_samples: int = WINDOW_SAMPLES) -> None:
         import tensorflow as tf
 
+        self._input_samples = input_samples
+        self._batch = INNER_BATCH if input_samples == WINDOW_SAMPLES else 1
         self._score = tf.function(
-            lambda windows: network(windows, training=False)[:, 0],
-            input_signature=[tf.TensorSpec([INNER_BATCH, WINDOW_SAMPLES], tf.float32)],
+            lambda inputs: network(inputs, training=False),
+            input_signature=[tf.TensorSpec([self._batch, input_samples], tf.float32)],
         ).get_concrete_function()
         self._constant = tf.constant
 
-    def score(self, windows: Samples) -> Samples:
-        """Scores of windows, float32 ``[n, 48000]`` in, float32 ``[n]`` out, each 0 to 1."""
-        if windows.ndim != 2 or windows.shape[1] != WINDOW_SAMPLES:
-            raise ValueError(f"windows of shape {windows.shape}: expected [n, {WINDOW_SAMPLES}]")
-        scores = np.empty(len(windows), dtype=np.float32)
-        for first in range(0, len(windows), INNER_BATCH):
-            batch = np.ascontiguousarray(windows[first : first + INNER_BATCH], dtype=np.float32)
+    def score(self, inputs: Samples) -> Samples:
+        """Scores 0 to 1: float32 ``[n, input_samples]`` in, float32 ``[n, k]`` out."""
+        if inputs.ndim != 2 or inputs.shape[1] != self._input_samples:
+            raise ValueError(f"inputs of shape {inputs.shape}: expected [n, {self._input_samples}]")
+        scores = []
+        for first in range(0, len(inputs), self._batch):
+            batch = np.ascontiguousarray(inputs[first : first + self._batch], dtype=np.float32)
             count = len(batch)
-            if count < INNER_BATCH:
-                batch = np.concatenate(
-                    [batch, np.zeros((INNER_BATCH - count, WINDOW_SAMPLES), np.float32)]
-                )
-            scores[first : first + count] = self._score(self._constant(batch)).numpy()[:count]
-        return scores
+            if count < self._batch:
+                lacking = np.zeros((self._batch - count, self._input_samples), np.float32)
+                batch = np.concatenate([batch, lacking])
+            scores.append(self._score(self._constant(batch)).numpy()[:count])
+        return np.concatenate(scores) if scores else np.zeros((0, 1), np.float32)
 
 
 class LoadedModel(Scorer):
     """An exported network ready to score, with its contract."""
 
     def __init__(self, network: KerasModel, contract: ServingContract) -> None:
-        super().__init__(network)
+        super().__init__(network, contract.input_samples)
         self.contract = contract
 
 
@@ -104,12 +106,8 @@ def export_model(
         contract = replace(contract, model_sha256=digest, version=digest[:8])
         (partial / CONTRACT_FILE).write_text(contract.to_json(), encoding="utf-8")
         _write_json(partial / METRICS_FILE, metrics)
-        windows = golden_windows()
-        scores = Scorer(_load_keras(partial / MODEL_FILE)).score(np.stack(list(windows.values())))
-        _write_json(
-            partial / GOLDEN_FILE,
-            {name: float(score) for name, score in zip(windows, scores, strict=True)},
-        )
+        scorer = LoadedModel(_load_keras(partial / MODEL_FILE), contract)
+        _write_json(partial / GOLDEN_FILE, golden_scores(scorer))
         partial.chmod(0o755)
         _replace(partial, directory)
     finally:
@@ -127,6 +125,16 @@ def load_exported(directory: str | os.PathLike[str]) -> LoadedModel:
     folder = Path(directory)
     contract = read_contract(str(folder), lambda name: (folder / name).read_bytes())
     return LoadedModel(_load_keras(folder / MODEL_FILE), contract)
+
+
+def golden_scores(model: LoadedModel) -> dict[str, float]:
+    """The highest score in an input that holds nothing but one of the golden windows."""
+    grid = model.contract.grid(WINDOW_SAMPLES)
+    start = np.zeros(1, np.int64)
+    return {
+        name: float(model.score(grid.cut(window, start, model.contract.padding)).max())
+        for name, window in golden_windows().items()
+    }
 
 
 def golden_windows() -> dict[str, Samples]:

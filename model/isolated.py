@@ -31,7 +31,7 @@ from typing import IO, Any
 import numpy as np
 
 from model.audio import Recording, Segment
-from model.decoders import AudioError, AudioInfo
+from model.decoders import AudioError, AudioInfo, DecoderMissingError
 from model.quality import Quality
 
 MEMORY_BYTES = 1 << 30
@@ -91,10 +91,11 @@ class IsolatedRecording:
     ) -> None:
         self.close()
 
-    def read(self, start: int, n_samples: int, n_measured: int = 0) -> Segment:
+    def read(self, start: int, n_samples: int, measured: range = range(0)) -> Segment:
         """Like ``Recording.read``."""
         samples = np.empty(n_samples, dtype=np.float32)
-        asked = {"do": "read", "start": start, "n_samples": n_samples, "n_measured": n_measured}
+        part = (measured.start, measured.stop)
+        asked = {"do": "read", "start": start, "n_samples": n_samples, "measured": part}
         told = self._ask(asked, samples)
         missing = tuple((int(gap), int(end)) for gap, end in told["missing"])
         return Segment(samples, missing, Quality(**told["quality"]))
@@ -211,6 +212,8 @@ class _Child:
             raise trouble
         if "answer" in told:
             return dict(told["answer"])
+        if "missing" in told:
+            raise DecoderMissingError(told["missing"])
         raise AudioError(told["damage"]) if "damage" in told else OSError(told["error"])
 
     def rest(self) -> None:
@@ -290,10 +293,12 @@ def serve(fd: int) -> None:
                     opened = _Watched(source, request["name"], request["frames"])
                     wire.send({"answer": asdict(opened.info)})
                 elif request["do"] == "read" and opened:
-                    wanted = (request[name] for name in ("start", "n_samples", "n_measured"))
-                    segment = opened.read(*wanted)
+                    measured = range(*request["measured"])
+                    segment = opened.read(request["start"], request["n_samples"], measured)
                     answer = {"missing": segment.missing, "quality": asdict(segment.quality)}
                     wire.send({"answer": answer}, segment.samples.data)
+            except DecoderMissingError as error:
+                wire.send({"missing": str(error)})
             except AudioError as error:
                 wire.send({"damage": str(error)})
             except MemoryError:

@@ -1,6 +1,6 @@
-"""The networks: waveform in, score out, with the front end inside the graph.
+"""The networks: waveform in, scores out, with the front end inside the graph.
 
-``compact`` is made for this job and ships; ``tutorial`` is the published one, kept to compare with.
+``onset`` is made for this job and ships; ``tutorial`` is the published one, kept to compare with.
 """
 
 from __future__ import annotations
@@ -15,71 +15,73 @@ import numpy.typing as npt
 import tensorflow as tf
 from keras import layers
 
-from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES
+from model.windows import ONSETS, SAMPLE_RATE_HZ, WINDOW_SAMPLES
 
-FRAME_SAMPLES, STEP_SAMPLES = 1024, 512
+FRAME_SAMPLES, FRAME_STEP_SAMPLES = 1024, 512
 """64 ms frames every 32 ms: harmonics 135 to 150 Hz apart are 9 bins apart."""
 
-FRAMES = (WINDOW_SAMPLES - FRAME_SAMPLES) // STEP_SAMPLES + 1
-"""Frames that lie wholly inside a window."""
-
 FIRST_BIN, END_BIN = 16, 120
-"""Bins that are heard: 250 to 1875 Hz. Rumble below and hiss above are not."""
+"""Bins that are used: 250 to 1875 Hz. Rumble below and hiss above are not."""
 
 NEIGHBOUR_BINS = 17
 """The spectrum is taken relative to its mean over so many bins (266 Hz, two harmonics)."""
 
-STEADY_FRAMES = 33
-"""Frames over which power is averaged to hear steady lines in noise: 1.06 s."""
+STEADY_STEPS = 9
+"""Steps of ``ONSETS`` over which power is averaged, so that steady lines stand out: 1.15 s."""
+
+MASKS = 3
+"""Bands of frames blanked in a training input."""
 
 _PACKAGE = "capuchinbird"
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
 class HarmonicFrontEnd(layers.Layer):
-    """Waveform ``[batch, 48000]`` to ``[batch, 92 frames, 104 bins, 2]``.
+    """Waveform ``[batch, n]`` to ``[batch, n / 1024, 104 bins, 2]``; 2048 divides n.
 
     Two views of the magnitude spectrogram on a linear frequency axis, where harmonics lie equally
     far apart whatever their pitch. Both are logarithms relative to their mean over neighbouring
     frequencies, so neither gain nor the colour of the background noise changes them:
 
-    0. frame by frame: growl, onsets, everything that moves;
-    1. power averaged over 1 s first: lines that stay, 10 dB further down in noise.
+    0. power of two frames, every 64 ms: growl, onsets, everything that moves;
+    1. power averaged over 1.15 s, every 128 ms and twice: lines that stay, 10 dB further down in
+       noise.
 
-    Nothing here looks at another window of the batch.
+    Nothing here looks at another input of the batch.
 
     Args:
-        mask_frames, mask_bins: while training, up to so many frames and bins of each batch are
-            blanked (SpecAugment, Park et al. 2019); 0 for none.
+        mask_frames, mask_bins: while training, bands of up to so many frames and bins are blanked
+            (SpecAugment, Park et al. 2019); 0 for none.
     """
 
-    def __init__(self, mask_frames: int = 16, mask_bins: int = 14, **options: Any) -> None:
+    def __init__(self, mask_frames: int = 10, mask_bins: int = 14, **options: Any) -> None:
         super().__init__(**options)
         self.mask_frames = mask_frames
         self.mask_bins = mask_bins
 
     def call(self, waveform: tf.Tensor, training: bool = False) -> tf.Tensor:
-        power = band_power_spectrogram(waveform)
-        steady = tf.nn.avg_pool1d(power, STEADY_FRAMES, 1, "SAME")
+        power = _in_pairs(band_power_spectrogram(waveform))
+        steady = tf.nn.avg_pool1d(_in_pairs(power), STEADY_STEPS, 1, "SAME")
         # The floors, about -90 dB of full scale, keep digital silence finite.
         moving = _relative(tf.math.log(power + 1e-8)) / 2
-        views = tf.stack([moving, _relative(tf.math.log(steady + 1e-8))], -1)
+        lines = tf.repeat(_relative(tf.math.log(steady + 1e-8)), 2, axis=1)
+        views = tf.stack([moving, lines], -1)
         if training and (self.mask_frames or self.mask_bins):
             views = self._masked(views)
         return views
 
     def _masked(self, views: tf.Tensor) -> tf.Tensor:
-        """SpecAugment: a band of frames and a band of bins set to the mean, 0."""
+        """SpecAugment: bands of frames and a band of bins set to the mean, 0."""
         with warnings.catch_warnings():
             # Its native operations do not load with this TensorFlow; these functions need none.
             warnings.simplefilter("ignore")
             import tensorflow_io as tfio  # for training only: a worker lacks it
-        ones = tf.ones([FRAMES, END_BIN - FIRST_BIN])
+        ones = tf.ones(tf.shape(views)[1:3])
         groups = []
-        # tfio masks one spectrogram; a mask for each eighth of the batch costs little.
-        for part in tf.split(views, _shares(tf.shape(views)[0], 8), num=8):
+        # tfio masks one spectrogram; a mask for each quarter of the batch costs little.
+        for part in tf.split(views, _shares(tf.shape(views)[0], 4), num=4):
             mask = ones
-            if self.mask_frames:
+            for _ in range(MASKS if self.mask_frames else 0):
                 mask = tfio.audio.time_mask(mask, param=self.mask_frames)
             if self.mask_bins:
                 mask = tfio.audio.freq_mask(mask, param=self.mask_bins)
@@ -95,15 +97,20 @@ class HarmonicFrontEnd(layers.Layer):
 
 
 def band_power_spectrogram(waveform: tf.Tensor) -> tf.Tensor:
-    """Power of the bins that are heard, ``[batch, 92, 104]``.
+    """Power of the bins that are used, ``[batch, n / 512, 104]``; the last frame is half zeros.
 
     The square of ``tfio.audio.spectrogram`` (a test holds them together), which takes the square
     root of every bin first and so half as long again.
     """
-    frames = tf.signal.frame(waveform, FRAME_SAMPLES, STEP_SAMPLES)
+    frames = tf.signal.frame(waveform, FRAME_SAMPLES, FRAME_STEP_SAMPLES, pad_end=True)
     spectrum = tf.signal.rfft(frames * tf.signal.hann_window(FRAME_SAMPLES))
-    heard = spectrum[..., FIRST_BIN:END_BIN]
-    return tf.math.real(heard) ** 2 + tf.math.imag(heard) ** 2
+    used = spectrum[..., FIRST_BIN:END_BIN]
+    return tf.math.real(used) ** 2 + tf.math.imag(used) ** 2
+
+
+def _in_pairs(power: tf.Tensor) -> tf.Tensor:
+    """Means of two neighbours in time: ``[batch, n, bins]`` to ``[batch, n / 2, bins]``."""
+    return tf.reduce_mean(tf.reshape(power, [tf.shape(power)[0], -1, 2, power.shape[2]]), 2)
 
 
 def _relative_matrix() -> npt.NDArray[np.float32]:
@@ -115,9 +122,7 @@ def _relative_matrix() -> npt.NDArray[np.float32]:
 
 def _relative(log_spectrum: tf.Tensor) -> tf.Tensor:
     """Relative to neighbouring frequencies. A small matrix does this quicker than a pooling."""
-    bins = END_BIN - FIRST_BIN
-    flat = tf.reshape(log_spectrum, [-1, bins]) @ _relative_matrix()
-    return tf.reshape(flat, [-1, FRAMES, bins])
+    return tf.linalg.matmul(log_spectrum, _relative_matrix())
 
 
 def _shares(total: tf.Tensor, parts: int) -> tf.Tensor:
@@ -127,72 +132,50 @@ def _shares(total: tf.Tensor, parts: int) -> tf.Tensor:
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
-class RowwiseDense(layers.Layer):
-    """A dense unit as multiply and sum along the row.
-
-    A matrix product may round a row differently by where it stands in the batch; this does not.
-    Scores of a window must not depend on its neighbours.
-
-    Args:
-        units: outputs.
-    """
-
-    def __init__(self, units: int, **options: Any) -> None:
-        super().__init__(**options)
-        self.units = units
-
-    def build(self, shape: tuple[int | None, ...]) -> None:
-        self.kernel = self.add_weight(
-            shape=(self.units, shape[-1]), initializer="glorot_uniform", name="kernel"
-        )
-        self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
+class FrequencySummary(layers.Layer):
+    """``[batch, steps, bins, channels]`` to ``[batch, steps, 2 channels]``: mean and maximum."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_sum(inputs[:, None, :] * self.kernel, -1) + self.bias
-
-    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return (shape[0], self.units)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "units": self.units}
+        return tf.concat([tf.reduce_mean(inputs, 2), tf.reduce_max(inputs, 2)], axis=-1)
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
-class MeanAndMax(layers.Layer):
-    """Mean and maximum along one axis, side by side in the last.
+class RoundedScore(layers.Layer):
+    """Log odds ``[batch, steps, 1]`` to scores ``[batch, steps]`` between 0.0003 and 0.9997.
+
+    Log odds are rounded to sixteenths: nothing is lost that the counting rule could use, and
+    scores, nearly all of them at the lower limit, take little room where they are kept. Only the
+    steps between the contexts are given.
 
     Args:
-        axis: the axis that goes.
+        context_steps: left out at both ends.
     """
 
-    def __init__(self, axis: int, **options: Any) -> None:
+    def __init__(self, context_steps: int, **options: Any) -> None:
         super().__init__(**options)
-        self.axis = axis
+        self.context_steps = context_steps
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return tf.concat(
-            [tf.reduce_mean(inputs, self.axis), tf.reduce_max(inputs, self.axis)], axis=-1
-        )
-
-    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        kept = [size for axis, size in enumerate(shape) if axis != self.axis]
-        return (*kept[:-1], 2 * shape[-1])  # type: ignore[operator]
+    def call(self, log_odds: tf.Tensor) -> tf.Tensor:
+        own = log_odds[:, self.context_steps : tf.shape(log_odds)[1] - self.context_steps, 0]
+        return tf.sigmoid(tf.round(tf.clip_by_value(own, -8.0, 8.0) * 16) / 16)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "axis": self.axis}
+        return {**super().get_config(), "context_steps": self.context_steps}
 
 
-def compact() -> keras.Model:
-    """The network made for this job: about 32,000 parameters.
+def onset() -> keras.Model:
+    """The network made for this job: how likely a call's moo begins, for every 0.128 s.
 
     Three convolutions over time and frequency, the last one tall enough (400 Hz) to see three
-    harmonics at once; mean and maximum over frequency, since where a call lies matters little;
-    a convolution over 0.9 s; mean over time (for how long) and maximum (how clearly).
+    harmonics at once; mean and maximum over frequency, since where a call lies matters little,
+    and a projection of the whole frequency axis, since it matters somewhat; four convolutions
+    over time that span 7 s, twice a call. About 150,000 parameters. In training it takes audio
+    of any length and gives scores ``[batch, n / 2048, 1]``.
     """
-    return _compact(normalised=True)
+    return _onset(normalised=True)
 
 
-def _compact(normalised: bool) -> keras.Model:
+def _onset(normalised: bool) -> keras.Model:
     def convolution(x: Any, name: str, layer: Any, **shape: Any) -> Any:
         x = layer(**shape, padding="same", use_bias=not normalised, name=name)(x)
         if normalised:
@@ -200,37 +183,48 @@ def _compact(normalised: bool) -> keras.Model:
         return layers.ReLU()(x)
 
     plane, line = layers.Conv2D, layers.Conv1D
-    waveform = layers.Input((WINDOW_SAMPLES,), name="waveform")
+    serving = not normalised
+    waveform = layers.Input((ONSETS.input_samples if serving else None,), name="waveform")
     x = HarmonicFrontEnd(name="front_end")(waveform)
-    x = convolution(x, "conv1", plane, filters=12, kernel_size=(5, 5), strides=(2, 1))
+    x = convolution(x, "conv1", plane, filters=8, kernel_size=(3, 5))
     x = convolution(x, "conv2", plane, filters=16, kernel_size=(5, 3), strides=(2, 2))
-    x = convolution(x, "conv3", plane, filters=24, kernel_size=(3, 13), strides=(1, 2))
-    x = MeanAndMax(2, name="over_frequency")(x)
-    x = convolution(x, "conv4", line, filters=32, kernel_size=7)
-    x = MeanAndMax(1, name="over_time")(x)
-    x = layers.Dropout(0.2)(x)
-    x = layers.ReLU()(RowwiseDense(32, name="hidden")(x))
-    x = layers.Activation("sigmoid", name="score")(RowwiseDense(1, name="log_odds")(x))
-    return keras.Model(waveform, x, name="compact")
+    x = convolution(x, "conv3", plane, filters=32, kernel_size=(3, 13), strides=(1, 2))
+    bins = layers.Reshape((-1, x.shape[2] * x.shape[3]))(x)
+    bins = convolution(bins, "bins", line, filters=48, kernel_size=1)
+    x = layers.Concatenate()([FrequencySummary(name="summary")(x), bins])
+    x = convolution(x, "time1", line, filters=64, kernel_size=5)
+    x = convolution(x, "time2", line, filters=64, kernel_size=5, dilation_rate=1)
+    x = convolution(x, "time3", line, filters=64, kernel_size=5, dilation_rate=2)
+    x = convolution(x, "time4", line, filters=64, kernel_size=7, dilation_rate=4)
+    if normalised:
+        x = layers.Dropout(0.1)(x)
+    x = layers.Conv1D(1, 1, name="log_odds")(x)
+    if serving:
+        x = RoundedScore(ONSETS.context_samples // ONSETS.step_samples, name="score")(x)
+    else:
+        x = layers.Activation("sigmoid", name="score")(x)
+    return keras.Model(waveform, x, name="onset")
 
 
 def for_serving(network: keras.Model) -> keras.Model:
-    """The same function without batch normalisation, which goes into the convolutions' weights.
+    """The same function on inputs as ``ONSETS`` describes them.
 
-    A fifth of the time is saved. Networks other than ``compact`` are returned as they are.
+    Batch normalisation goes into the convolutions' weights, which saves a fifth of the time.
+    The tutorial's network is returned as it is.
     """
-    if network.name != "compact":
+    if network.name != "onset":
         return network
-    lean = _compact(normalised=False)
+    lean = _onset(normalised=False)
     for layer in lean.layers:
-        weights = network.get_layer(layer.name).get_weights() if layer.weights else []
-        if layer.name.startswith("conv"):
+        if not layer.weights:
+            continue
+        weights = network.get_layer(layer.name).get_weights()
+        if layer.name != "log_odds":
             norm = network.get_layer(f"{layer.name}_norm")
             gamma, beta, mean, variance = norm.get_weights()
             scale = gamma / np.sqrt(variance + norm.epsilon)
             weights = [weights[0] * scale, beta - mean * scale]
-        if weights:
-            layer.set_weights(weights)
+        layer.set_weights(weights)
     return lean
 
 
@@ -268,15 +262,15 @@ def calibrate(network: keras.Model, slope: float, offset: float) -> None:
     last.set_weights([kernel * slope, bias * slope + offset])
 
 
-NETWORKS: dict[str, Callable[[], keras.Model]] = {"compact": compact, "tutorial": tutorial}
+NETWORKS: dict[str, Callable[[], keras.Model]] = {"onset": onset, "tutorial": tutorial}
 
 FRONT_ENDS = {
-    "compact": (
+    "onset": (
         f"|STFT| of {FRAME_SAMPLES / SAMPLE_RATE_HZ * 1000:.0f} ms frames every "
-        f"{STEP_SAMPLES / SAMPLE_RATE_HZ * 1000:.0f} ms, "
+        f"{FRAME_STEP_SAMPLES / SAMPLE_RATE_HZ * 1000:.0f} ms, "
         f"{FIRST_BIN * SAMPLE_RATE_HZ / FRAME_SAMPLES:.0f} to "
         f"{END_BIN * SAMPLE_RATE_HZ / FRAME_SAMPLES:.0f} Hz, linear; log relative to neighbouring "
-        "frequencies, each frame and averaged over 1 s"
+        "frequencies, every 64 ms and averaged over 1.15 s"
     ),
     "tutorial": "|STFT| of 20 ms frames every 2 ms, 0 to 8000 Hz, linear",
 }

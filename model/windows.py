@@ -11,6 +11,7 @@ from that index and are never added up, so they cannot drift.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -18,6 +19,12 @@ import numpy.typing as npt
 
 Samples = npt.NDArray[np.float32]
 """Mono audio at 16 kHz, ``[n]``, or windows of it, ``[n, 48000]``; full scale is 1."""
+
+Starts = npt.NDArray[np.int64]
+"""First samples in a recording at 16 kHz, ``[n]``."""
+
+Padding = Literal["end", "front"]
+"""Where zeros go when a window holds less audio than its length."""
 
 SAMPLE_RATE_HZ = 16_000
 """Sample rate of everything the network hears."""
@@ -27,8 +34,92 @@ WINDOW_SAMPLES = 48_000
 
 WINDOW_S = WINDOW_SAMPLES / SAMPLE_RATE_HZ
 
-Padding = Literal["end", "front"]
-"""Where zeros go when a window holds less audio than its length."""
+
+@dataclass(frozen=True)
+class Grid:
+    """Where a network's inputs and scores lie in a recording, in samples at 16 kHz.
+
+    Input ``i`` scores the audio from ``i hop_samples`` on, and hears ``context_samples`` more on
+    either side of it. Each input gives ``hop_samples / step_samples`` scores.
+
+    Attributes:
+        input_samples: what the network takes at once, context included.
+        hop_samples: from one input to the next.
+        context_samples: on either side of what an input scores.
+        step_samples: from one score to the next.
+    """
+
+    input_samples: int
+    hop_samples: int
+    context_samples: int
+    step_samples: int
+
+    @property
+    def scored_samples(self) -> int:
+        """What an input covers, without its context."""
+        return self.input_samples - 2 * self.context_samples
+
+    @property
+    def scores_windows(self) -> bool:
+        """Whether a score is that of a whole input: a window."""
+        return self.step_samples == self.hop_samples
+
+    @property
+    def score_samples(self) -> int:
+        """What a score is the score of: a window, or a step."""
+        return self.input_samples if self.scores_windows else self.step_samples
+
+    def count_inputs(self, n_samples: int) -> int:
+        """How many inputs cover a recording.
+
+        >>> [windows_every(16_000).count_inputs(n) for n in (0, 1, 48_000, 48_001, 96_000)]
+        [0, 1, 1, 2, 4]
+        >>> [ONSETS.count_inputs(n) for n in (0, 1, 983_040, 983_041)]
+        [0, 1, 1, 2]
+        """
+        if n_samples < 0:
+            raise ValueError(f"a recording cannot hold {n_samples} samples")
+        if n_samples == 0:
+            return 0
+        return 1 + -(-max(0, n_samples - self.scored_samples) // self.hop_samples)
+
+    def score_starts(self, inputs: Starts, n_samples: int) -> Starts:
+        """First samples of what the inputs give scores of, where a recording has any audio.
+
+        Args:
+            inputs: where what they score begins, in the recording, int64 ``[n]``.
+            n_samples: length of the recording.
+        """
+        starts = inputs[:, None] + np.arange(0, self.hop_samples, self.step_samples)
+        return starts[starts < n_samples]
+
+    def cut(self, samples: Samples, inputs: Starts, padding: Padding) -> Samples:
+        """Inputs of a stretch of audio, float32 ``[n, input_samples]``.
+
+        Args:
+            samples: mono audio at 16 kHz, float32 ``[m]``.
+            inputs: where what they score begins, as indices into ``samples``.
+            padding: where zeros go in a window that reaches past the end of ``samples``. What
+                lies beyond either end is zero in an input with context.
+        """
+        cut = np.zeros((len(inputs), self.input_samples), dtype=np.float32)
+        for row, start in zip(cut, inputs - self.context_samples, strict=True):
+            audio = samples[max(start, 0) : max(start + self.input_samples, 0)]
+            first = max(-start, 0)
+            if self.scores_windows and padding == "front":
+                first = self.input_samples - len(audio)
+            row[first : first + len(audio)] = audio
+        return cut
+
+
+ONSETS = Grid(983_040 + 2 * 61_440, 983_040, 61_440, 2048)
+"""Of the network ``onset``: a score every 0.128 s, computed for 61.44 s at once so that all windows
+share the work; 3.84 s of context, more than a score depends on."""
+
+
+def windows_every(hop_samples: int) -> Grid:
+    """Of a network that scores windows."""
+    return Grid(WINDOW_SAMPLES, hop_samples, 0, hop_samples)
 
 
 def samples_from_seconds(seconds: float) -> int:
@@ -55,48 +146,18 @@ def count_windows(n_samples: int, hop_samples: int) -> int:
     >>> [count_windows(n, hop_samples=16_000) for n in (0, 1, 48_000, 48_001, 96_000)]
     [0, 1, 1, 2, 4]
     """
-    if n_samples < 0:
-        raise ValueError(f"a recording cannot hold {n_samples} samples")
     if not 1 <= hop_samples <= WINDOW_SAMPLES:
         raise ValueError(
             f"hop of {hop_samples} samples: it must lie between 1 and {WINDOW_SAMPLES}, "
             "or audio between the windows would not be heard"
         )
-    if n_samples == 0:
-        return 0
-    overhang = max(0, n_samples - WINDOW_SAMPLES)
-    return 1 + -(-overhang // hop_samples)
+    return windows_every(hop_samples).count_inputs(n_samples)
 
 
-def window_starts(n_samples: int, hop_samples: int) -> npt.NDArray[np.int64]:
-    """First sample of every window of a recording, int64 ``[n]``, ascending.
+def window_starts(n_samples: int, hop_samples: int) -> Starts:
+    """First sample of every window of a recording, ascending.
 
     >>> window_starts(n_samples=100_000, hop_samples=20_000).tolist()
     [0, 20000, 40000, 60000]
     """
     return np.arange(count_windows(n_samples, hop_samples), dtype=np.int64) * hop_samples
-
-
-def cut_windows(
-    samples: npt.NDArray[np.float32],
-    starts: npt.NDArray[np.int64],
-    padding: Padding = "end",
-) -> npt.NDArray[np.float32]:
-    """Windows of a stretch of audio.
-
-    Args:
-        samples: mono audio at 16 kHz, float32 ``[n]``.
-        starts: first sample of each window, as indices into ``samples``, each 0 ≤ start < n.
-        padding: where zeros go in a window that reaches past the end of ``samples``.
-
-    Returns:
-        float32 ``[len(starts), WINDOW_SAMPLES]``.
-    """
-    windows = np.zeros((len(starts), WINDOW_SAMPLES), dtype=np.float32)
-    for window, start in zip(windows, starts, strict=True):
-        audio = samples[start : start + WINDOW_SAMPLES]
-        if padding == "end":
-            window[: len(audio)] = audio
-        else:
-            window[WINDOW_SAMPLES - len(audio) :] = audio
-    return windows

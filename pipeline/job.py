@@ -48,7 +48,7 @@ def build_pipeline(
         handler: the model.
         night: takes (recordings, calls) to a database as well.
     """
-    hop, segment = counting.hop_samples, samples_from_seconds(config.segment_s)
+    grid, segment = counting.grid, samples_from_seconds(config.segment_s)
 
     recordings = root | "Match" >> MatchRecordings(
         config.inputs, config.manifests, config.deployments, config.time_zone
@@ -57,9 +57,9 @@ def build_pipeline(
     todo = (state, recordings) | "Find work" >> FindWork(
         config.output, counting, segment, config.retry_failed
     )
-    probed = todo[PROBE] | "Probe" >> ProbeRecordings(hop, segment)
+    probed = todo[PROBE] | "Probe" >> ProbeRecordings(grid, segment)
     plans = (probed[PLANS], todo[PLANS]) | "Segments" >> beam.Flatten()
-    decoded = plans | "Share out" >> beam.Reshuffle() | "Decode" >> DecodeSegments(hop)
+    decoded = plans | "Share out" >> beam.Reshuffle() | "Decode" >> DecodeSegments(grid)
     scores = (
         decoded.audio
         | "Score" >> ScoreSegments(handler)

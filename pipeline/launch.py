@@ -52,7 +52,9 @@ def launch(config: Config) -> int:
     write_moves(entries.folder(config.output), checked.run_id, config.moved)
     committed_before = entries.shards(config.output)
     night = preflight.night_tables(checked)
-    handler = SegmentHandler(ModelLoader(config.model), checked.contract.padding)
+    handler = SegmentHandler(
+        ModelLoader(config.model), checked.counting.grid, checked.contract.padding
+    )
     options, clock = checked.options, time.monotonic()
     try:
         run(config, checked.counting, handler, options, checked.n_inputs, night, wait=checked.waits)

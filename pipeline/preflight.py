@@ -21,11 +21,11 @@ from model.contract import ServingContract
 from pipeline.beam_options import beam_options
 from pipeline.inference.count import Counting
 from pipeline.inputs.deployments import parse_zone, read_deployments
+from pipeline.inputs.manifests import read_manifest, remarks
 from pipeline.inputs.versions import list_pattern
 from pipeline.ledger import entries
 from pipeline.ledger.identity import objection
 from pipeline.ledger.moves import Move, read_moves
-from pipeline.inputs.manifests import read_manifest, remarks
 from pipeline.model_folder import check_model, current_version
 from pipeline.options import RELEASED_MODEL, Config, UsageError
 from pipeline.records import SCHEMA_VERSION, Listed, RunSummary

@@ -120,16 +120,19 @@ class Origin:
 
     listed: Listed
     header: RecordingHeader
-    first_window: int
+    first_input: int
 
 
 @dataclass(frozen=True)
 class SegmentPlan:
-    """Windows first_window … first_window + n_windows - 1 of a recording, a unit of work."""
+    """Inputs first_input … first_input + n_inputs - 1 of a recording, a unit of work.
+
+    An input is what the network takes at once, see ``model.windows.Grid``.
+    """
 
     recording: str
-    first_window: int
-    n_windows: int
+    first_input: int
+    n_inputs: int
     n_samples: int
     """Length of the whole recording at 16 kHz."""
     share: float
@@ -143,7 +146,8 @@ class SegmentAudio:
 
     Attributes:
         first_sample: where ``samples`` begin in the recording.
-        starts: first samples of the windows to score, in the recording, int64 ``[n]``.
+        inputs: where what the network's inputs score begins, in the recording, int64 ``[m]``.
+        starts: first samples of what gets a score, in the recording, int64 ``[n]``.
         samples: float32 mono audio at 16 kHz.
         heard_samples: how many samples that no other segment counts could be decoded.
         quality: of the blocks of audio that no other segment measures.
@@ -151,6 +155,7 @@ class SegmentAudio:
     """
 
     first_sample: int
+    inputs: npt.NDArray[np.int64]
     starts: npt.NDArray[np.int64]
     samples: npt.NDArray[np.float32]
     heard_samples: int
@@ -160,7 +165,7 @@ class SegmentAudio:
 
 @dataclass(frozen=True)
 class SegmentScores:
-    """Scores float32 ``[n]`` of the windows that start at samples int64 ``[n]``.
+    """Scores float32 ``[n]`` of the windows or steps that start at samples int64 ``[n]``.
 
     Attributes:
         is_saved: they lie in ``scores/`` already.

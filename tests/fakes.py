@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from model.calls import CountingRule
 from model.contract import CONTRACT_FILE, MODEL_FILE, ServingContract
+from model.windows import WINDOW_SAMPLES, Padding, Samples, Starts, windows_every
 from pipeline.inference.count import Counting, count_recording
 from pipeline.inference.transforms import SegmentHandler
 from pipeline.records import DetectedCall, Fact, Listed, Origin, RecordingCount, RecordingHeader
@@ -25,6 +26,11 @@ class PeakScorer:
         assert windows.dtype == np.float32
         loudest: npt.NDArray[np.float32] = np.abs(windows).max(axis=1)
         return loudest
+
+
+def cut_windows(samples: Samples, starts: Starts, padding: Padding = "end") -> Samples:
+    """Windows of a stretch of audio, float32 ``[n, 48000]``."""
+    return windows_every(WINDOW_SAMPLES).cut(samples, starts, padding)
 
 
 class CountedLoader:
@@ -49,7 +55,7 @@ def load_broken() -> BrokenScorer:
 
 
 def peak_handler() -> SegmentHandler:
-    return SegmentHandler(CountedLoader(), "end")
+    return SegmentHandler(CountedLoader(), windows_every(16_000), "end")
 
 
 def contract(**changes: Any) -> ServingContract:
@@ -74,10 +80,10 @@ def write_model(directory: Path, text: str | None = None) -> Path:
     return directory
 
 
-def origin(recording: str = "a.wav", first_window: int = 0) -> Origin:
+def origin(recording: str = "a.wav", first_input: int = 0) -> Origin:
     """Where a made-up segment comes from."""
     header = RecordingHeader(16_000, 1, "WAV PCM_16", 12.0, 192_000, 2)
-    return Origin(Listed(recording), header, first_window)
+    return Origin(Listed(recording), header, first_input)
 
 
 def row_and_calls(

@@ -18,7 +18,7 @@ CODE = isolated._CODE.replace("model.isolated", "tests.hostile_decoder")
 _read = isolated._Watched.read
 
 
-def _hostile_read(opened: Any, *wanted: int) -> Segment:
+def _hostile_read(opened: Any, start: int, n_samples: int, measured: range) -> Segment:
     name = Path(opened.name).name
     if name.startswith("noise"):
         os.write(2, b"[src/libmpg123/layer3.c] error: part2_3_length too large\n")
@@ -36,7 +36,7 @@ def _hostile_read(opened: Any, *wanted: int) -> Segment:
             time.sleep(1)
     if name.startswith("memory"):
         np.ones(1 << 28)  # 2 GB
-    return _read(opened, *wanted)
+    return _read(opened, start, n_samples, measured)
 
 
 def serve(fd: int) -> None:

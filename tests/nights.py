@@ -81,8 +81,8 @@ def kept_scores(output: Path) -> Iterator[tuple[Any, Any, Any]]:
     for name in scores.kept_files(str(output)):
         for scoring in {entry.scoring for entry in state.values()}:
             for identity, segment in scores.read_of(name, (), set(state), scoring):
-                first_window = segment.scores.origin.first_window
-                segments.setdefault(identity, {}).setdefault(first_window, segment)
+                first_input = segment.scores.origin.first_input
+                segments.setdefault(identity, {}).setdefault(first_input, segment)
     for identity, found in sorted(segments.items()):
         parts = [found[first].scores for first in sorted(found)]
         starts = np.concatenate([part.starts for part in parts])

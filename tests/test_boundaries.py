@@ -15,6 +15,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.windows import windows_every
 from pipeline import launch, options
 from pipeline.__main__ import main
 from pipeline.inference import count, decode
@@ -355,7 +356,7 @@ def test_a_header_that_promises_years_plans_no_more_than_is_there(tmp_path: Path
     path = tmp_path / "lies.flac"
     nights.write_recording(path, bursts=2)
     with_stated_frames(path, path.stat().st_size * 5_000)
-    header = decode.read_header(Listed(str(path)), 16_000, 80_000)
+    header = decode.read_header(Listed(str(path)), windows_every(16_000), 80_000)
     assert header.n_samples > 1e9
-    plans = list(decode.plan_segments(Listed(str(path)), header, 16_000, 80_000))
+    plans = list(decode.plan_segments(Listed(str(path)), header, windows_every(16_000), 80_000))
     assert len(plans) == header.n_segments == 3

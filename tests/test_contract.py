@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from model.contract import ContractError, ServingContract
+from model.windows import Grid, windows_every
 from tests.fakes import contract
 
 
@@ -18,6 +19,10 @@ def test_a_contract_survives_its_file() -> None:
         ({"sample_rate_hz": 44_100}, "wants 44100 Hz"),
         ({"window_samples": 32_000}, "windows of 32000 samples"),
         ({"padding": "middle"}, "padding"),
+        ({"input_samples": 50_000}, "inputs of 50000 samples"),
+        ({"context_samples": 100}, "a context of 100"),
+        ({"input_samples": 60_000, "step_samples": 7000}, "a score every 7000"),
+        ({"input_samples": 10**8, "step_samples": 1000}, "600 s in all"),
         ({"hop_s": 4.0}, "hop_s"),
         ({"schema_version": 99}, "schema 99"),
         ({"surprise": 1}, "unknown fields surprise"),
@@ -30,6 +35,19 @@ def test_a_model_that_does_not_fit_is_refused(change: dict[str, Any], message: s
     raw = {**json.loads(contract().to_json()), **change}
     with pytest.raises(ContractError, match=message):
         ServingContract.from_json(json.dumps(raw))
+
+
+def test_a_model_with_context_has_a_grid_of_its_own() -> None:
+    made = contract(input_samples=60_000, context_samples=10_000, step_samples=2000)
+    assert made.grid(16_000) == Grid(60_000, 40_000, 10_000, 2000)
+    assert contract().grid(16_000) == windows_every(16_000)
+
+
+def test_a_contract_of_an_older_layout_is_refused_in_one_line() -> None:
+    raw = json.loads(contract().to_json())
+    del raw["input_samples"]
+    with pytest.raises(ContractError, match="schema 1, this pipeline reads 2: train"):
+        ServingContract.from_json(json.dumps({**raw, "schema_version": 1}))
 
 
 def test_a_missing_field_is_named() -> None:

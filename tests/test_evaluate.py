@@ -1,5 +1,6 @@
 """Figures on known scores, noise of a known level, and the report."""
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,8 @@ from PIL import Image
 from model.calls import Call, CountingRule, probabilities
 from model.training import train
 from model.training.choose import calibrated, choose
-from model.training.clips import Annotation, Scene
+from model.training.clips import Annotation, Example, Scene, cut_examples
+from model.training.dataset import Material
 from model.training.evaluate import Report, fewer_calls, write_report
 from model.training.measure import (
     call_figures,
@@ -26,8 +28,19 @@ from model.training.measure import (
     roc_curve,
     window_figures,
 )
-from model.training.sounds import made_up_call
-from model.training.trials import Trial, in_band, noise_trials, run_trial, under_noise
+from model.training.sounds import band_power, made_up_call
+from model.training.trials import (
+    Subject,
+    Trial,
+    chorus,
+    chorus_trials,
+    conditions,
+    in_band,
+    noise_trials,
+    run_trial,
+    under_noise,
+)
+from model.windows import ONSETS, Padding, windows_every
 from pipeline.__main__ import main
 
 RATE = 16_000
@@ -35,7 +48,7 @@ RULE = CountingRule(threshold=0.5, before_s=2.6, after_s=1.1)
 
 
 def call(middle_s: float) -> Call:
-    return Call(middle_s - 2, middle_s + 2, 0.9, 2)
+    return Call(middle_s - 2, middle_s + 2, middle_s, 0.9)
 
 
 def note(middle_s: float, take: str = "") -> Annotation:
@@ -140,10 +153,82 @@ def loudness(windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.asarray(shares, np.float32)
 
 
+LOUDNESS = Subject(loudness, windows_every(RATE))
+
+
+@pytest.fixture(scope="module")
+def calls(scenes: list[Scene]) -> list[Example]:
+    return [e for e in cut_examples(scenes[0]) if e.kind == "call"]
+
+
+def test_a_chorus_holds_calls_of_the_level_and_density_asked_for(
+    scenes: list[Scene], calls: list[Example]
+) -> None:
+    rng = np.random.default_rng(5)
+    noise = rng.normal(0, 1, 120 * RATE).astype(np.float32)
+    background = Scene("n.wav", "h", noise / np.float32(np.sqrt(band_power(noise))))
+    scene = chorus(background, calls, 12, [10.0, 10.0], rng)
+    onsets_s = [a.cue_start_s for a in scene.annotations]
+    assert len(onsets_s) == pytest.approx(24, abs=8)
+    assert all(later - earlier >= 0.99 for earlier, later in itertools.pairwise(onsets_s))
+    scale = float(scene.audio[: 2 * RATE] @ background.audio[: 2 * RATE])
+    scale /= float(background.audio[: 2 * RATE] @ background.audio[: 2 * RATE])
+    added = scene.audio / np.float32(scale) - background.audio
+    first = scene.annotations[0]
+    span = slice(round(first.start_s * RATE), round(first.end_s * RATE))
+    assert 10 * np.log10(band_power(added[span])) == pytest.approx(10, abs=2)
+
+
+def test_choruses_are_tried_at_each_density_and_level(
+    scenes: list[Scene], calls: list[Example]
+) -> None:
+    trials = chorus_trials(scenes, calls, LOUDNESS, 0, a_minute=(4, 20), noise_levels_db=(0,))
+    assert list(conditions(trials)) == [
+        "4_a_minute",
+        "4_a_minute_at_0_db",
+        "20_a_minute",
+        "20_a_minute_at_0_db",
+    ]
+    again = chorus_trials(scenes, calls, LOUDNESS, 0, a_minute=(4, 20), noise_levels_db=(0,))
+    for one, other in zip(trials, again, strict=True):
+        assert np.array_equal(one.scores, other.scores)
+        assert one.calls == other.calls
+    assert chorus_trials(scenes, [], LOUDNESS, 0) == []
+
+
+def onset_trial(scores: npt.NDArray[np.float32], *onsets_s: float) -> Trial:
+    starts = np.arange(len(scores), dtype=np.int64) * ONSETS.step_samples
+    notes = tuple(Annotation(s - 1.2, s + 2.2) for s in onsets_s)
+    n = len(scores) * ONSETS.step_samples
+    return Trial("r", "g", None, None, starts, scores, ONSETS, n, notes)
+
+
+def test_the_rule_of_onsets_keeps_close_calls_apart() -> None:
+    rng = np.random.default_rng(1)
+    trials = []
+    for number in range(6):
+        onsets_s = 5 + np.cumsum(rng.uniform(1.0, 4.0, 10)) if number else np.zeros(0)
+        scores = np.full(500, 0.02, np.float32)
+        for onset_s in onsets_s:
+            scores[round(onset_s / 0.128 - 0.5)] = rng.uniform(0.6, 0.95)
+        trials.append(onset_trial(scores, *onsets_s.tolist()))
+    choice = choose(trials)
+    rule = choice.rule
+    assert rule.score_s == pytest.approx(0.128)
+    assert rule.min_separation_s < 1
+    assert rule.evidence_sd >= 1
+    counted = [len(calibrated(t, choice.slope, choice.offset).found(rule)) for t in trials]
+    assert counted == [len(t.calls) for t in trials]
+    found = calibrated(trials[1], choice.slope, choice.offset).found(rule)
+    for call, note in zip(found, trials[1].calls, strict=True):
+        assert call.start_s == pytest.approx(note.start_s, abs=0.2)
+        assert call.end_s == pytest.approx(note.end_s, abs=0.2)
+
+
 @pytest.mark.slow
 def test_trials_rule_and_report(scenes: list[Scene], tmp_path: Path) -> None:
-    trials = [run_trial(s, loudness, 1.0, None, lambda a: a.take == "A") for s in scenes]
-    trials += noise_trials(scenes, loudness, 1.0, 0, lambda a: a.take == "A", levels_db=(10, 0))
+    trials = [run_trial(s, LOUDNESS, wanted=lambda a: a.take == "A") for s in scenes]
+    trials += noise_trials(scenes, LOUDNESS, 0, lambda a: a.take == "A", levels_db=(10, 0))
     assert [len(t.calls) for t in trials[:2]] == [1, 0]
     assert len(trials[0].overlooked) == 1
     scores, labels = trials[0].labelled_windows()
@@ -156,7 +241,7 @@ def test_trials_rule_and_report(scenes: list[Scene], tmp_path: Path) -> None:
     write_report([report], scenes, tmp_path / "report")
     figures = json.loads((tmp_path / "report" / "report.json").read_text())["loudness"]
     assert figures["calls"]["recordings"] == 2
-    assert set(figures["noise"]) == {"0", "10"}
+    assert set(figures["conditions"]) == {"as_recorded", "at_0_db", "at_10_db"}
     page = (tmp_path / "report" / "report.html").read_text()
     for name in ("noise.png", "roc0.png", "rel0.png"):
         assert name in page
@@ -165,7 +250,7 @@ def test_trials_rule_and_report(scenes: list[Scene], tmp_path: Path) -> None:
 
 
 def test_the_same_seed_mixes_the_same_noise(scenes: list[Scene]) -> None:
-    one, two = (noise_trials(scenes, loudness, 1.0, 3, levels_db=(0,)) for _ in range(2))
+    one, two = (noise_trials(scenes, LOUDNESS, 3, levels_db=(0,)) for _ in range(2))
     assert np.array_equal(one[0].scores, two[0].scores)
 
 
@@ -174,14 +259,13 @@ def test_peaks_are_labelled_once_a_call() -> None:
     scores = np.full(20, 0.01, np.float32)
     scores[[4, 5, 12]] = (0.9, 0.8, 0.7)
     own = (Annotation(4.3, 8.1),)
-    evidence, labels = Trial("r", "g", None, starts, scores, 23 * RATE, own).labelled_peaks(RULE)
+    trial = Trial("r", "g", None, None, starts, scores, LOUDNESS.grid, 23 * RATE, own)
+    evidence, labels = trial.labelled_peaks(RULE)
     assert labels.sum() == 1
     assert evidence[labels == 1] > evidence[labels == 0].max()
 
 
 def test_fewer_calls_keeps_all_background() -> None:
-    from model.training.clips import Example
-
     audio = np.zeros(1, np.float32)
     examples = [Example(audio, "call", f"{i}", 0, "g") for i in range(9)]
     examples.append(Example(audio, "background", "b", 0, "g"))
@@ -201,11 +285,14 @@ def test_folds_are_tried_with_the_padding_that_the_model_ships() -> None:
     def ends_loud(windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return np.asarray(np.abs(windows[:, -RATE:]).mean(axis=1), np.float32)
 
-    def last_score(plan: train.TrainingPlan) -> float:
-        return float(train.try_fold(fold, [scene], ends_loud, plan, 0)[0].scores[-1])
+    def last_score(padding: Padding) -> float:
+        subject = Subject(ends_loud, windows_every(3 * RATE), padding)
+        plan = train.TrainingPlan("", "take", 3.0, padding, (), ())
+        material = Material((scene,), (), "")
+        return float(train.try_fold(fold, material, subject, plan, 0)[0].scores[-1])
 
-    assert last_score(train.TrainingPlan("", "take", 3.0, "end", ())) == 0
-    assert last_score(train.TrainingPlan("", "take", 3.0, "front", ())) == pytest.approx(0.5)
+    assert last_score("end") == 0
+    assert last_score("front") == pytest.approx(0.5)
 
 
 @pytest.mark.slow
@@ -221,13 +308,15 @@ def test_the_command_measures_an_exported_model(
     (folder / "annotations.csv").write_text("\n".join(rows) + "\n")
     output = tmp_path / "evaluation"
     assert main(["evaluate", str(folder), "--output", str(output)]) == 0
-    line, page = capsys.readouterr().out.splitlines()
+    line, *table, page = capsys.readouterr().out.splitlines()
     assert page == str(output / "report.html")
     [(title, figures)] = json.loads((output / "report.json").read_text()).items()
-    assert line.startswith(f"{title}: exact ")
+    assert line.startswith(f"{title}: exact counts ")
+    assert len(table) == 1 + len(figures["conditions"])
     assert figures["calls"]["recordings"] == 2
     assert figures["calls"]["found"] + figures["calls"]["missed"] == 2
-    assert set(figures["noise"]) == {"10", "0", "-5", "-10"}
+    names = set(figures["conditions"])
+    assert {"as_recorded", "at_-15_db", "20_a_minute", "4_a_minute_at_-5_db"} <= names
     text = (output / "report.html").read_text()
     assert f"<h2>{title}</h2>" in text
     assert "calls: exact share" in text

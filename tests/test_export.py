@@ -14,15 +14,16 @@ from model.export import (
     METRICS_FILE,
     Scorer,
     export_model,
-    golden_windows,
+    golden_scores,
     load_exported,
 )
 from model.quiet import without_start_up_noise
+from model.windows import ONSETS
 
 with without_start_up_noise():
     import tensorflow as tf
 
-    from model.network import compact
+    from model.network import for_serving, onset
 
 
 Exported = tuple[tf.keras.Model, ServingContract, Path]
@@ -31,9 +32,9 @@ Exported = tuple[tf.keras.Model, ServingContract, Path]
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     tf.keras.utils.set_random_seed(4)
-    network = compact()
+    network = for_serving(onset())
     contract = ServingContract(
-        name="compact",
+        name="onset",
         version="1",
         label="Perissocephalus tricolor",
         hop_s=1.0,
@@ -41,6 +42,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
         front_end="none",
         training_data_sha256="0" * 64,
         model_sha256="",
+        input_samples=ONSETS.input_samples,
+        context_samples=ONSETS.context_samples,
+        step_samples=ONSETS.step_samples,
         metrics={"f1": 0.5},
     )
     folder = tmp_path_factory.mktemp("export") / "model"
@@ -55,15 +59,16 @@ def test_what_was_written_is_read(exported: Exported) -> None:
     )
     loaded = load_exported(folder)
     assert loaded.contract == contract
-    windows = np.stack(list(golden_windows().values()))
-    assert np.array_equal(loaded.score(windows), Scorer(network).score(windows))
+    noise = np.random.default_rng(0).normal(0, 0.1, (2, ONSETS.input_samples)).astype(np.float32)
+    ours = Scorer(network, ONSETS.input_samples).score(noise)
+    assert np.array_equal(loaded.score(noise), ours)
+    assert ours.shape == (2, ONSETS.hop_samples // ONSETS.step_samples)
 
 
 def test_golden_scores_are_replayed(exported: Exported) -> None:
     folder = exported[2]
     golden = json.loads((folder / GOLDEN_FILE).read_text())
-    scores = load_exported(folder).score(np.stack([golden_windows()[name] for name in golden]))
-    np.testing.assert_allclose(scores, list(golden.values()), atol=1e-6)
+    assert golden_scores(load_exported(folder)) == pytest.approx(golden, abs=1e-6)
 
 
 def test_exporting_again_replaces_and_leaves_nothing_else(exported: Exported) -> None:
@@ -77,8 +82,8 @@ def test_a_failed_export_leaves_the_old_model(
 ) -> None:
     network, contract, folder = exported
     before = (folder / CONTRACT_FILE).read_bytes()
-    monkeypatch.setattr("model.export.golden_windows", lambda: {"wrong": np.zeros(3)})
-    with pytest.raises(ValueError, match="shape"):
+    monkeypatch.setattr("model.export.golden_windows", lambda: {"wrong": np.zeros((3, 3))})
+    with pytest.raises(ValueError, match="broadcast"):
         export_model(network, contract, folder, {})
     assert (folder / CONTRACT_FILE).read_bytes() == before
     assert [p.name for p in folder.parent.iterdir()] == [folder.name]

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from model.calls import CountingRule
 from model.quality import NOTHING
+from model.windows import windows_every
 from pipeline import options
 from pipeline.inference.count import Counting
 from pipeline.ledger.entries import Entry
@@ -250,7 +251,15 @@ def counted(recording: str = "night/a.wav", duration_s: float = 86_400.0) -> Cou
     """A recording with a call in its last seconds."""
     n = round(duration_s * 16_000)
     header = RecordingHeader(16_000, 1, "WAV PCM_16", duration_s, n, 1)
-    counting = Counting("calls", CountingRule(0.5, 0.3, 1.0), 16_000, "Capuchinbird", "m-1", "run")
+    counting = Counting(
+        "calls",
+        CountingRule(0.5, 3.0, 0.3, 1.0),
+        16_000,
+        windows_every(16_000),
+        "Capuchinbird",
+        "m-1",
+        "run",
+    )
     starts = np.array([n - 49_600], dtype=np.int64)  # 3.1 s before the end
     scores = SegmentScores(starts, np.array([0.9], dtype=np.float32), n, NOTHING, origin(recording))
     return CountedRecording(*row_and_calls(recording, [header, scores], counting))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from model.audio import Recording, read_all
-from model.windows import cut_windows, window_starts
+from model.windows import Grid, window_starts
 from pipeline import launch, options
 from pipeline.__main__ import main
 from pipeline.inference import decode
@@ -58,9 +58,9 @@ def job(tmp_path: Path, archive: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     job = Job(archive, model, tmp_path / "out")
     plain = decode.decode_segment
 
-    def decode_segment(opened: Recording, plan: SegmentPlan, hop: int) -> SegmentAudio:
+    def decode_segment(opened: Recording, plan: SegmentPlan, grid: Grid) -> SegmentAudio:
         job.decoded.append(plan.recording)
-        return plain(opened, plan, hop)
+        return plain(opened, plan, grid)
 
     monkeypatch.setattr(decode, "decode_segment", decode_segment)
     return job
@@ -190,10 +190,10 @@ def test_a_failure_that_may_pass_is_tried_again(
 ) -> None:
     real = decode.read_header
 
-    def unreachable(listed: Listed, *sizes: int) -> RecordingHeader:
+    def unreachable(listed: Listed, grid: Grid, segment_samples: int) -> RecordingHeader:
         if listed.recording.endswith("b.wav"):
             raise ConnectionResetError("the bucket hung up")
-        return real(listed, *sizes)
+        return real(listed, grid, segment_samples)
 
     with monkeypatch.context() as patch:
         patch.setattr(decode, "read_header", unreachable)
@@ -216,7 +216,9 @@ def test_scores_are_kept_exactly(tmp_path: Path, archive: Path, job: Job) -> Non
         samples = read_all(archive / name)
         expected = window_starts(len(samples), 16_000)
         assert np.array_equal(starts, expected)
-        assert np.array_equal(values, fakes.PeakScorer().score(cut_windows(samples, expected)))
+        assert np.array_equal(
+            values, fakes.PeakScorer().score(fakes.cut_windows(samples, expected))
+        )
 
 
 @pytest.mark.slow

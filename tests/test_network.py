@@ -5,9 +5,10 @@ import numpy.typing as npt
 import pytest
 import tensorflow_io as tfio
 
-from model.export import INNER_BATCH, Scorer, golden_windows
+from model.calls import log_odds
+from model.export import Scorer, golden_windows
 from model.quiet import without_start_up_noise
-from model.windows import WINDOW_SAMPLES
+from model.windows import ONSETS, WINDOW_SAMPLES
 
 with without_start_up_noise():
     import tensorflow as tf
@@ -19,82 +20,122 @@ with without_start_up_noise():
 @pytest.fixture(scope="module")
 def network() -> tf.keras.Model:
     tf.keras.utils.set_random_seed(1)
-    made = networks.compact()
+    made = networks.onset()
     rng = np.random.default_rng(1)
     for layer in made.layers:
         if layer.name.endswith("_norm"):
             layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+    networks.calibrate(made, 20.0, 0.0)  # or all scores would be much alike
     return made
 
 
 @pytest.fixture(scope="module")
-def windows() -> npt.NDArray[np.float32]:
+def audio() -> npt.NDArray[np.float32]:
+    """A good two inputs of noise and golden windows."""
     rng = np.random.default_rng(2)
-    noise = rng.normal(0, 0.05, (INNER_BATCH + 7, WINDOW_SAMPLES))
-    noise[: len(golden_windows())] = list(golden_windows().values())
+    noise = rng.normal(0, 0.05, 2 * ONSETS.hop_samples + 12_345)
+    for place, window in enumerate(golden_windows().values()):
+        noise[place * 300_000 : place * 300_000 + WINDOW_SAMPLES] += window
     return noise.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def windows(audio: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return audio[: 39 * WINDOW_SAMPLES].reshape(39, WINDOW_SAMPLES)
 
 
 def test_sizes() -> None:
     assert networks.tutorial().count_params() == 6_021_857
-    assert networks.compact().count_params() < 60_000
+    assert networks.onset().count_params() < 200_000
 
 
 def test_the_front_end_is_tensorflow_ios_spectrogram(windows: npt.NDArray[np.float32]) -> None:
-    ours = band_power_spectrogram(windows[:6]).numpy()
+    ours = band_power_spectrogram(windows[:6]).numpy()[:, :92]
     theirs = tfio.audio.spectrogram(tf.constant(windows[:6]), nfft=1024, window=1024, stride=512)
     theirs = theirs.numpy()[:, :92, 16:120] ** 2
     np.testing.assert_allclose(ours, theirs, atol=1e-5 * theirs.max())
 
 
 def test_gain_and_what_lies_outside_the_band_are_not_heard(
-    windows: npt.NDArray[np.float32],
+    audio: npt.NDArray[np.float32],
 ) -> None:
     front_end = HarmonicFrontEnd()
-    loud = 0.2 * windows[10:14]
+    loud = 0.2 * audio[None, : 200 * 2048]
     heard = front_end(loud).numpy()
     change = np.abs(front_end(0.25 * loud).numpy() - heard)
     assert np.quantile(change, 0.999) < 0.02  # in nulls of the spectrum the floor shows
-    time_s = np.arange(WINDOW_SAMPLES) / 16_000
+    time_s = np.arange(loud.shape[1]) / 16_000
     rumble = 0.3 * np.sin(2 * np.pi * 90 * time_s) + 0.3 * np.sin(2 * np.pi * 4000 * time_s)
     change = np.abs(front_end((loud + rumble).astype(np.float32)).numpy() - heard)
-    assert np.quantile(change, 0.98) < 0.05  # the rumble's onset at the window's edge is heard
+    assert np.quantile(change, 0.98) < 0.05  # the rumble's onset is heard
 
 
-def test_silence_is_scored(network: tf.keras.Model) -> None:
-    score = Scorer(network).score(np.zeros((1, WINDOW_SAMPLES), np.float32))
-    assert 0 < score[0] < 1
+@pytest.fixture(scope="module")
+def scorer(network: tf.keras.Model) -> Scorer:
+    return Scorer(networks.for_serving(network), ONSETS.input_samples)
 
 
-def test_a_score_depends_on_its_window_alone(
-    network: tf.keras.Model, windows: npt.NDArray[np.float32]
+def test_silence_is_scored(scorer: Scorer) -> None:
+    scores = scorer.score(np.zeros((1, ONSETS.input_samples), np.float32))
+    assert scores.shape == (1, 480)
+    assert ((scores > 0) & (scores < 1)).all()
+
+
+def test_scores_do_not_depend_on_what_is_scored_with_them(
+    scorer: Scorer, audio: npt.NDArray[np.float32]
 ) -> None:
-    scorer = Scorer(networks.for_serving(network))
-    scores = scorer.score(windows)
+    inputs = ONSETS.cut(audio, np.arange(3) * ONSETS.hop_samples, "end")
+    scores = scorer.score(inputs)
     assert scores.dtype == np.float32
-    order = np.random.default_rng(3).permutation(len(windows))
-    assert np.array_equal(scorer.score(windows[order]), scores[order])
-    assert np.array_equal(np.concatenate([scorer.score(w[None]) for w in windows]), scores)
-    everywhere = np.repeat(windows[3:4], INNER_BATCH, axis=0)
-    assert set(scorer.score(everywhere)) == {scores[3]}
-    assert scorer.score(windows[:0]).shape == (0,)
+    assert np.array_equal(scorer.score(inputs[::-1]), scores[::-1])
+    assert np.array_equal(np.concatenate([scorer.score(x[None]) for x in inputs]), scores)
+    assert scorer.score(inputs[:0]).size == 0
 
 
-def test_serving_without_normalisation_is_the_same_function(
-    network: tf.keras.Model, windows: npt.NDArray[np.float32]
+def test_the_context_is_all_that_a_score_depends_on(
+    scorer: Scorer, audio: npt.NDArray[np.float32]
+) -> None:
+    """What lies beyond the context of the input's first and last step changes nothing there."""
+    [x] = ONSETS.cut(audio, np.array([ONSETS.hop_samples]), "end")
+    first, last = x.copy(), x.copy()
+    first[ONSETS.step_samples + 2 * ONSETS.context_samples :] = 0.1
+    last[: -ONSETS.step_samples - 2 * ONSETS.context_samples] = 0.1
+    whole, at_first, at_last = scorer.score(np.stack([x, first, last]))
+    assert len(set(whole)) > 3  # or it would be true of any network
+    assert at_first[0] == whole[0]
+    assert at_last[-1] == whole[-1]
+    assert not np.array_equal(at_first, whole)
+
+
+def test_serving_is_the_same_function(
+    network: tf.keras.Model, scorer: Scorer, audio: npt.NDArray[np.float32]
 ) -> None:
     lean = networks.for_serving(network)
     assert not any("norm" in layer.name for layer in lean.layers)
-    before, after = Scorer(network).score(windows), Scorer(lean).score(windows)
-    np.testing.assert_allclose(after, before, atol=2e-5)
+    [x] = ONSETS.cut(audio, np.zeros(1, np.int64), "end")
+    served = log_odds(scorer.score(x[None])[0])
+    trained = log_odds(network(x[None], training=False).numpy()[0, 30:-30, 0])
+    np.testing.assert_allclose(served, np.clip(trained, -8, 8), atol=1 / 32 + 1e-3)
+    assert set(np.round(served * 16, 2) % 1) <= {0.0}  # whole sixteenths
     assert networks.for_serving(networks.tutorial()).name == "tutorial"
 
 
-def test_calibration_scales_log_odds(windows: npt.NDArray[np.float32]) -> None:
-    network = networks.compact()
-    before = Scorer(network).score(windows[:4]).astype(float)
+def test_a_window_scores_alike_wherever_it_stands_in_the_batch(
+    windows: npt.NDArray[np.float32],
+) -> None:
+    scorer = Scorer(networks.tutorial())
+    some = np.concatenate([windows[:2], windows[3:4]])
+    scores = scorer.score(some)
+    assert scores.shape == (3, 1)
+    assert np.array_equal(scorer.score(some[::-1]), scores[::-1])
+
+
+def test_calibration_scales_log_odds(audio: npt.NDArray[np.float32]) -> None:
+    network = networks.onset()
+    x = audio[None, : 100 * 2048]
+    before = network(x, training=False).numpy().astype(float)
     networks.calibrate(network, 2.0, -1.0)
-    after = Scorer(network).score(windows[:4]).astype(float)
+    after = network(x, training=False).numpy().astype(float)
     np.testing.assert_allclose(
         np.log(after / (1 - after)), 2 * np.log(before / (1 - before)) - 1, atol=1e-4
     )
@@ -102,13 +143,14 @@ def test_calibration_scales_log_odds(windows: npt.NDArray[np.float32]) -> None:
 
 def test_masks_are_for_training_only(windows: npt.NDArray[np.float32]) -> None:
     front_end = HarmonicFrontEnd(mask_frames=30, mask_bins=30)
-    plain = front_end(windows[:16]).numpy()
-    assert np.array_equal(front_end(windows[:16], training=False).numpy(), plain)
-    masked = front_end(windows[:16], training=True).numpy()
+    windows = windows[:16, : 20 * 2048]
+    plain = front_end(windows).numpy()
+    assert np.array_equal(front_end(windows, training=False).numpy(), plain)
+    masked = front_end(windows, training=True).numpy()
     assert ((masked == plain) | (masked == 0)).all()
     assert (masked != plain).any()
 
 
-def test_the_wrong_shape_is_refused(network: tf.keras.Model) -> None:
-    with pytest.raises(ValueError, match="48000"):
-        Scorer(network).score(np.zeros((2, 100), np.float32))
+def test_the_wrong_shape_is_refused(scorer: Scorer) -> None:
+    with pytest.raises(ValueError, match=str(ONSETS.input_samples)):
+        scorer.score(np.zeros((2, 100), np.float32))

@@ -14,14 +14,14 @@ import soundfile
 from model.audio import Recording, read_all
 from model.calls import find_calls
 from model.decoders import AudioError
-from model.windows import cut_windows, window_starts
+from model.windows import window_starts, windows_every
 from pipeline import launch, options
 from pipeline.beam_options import beam_options
 from pipeline.inference.count import Counting
 from pipeline.inference.transforms import SegmentHandler
 from pipeline.records import Listed
 from tests.conftest import Recordings, noise_with_bursts
-from tests.fakes import CountedLoader, PeakScorer, contract, peak_handler, write_model
+from tests.fakes import CountedLoader, PeakScorer, contract, cut_windows, peak_handler, write_model
 
 Row = dict[str, str]
 
@@ -58,14 +58,10 @@ def plain_loop(
             counts[name] = None
             continue
         starts = window_starts(len(samples), hop)
-        found = find_calls(
-            starts, scorer.score(cut_windows(samples, starts)), MODEL.rule, len(samples)
-        )
+        scores = scorer.score(cut_windows(samples, starts))
+        found = find_calls(starts, scores, MODEL.rule, len(samples))
         counts[name] = len(found)
-        calls += [
-            (name, f"{c.start_s:.3f}", f"{c.end_s:.3f}", f"{c.score:.4f}", str(c.n_windows))
-            for c in found
-        ]
+        calls += [(name, f"{c.start_s:.3f}", f"{c.end_s:.3f}", f"{c.score:.4f}") for c in found]
     return counts, calls
 
 
@@ -108,17 +104,18 @@ def test_windows_and_scores_are_the_same_for_all_segments(many_formats: Path) ->
     from pipeline.inference.decode import decode_segment, plan_segments, read_header
     from pipeline.inference.score import score_segment
 
+    grid = windows_every(11_200)
     for path in sorted(many_formats.iterdir()):
         found = []
         for segment_samples in (10**9, 960_000, 112_000):
-            header = read_header(Listed(str(path)), 11_200, segment_samples)
+            header = read_header(Listed(str(path)), grid, segment_samples)
             starts: list[int] = []
             scores: list[float] = []
             heard = 0
-            for plan in plan_segments(Listed(str(path)), header, 11_200, segment_samples):
+            for plan in plan_segments(Listed(str(path)), header, grid, segment_samples):
                 with Recording(path) as recording:
-                    audio = decode_segment(recording, plan, 11_200)
-                part = score_segment(audio, PeakScorer(), "end")
+                    audio = decode_segment(recording, plan, grid)
+                part = score_segment(audio, PeakScorer(), grid, "end")
                 starts.extend(part.starts)
                 scores.extend(part.scores)
                 heard += part.heard_samples

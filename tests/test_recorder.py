@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from model.windows import windows_every
 from pipeline.inference.count import Counting
 from pipeline.inputs.deployments import (
     deployment_of,
@@ -141,8 +142,11 @@ def test_the_hour_that_clocks_tell_twice_or_skip_stays_without_a_zone(clock: str
     assert (known.recorded_at, known.recorded_local) == ("", clock)
 
 
+GRID = windows_every(16_000)
+
+
 def test_calls_are_placed_in_time() -> None:
-    counting = Counting("calls", fakes.contract().rule, 16_000, "bird", "peak-1", "run")
+    counting = Counting("calls", fakes.contract().rule, 16_000, GRID, "bird", "peak-1", "run")
     row = replace(
         fakes.row_and_calls("a.wav", [Failure("open", "x")], counting)[0],
         recorded_at="2019-05-22T23:59:59-03:00",

@@ -90,9 +90,11 @@ def decoded_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     lengths: list[float] = []
     read = IsolatedRecording.read
 
-    def noted(self: IsolatedRecording, start: int, n_samples: int, n_measured: int = 0) -> object:
+    def noted(
+        self: IsolatedRecording, start: int, n_samples: int, measured: range = range(0)
+    ) -> object:
         lengths.append(n_samples / RATE)
-        return read(self, start, n_samples, n_measured)
+        return read(self, start, n_samples, measured)
 
     monkeypatch.setattr(IsolatedRecording, "read", noted)
     return lengths

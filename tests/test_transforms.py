@@ -17,7 +17,7 @@ from apache_beam.testing.util import assert_that, equal_to
 from model.audio import Recording
 from model.calls import CountingRule
 from model.quality import NOTHING
-from model.windows import cut_windows, window_starts
+from model.windows import window_starts, windows_every
 from pipeline.inference.count import Counting
 from pipeline.inference.decode import plan_segments, read_header
 from pipeline.inference.score import score_segment
@@ -45,10 +45,11 @@ from pipeline.records import (
 from pipeline.tables.render import CsvTable
 from pipeline.tables.transforms import WriteCsv
 from tests.conftest import Recordings
-from tests.fakes import PeakScorer, load_broken, origin, peak_handler, row_and_calls
+from tests.fakes import PeakScorer, cut_windows, load_broken, origin, peak_handler, row_and_calls
 
 RULE = CountingRule(threshold=0.5, smoothing_s=0, min_separation_s=2)
-COUNTING = Counting("calls", RULE, 16_000, "bird", "peak-1", "run")
+GRID = windows_every(16_000)
+COUNTING = Counting("calls", RULE, 16_000, GRID, "bird", "peak-1", "run")
 
 
 def pipeline() -> beam.Pipeline:
@@ -69,7 +70,7 @@ def test_probe_gives_a_header_or_a_reason(recordings: Recordings) -> None:
     folder, _ = recordings
     names = [f"{folder}/a.wav", f"{folder}/broken.flac"]
     with pipeline() as root:
-        probed = root | beam.Create(map(Listed, names)) | ProbeRecordings(16_000, 160_000)
+        probed = root | beam.Create(map(Listed, names)) | ProbeRecordings(GRID, 160_000)
         header = RecordingHeader(48_000, 2, "WAV PCM_16", 31.7, 507_200, 3)
         header = replace(header, checksum=content_checksum(names[0]))
         assert_that(probed.headers, equal_to([(names[0], header)]), "headers")
@@ -87,10 +88,11 @@ def test_segments_share_out_each_window_once(
 ) -> None:
     folder, _ = recordings
     name = f"{folder}/a.wav"
-    header = read_header(Listed(name), hop, segment_samples)
-    plans = list(plan_segments(Listed(name), header, hop, segment_samples))
+    grid = windows_every(hop)
+    header = read_header(Listed(name), grid, segment_samples)
+    plans = list(plan_segments(Listed(name), header, grid, segment_samples))
     assert len(plans) == header.n_segments
-    windows = [p.first_window + k for p in plans for k in range(p.n_windows)]
+    windows = [p.first_input + k for p in plans for k in range(p.n_inputs)]
     assert windows == list(range(len(window_starts(header.n_samples, hop))))
     assert sum(p.share for p in plans) == pytest.approx(1)
 
@@ -111,7 +113,7 @@ def test_decode_gives_audio_or_a_reason(recordings: Recordings) -> None:
         assert audio.heard_samples == 48_000  # the rest belongs to the next segment
 
     with pipeline() as root:
-        decoded = root | beam.Create([good, gone]) | DecodeSegments(16_000)
+        decoded = root | beam.Create([good, gone]) | DecodeSegments(GRID)
         assert_that(decoded.audio, same, "audio")
         assert_that(
             decoded[FAILURES] | beam.MapTuple(lambda name, f: (name, f.step)),
@@ -123,7 +125,7 @@ def test_decode_gives_audio_or_a_reason(recordings: Recordings) -> None:
 def segment_audio(n_samples: int = 100_000, first: int = 32_000) -> SegmentAudio:
     samples = np.random.default_rng(1).normal(0, 0.1, n_samples).astype(np.float32)
     starts = window_starts(n_samples, 16_000) + first
-    return SegmentAudio(first, starts, samples, n_samples, NOTHING, origin())
+    return SegmentAudio(first, starts, starts, samples, n_samples, NOTHING, origin())
 
 
 def test_score_keeps_the_key_and_drops_the_audio() -> None:
@@ -142,7 +144,7 @@ def test_score_keeps_the_key_and_drops_the_audio() -> None:
 
 
 def test_a_segment_that_cannot_be_scored_is_a_failure_of_its_recording_alone() -> None:
-    handler = SegmentHandler(load_broken, "end")
+    handler = SegmentHandler(load_broken, GRID, "end")
     failure = Failure("score", "RuntimeError: the network is out of order")
     with pipeline() as root:
         found = root | beam.Create([("a.wav", segment_audio())]) | ScoreSegments(handler)
@@ -159,7 +161,7 @@ def test_a_long_segment_is_scored_a_few_windows_at_a_time() -> None:
             Watched.most = max(Watched.most, len(windows))
             return super().score(windows)
 
-    scores = score_segment(audio, Watched(), "end")
+    scores = score_segment(audio, Watched(), GRID, "end")
     assert len(scores.scores) == len(audio.starts) > 100
     assert Watched.most <= 64
 
@@ -218,7 +220,7 @@ def test_every_input_has_exactly_one_outcome(
 
 
 def test_counting_windows_adds_up_what_the_tutorial_adds_up() -> None:
-    counting = Counting("windows", RULE, 16_000, "bird", "peak-1", "run")
+    counting = Counting("windows", RULE, 16_000, GRID, "bird", "peak-1", "run")
     row, calls = row_and_calls(
         "a.wav", [HEADER, scores_of([0, 0.9, 0.5, 0.49]), scores_of([0.7], 9)], counting
     )
@@ -258,7 +260,7 @@ def test_decoding_a_header_only_file_is_a_failure(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "empty.wav", np.zeros((0, 2)), 44_100)
     with pipeline() as root:
         listed = Listed(str(tmp_path / "empty.wav"))
-        probed = root | beam.Create([listed]) | ProbeRecordings(16_000, 1)
+        probed = root | beam.Create([listed]) | ProbeRecordings(GRID, 1)
         assert_that(
             probed[FAILURES] | beam.MapTuple(lambda _, f: "holds no audio" in f.error),
             equal_to([True]),

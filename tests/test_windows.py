@@ -1,9 +1,16 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.windows import WINDOW_SAMPLES, Padding, count_windows, cut_windows, window_starts
+from model.windows import (
+    ONSETS,
+    WINDOW_SAMPLES,
+    Padding,
+    count_windows,
+    window_starts,
+    windows_every,
+)
 
 lengths = st.integers(0, 40 * WINDOW_SAMPLES)
 hops = st.integers(1000, WINDOW_SAMPLES)
@@ -43,7 +50,7 @@ def test_every_sample_lies_in_a_window_and_no_window_is_idle(n_samples: int, hop
 def test_windows_hold_the_audio_at_their_place(n_samples: int, hop: int, padding: Padding) -> None:
     samples = np.arange(1, n_samples + 1, dtype=np.float32)
     starts = window_starts(n_samples, hop)
-    windows = cut_windows(samples, starts, padding)
+    windows = windows_every(hop).cut(samples, starts, padding)
     assert windows.shape == (len(starts), WINDOW_SAMPLES)
     assert windows.dtype == np.float32
     for window, start in zip(windows, starts, strict=True):
@@ -62,3 +69,16 @@ def test_a_hop_that_would_leave_audio_unheard_is_refused(hop: int) -> None:
 def test_a_negative_length_is_refused() -> None:
     with pytest.raises(ValueError, match="-1 samples"):
         count_windows(-1, 1)
+
+
+@given(n_samples=st.integers(1, 3 * ONSETS.hop_samples), seed=st.integers(0, 99))
+@settings(max_examples=20, deadline=None)
+def test_inputs_with_context_hold_what_lies_around_them(n_samples: int, seed: int) -> None:
+    samples = np.random.default_rng(seed).normal(size=n_samples).astype(np.float32)
+    inputs = np.arange(ONSETS.count_inputs(n_samples)) * ONSETS.hop_samples
+    starts = ONSETS.score_starts(inputs, n_samples)
+    assert np.array_equal(starts, np.arange(0, n_samples, ONSETS.step_samples))
+    cut = ONSETS.cut(samples, inputs, "end")
+    around = np.pad(samples, (ONSETS.context_samples, ONSETS.input_samples))
+    for row, start in zip(cut, inputs, strict=True):
+        assert np.array_equal(row, around[start : start + ONSETS.input_samples])

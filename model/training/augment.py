@@ -20,10 +20,10 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from model.training.clips import NEGATIVE_SHARE, POSITIVE_SHARE, Example
+from model.training.clips import Example
 from model.training.sounds import (
-    Rng,
     Sound,
+    add_sound,
     band_power,
     coloured_noise,
     curve,
@@ -31,53 +31,76 @@ from model.training.sounds import (
     from_afar,
     gain_between,
     made_up_call,
+    onset_times,
     other_sound,
     play_at_speed,
 )
-from model.training.synth import add_sound
-from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES, Samples
+from model.windows import ONSETS, SAMPLE_RATE_HZ, WINDOW_SAMPLES, Samples
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """How training windows are made.
+    """How training stretches are made.
 
     Attributes:
-        call_share: windows with a call; cut_share: windows with a call's beginning or end only,
-            which count as negative.
-        level_db: range of call power over background power in the band, uniform.
+        silent_share: stretches without a call.
+        calls_a_minute: in the others, uniform; calls follow each other at random.
+        gap_s: least time from one onset to the next.
+        birds: at most so many voices in a stretch.
+        level_db: power of the loudest bird's calls over background power in the band, uniform.
+        spread_db: the other birds are up to so much fainter.
+        inaudible_db: calls fainter than this are neither asked for nor refused.
+        moo_less_share: of calls that break off before their moo, which do not count.
         speed: a call is played up to so much faster or slower, pitch and duration together.
         made_up_share: calls that are synthetic.
+        others_a_minute: other sounds, in ``others_share`` of the stretches.
         stores: how many real calls, made-up calls, other sounds and noises are kept ready.
         renewed_share: part of each store that is made anew at a renewal.
     """
 
-    call_share: float = 0.5
-    cut_share: float = 0.22
-    level_db: tuple[float, float] = (-13.0, 25.0)
+    silent_share: float = 0.25
+    calls_a_minute: tuple[float, float] = (1.0, 32.0)
+    gap_s: float = 0.7
+    birds: int = 4
+    level_db: tuple[float, float] = (-18.0, 25.0)
+    spread_db: float = 12.0
+    inaudible_db: float = -20.0
+    moo_less_share: float = 0.12
     speed: float = 1.28
-    made_up_share: float = 0.3
-    stores: tuple[int, int, int, int] = (400, 150, 250, 24)
+    made_up_share: float = 0.4
+    others_a_minute: float = 10.0
+    others_share: float = 0.7
+    stores: tuple[int, int, int, int] = (400, 200, 300, 24)
     renewed_share: float = 0.25
 
 
-class WindowSource(Protocol):
-    """What training takes its windows from."""
+STRETCH_SAMPLES = 160 * ONSETS.step_samples
+"""Audio of a training input: 20.48 s."""
+
+ONSET_SD_S = 0.15
+"""An onset's target is a bell of this width: annotations are good to about 0.2 s."""
+
+Batch = tuple[Samples, ...]
+"""Audio ``[count, n]``, targets, and where there are any weights of the targets, all float32."""
+
+
+class AudioSource(Protocol):
+    """What training takes its audio from."""
 
     def reseed(self, *seeds: int) -> None: ...
     def renew(self) -> None: ...
-    def windows(self, count: int) -> tuple[Samples, Samples]: ...
+    def draw(self, count: int) -> Batch: ...
 
 
-class MixedWindows:
-    """Makes training windows from examples.
+class MixedStretches:
+    """Makes training stretches from examples.
 
     Args:
         examples: calls and background; without background, noise takes its place.
         seed: decides everything.
-        mixture: how windows are made.
+        mixture: how stretches are made.
     """
 
     def __init__(
@@ -145,51 +168,84 @@ class MixedWindows:
         return np.asarray(audio / np.sqrt(band_power(audio) + 1e-12), np.float32)
 
     def _noise(self) -> Samples:
-        """12 s of noise of some colour, uneven in frequency and sometimes in time: wind, rain."""
-        rng, n = self._rng, 12 * SAMPLE_RATE_HZ
+        """24 s of noise of some colour, uneven in frequency and sometimes in time: wind, rain."""
+        rng, n = self._rng, 24 * SAMPLE_RATE_HZ
         noise = coloured_noise(rng, n, rng.uniform(-0.5, 2.2))
         if rng.random() < 0.5:
             noise = from_afar(rng, noise, 0.0, np.inf, tilt_db=6.0)
         if rng.random() < 0.3:
-            noise = (noise * (1 + curve(n, rng.normal(0, 0.4, 60)))).astype(np.float32)
+            noise = (noise * (1 + curve(n, rng.normal(0, 0.4, 120)))).astype(np.float32)
         return noise
 
-    def windows(self, count: int) -> tuple[Samples, Samples]:
-        """So many windows and their labels: float32 ``[count, 48000]`` and ``[count, 1]``."""
-        audio = np.empty((count, WINDOW_SAMPLES), np.float32)
-        labels = np.empty((count, 1), np.float32)
+    def draw(self, count: int) -> Batch:
+        """So many stretches: audio, onset targets and their weights, ``[count, n]`` each."""
+        audio = np.empty((count, STRETCH_SAMPLES), np.float32)
+        targets = np.empty((count, STRETCH_SAMPLES // ONSETS.step_samples), np.float32)
+        weights = np.empty_like(targets)
         for row in range(count):
-            audio[row], labels[row, 0] = self._window()
-        return audio, labels
+            audio[row], targets[row], weights[row] = self._stretch()
+        return audio, targets[..., None], weights
 
-    def _window(self) -> tuple[Samples, float]:
+    def _stretch(self) -> tuple[Samples, Samples, Samples]:
         rng, mixture = self._rng, self._mixture
-        window = self._background()
-        level = np.sqrt(band_power(window) + 1e-10)
+        audio = self._background()
+        level = np.sqrt(band_power(audio) + 1e-10)
         if level < 2e-5:  # near silence: a call in it would have no level to speak of
-            window = window + 1e-4 * self._slice_of_noise()
-            level = np.sqrt(band_power(window))
-        if rng.random() < 0.35:
-            for _ in range(rng.integers(1, 3)):
+            audio = audio + 1e-4 * self._slice_of_noise()
+            level = np.sqrt(band_power(audio))
+        minutes = len(audio) / SAMPLE_RATE_HZ / 60
+        if rng.random() < mixture.others_share:
+            for _ in range(rng.poisson(mixture.others_a_minute * minutes)):
                 other = self._others[rng.integers(len(self._others))]
-                place = int(rng.integers(4000 - len(other), WINDOW_SAMPLES - 4000))
-                add_sound(window, other * np.float32(level * gain_between(rng, -3, 25)), place)
-            louder = np.sqrt(band_power(window))
+                place = int(rng.integers(4000 - len(other), len(audio) - 4000))
+                add_sound(audio, other * np.float32(level * gain_between(rng, -3, 25)), place)
+            louder = np.sqrt(band_power(audio))
             level += (louder - level) * rng.random()
-        draw = rng.random()
-        positive = draw < mixture.call_share
-        if draw < mixture.call_share + mixture.cut_share:
-            call = self._call()
-            place = place_call(rng, call, positive)
-            sound = call.audio * np.float32(level * gain_between(rng, *mixture.level_db))
-            add_sound(window, sound, place)
-        elif rng.random() < 0.1:
-            dead = rng.integers(0, WINDOW_SAMPLES)  # a drop-out
-            window[dead : dead + rng.integers(1000, 30_000)] = 0
-        gain = 10 ** rng.uniform(-3.2, -0.2) / (3 * float(np.sqrt(np.mean(window**2))) + 1e-7)
+        onsets: list[int] = []
+        inaudible: list[int] = []
+        if rng.random() >= mixture.silent_share:
+            onsets, inaudible = self._add_calls(audio, level)
+        if rng.random() < 0.1:
+            dead = rng.integers(0, len(audio))  # a drop-out
+            end = dead + rng.integers(1000, 30_000)
+            audio[dead:end] = 0
+            inaudible += [place for place in onsets if dead - 8000 < place < end]
+        if rng.random() < 0.1:  # where the recording begins or ends
+            edge = int(rng.integers(len(audio) // 2))
+            silent = slice(0, edge) if rng.random() < 0.5 else slice(len(audio) - edge, None)
+            audio[silent] = 0
+            inaudible += [place for place in onsets if not audio[place : place + 20_000].all()]
+        gain = 10 ** rng.uniform(-3.2, -0.2) / (3 * float(np.sqrt(np.mean(audio**2))) + 1e-7)
         if rng.random() < 0.05:
             gain *= 3  # overdriven
-        return np.clip(window * np.float32(gain), -1, 1), float(positive)
+        return (np.clip(audio * np.float32(gain), -1, 1), *onset_targets(onsets, inaudible))
+
+    def _add_calls(self, audio: Samples, level: float) -> tuple[list[int], list[int]]:
+        """Adds a chorus. Returns the onsets to be found, and those nobody can be sure of."""
+        rng, mixture = self._rng, self._mixture
+        a_minute = rng.uniform(*mixture.calls_a_minute)
+        loudest_db = rng.uniform(*mixture.level_db)
+        birds = [self._call() for _ in range(rng.integers(1, mixture.birds + 1))]
+        levels_db = [loudest_db, *(loudest_db - rng.uniform(0, mixture.spread_db, len(birds) - 1))]
+        onsets: list[int] = []
+        inaudible: list[int] = []
+        # Calls may have begun before the stretch, or end after it.
+        for place in onset_times(
+            rng, -3.5, len(audio) / SAMPLE_RATE_HZ + 3, a_minute, mixture.gap_s
+        ):
+            bird = int(rng.integers(len(birds)))
+            call = birds[bird] if rng.random() < 0.7 else self._call()
+            start = round(place * SAMPLE_RATE_HZ) - call.cue_start
+            level_db = levels_db[bird] + rng.uniform(-1, 1)
+            sound = call.audio * np.float32(level * 10 ** (level_db / 20))
+            if rng.random() < mixture.moo_less_share:
+                sound = faded(sound[: max(call.cue_start - 3000, 1000)], 0.05)
+                add_sound(audio, sound, start)
+                continue
+            add_sound(audio, sound, start)
+            audible = level_db > mixture.inaudible_db
+            (onsets if audible else inaudible).append(start + call.cue_start)
+        return onsets, inaudible
 
     def _call(self) -> Sound:
         rng = self._rng
@@ -201,44 +257,51 @@ class MixedWindows:
         rng, draw = self._rng, self._rng.random()
         if not self._backgrounds or 0.6 <= draw < 0.75:
             return self._slice_of_noise()
-        window = self._slice_of_background()
+        audio = self._slice_of_background()
         if draw >= 0.75:
-            level = np.sqrt(band_power(window) + 1e-10)
-            window += self._slice_of_noise() * np.float32(level * gain_between(rng, -10, 15))
-        return window
+            level = np.sqrt(band_power(audio) + 1e-10)
+            audio += self._slice_of_noise() * np.float32(level * gain_between(rng, -10, 15))
+        return audio
 
     def _slice_of_noise(self) -> Samples:
         noise = self._noises[self._rng.integers(len(self._noises))]
-        start = self._rng.integers(0, len(noise) - WINDOW_SAMPLES)
-        return noise[start : start + WINDOW_SAMPLES].copy()
+        start = self._rng.integers(0, len(noise) - STRETCH_SAMPLES)
+        return noise[start : start + STRETCH_SAMPLES].copy()
 
     def _slice_of_background(self) -> Samples:
-        rng = self._rng
+        rng, n = self._rng, STRETCH_SAMPLES
         audio = self._backgrounds[rng.choice(len(self._backgrounds), p=self._background_odds)].audio
-        if len(audio) <= WINDOW_SAMPLES:
-            window = np.zeros(WINDOW_SAMPLES, np.float32)
-            window[: len(audio)] = audio
-            return window
-        speed = float(np.exp(rng.uniform(-0.22, 0.22))) if rng.random() < 0.4 else 1.0
-        n = int(WINDOW_SAMPLES * speed) + 2
-        if speed == 1.0 or n >= len(audio):
-            start = rng.integers(0, len(audio) - WINDOW_SAMPLES + 1)
-            return audio[start : start + WINDOW_SAMPLES].copy()
-        start = rng.integers(0, len(audio) - n)
-        return play_at_speed(audio[start : start + n], speed)[:WINDOW_SAMPLES]
+        if rng.random() < 0.4:
+            speed = float(np.exp(rng.uniform(-0.22, 0.22)))
+            stop = int(n * speed) + 2
+            first = rng.integers(0, max(1, len(audio) - stop))
+            audio = play_at_speed(audio[first : first + stop], speed)
+        if len(audio) >= n:
+            first = rng.integers(0, len(audio) - n + 1)
+            return audio[first : first + n].copy()
+        if rng.random() < 0.5:
+            return np.resize(audio, n)  # over and over
+        alone = np.zeros(n, np.float32)
+        add_sound(alone, audio, int(rng.integers(0, n - len(audio) + 1)))
+        return alone
 
 
-def place_call(rng: Rng, call: Sound, positive: bool) -> int:
-    """Where in the window the call's audio starts, so that its label is true."""
-    cue = call.call_end - call.cue_start
-    if positive and rng.random() < 0.6:
-        last = max(WINDOW_SAMPLES - call.call_end, -call.cue_start)
-        return int(rng.integers(-call.cue_start, last + 1))
-    low, high = (POSITIVE_SHARE, 1.0) if positive else (-1.6, NEGATIVE_SHARE)
-    inside = int(rng.uniform(low, high) * cue)
-    if rng.random() < 0.5:
-        return WINDOW_SAMPLES - call.cue_start - inside  # the end is cut off
-    return inside - call.call_end  # the beginning is
+def onset_targets(onsets: Sequence[int], inaudible: Sequence[int]) -> tuple[Samples, Samples]:
+    """Targets 0 to 1 and weights of the steps of a stretch, float32 ``[160]`` each.
+
+    Args:
+        onsets: samples at which a call's moo begins.
+        inaudible: the same for calls that nobody can be sure of; steps near them weigh nothing.
+    """
+    steps = np.arange(STRETCH_SAMPLES // ONSETS.step_samples)
+    middles_s = (steps + 0.5) * ONSETS.step_samples / SAMPLE_RATE_HZ
+    target, weight = np.zeros(len(steps)), np.ones(len(steps))
+    for place in onsets:
+        away = (middles_s - place / SAMPLE_RATE_HZ) / ONSET_SD_S
+        target = np.maximum(target, np.exp(-(away**2) / 2))
+    for place in inaudible:
+        weight[np.abs(middles_s - place / SAMPLE_RATE_HZ) < 4 * ONSET_SD_S] = 0
+    return target.astype(np.float32), weight.astype(np.float32)
 
 
 class PlainWindows:
@@ -287,7 +350,7 @@ class PlainWindows:
     def renew(self) -> None:
         """The set stays as it is."""
 
-    def windows(self, count: int) -> tuple[Samples, Samples]:
+    def draw(self, count: int) -> Batch:
         """The next windows and labels: float32 ``[count, 48000]`` and ``[count, 1]``."""
         audio = np.zeros((count, WINDOW_SAMPLES), np.float32)
         labels = np.empty((count, 1), np.float32)

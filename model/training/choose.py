@@ -7,9 +7,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from model.calls import CountingRule, log_odds, probabilities
+from model.calls import CountingRule, Floats, log_odds, probabilities
 from model.training.measure import call_figures, fit_log_odds
-from model.training.trials import Trial, windows_of
+from model.training.trials import Trial, conditions, interval_coverage, windows_of
+from model.windows import SAMPLE_RATE_HZ
+
+SEPARATIONS_S = (0.9, 0.6, 1.2)
+"""Of onsets: what is tried, in order of preference."""
+
+COVERAGE = 0.9
+"""Share of recordings whose 90 % interval must hold the truth, in each condition."""
+
+SPREADS = (1.0, 1.5, 2.0, 2.5, 3.0)
+"""Tried, of the log odds of recordings. Never less than 1: a few takes cannot show how much birds
+differ."""
 
 TIE = 0.01
 """Thresholds this little worse than the best count as equally good: one recording in a hundred."""
@@ -34,17 +45,47 @@ class Choice:
 
 
 def choose(trials: Sequence[Trial]) -> Choice:
-    """Calibration first, then the rule for calibrated scores."""
-    scores, labels = windows_of(trials)
-    slope, offset = fit_log_odds(log_odds(scores), labels)
+    """Calibration first, then the rule for calibrated scores.
+
+    Scores of windows are calibrated on windows; scores of onsets on their peaks, which are what
+    becomes a call.
+    """
+    rules = [CountingRule(threshold=0.5)]
+    if trials[0].grid.scores_windows:
+        scores, labels = windows_of(trials)
+        slope, offset = fit_log_odds(log_odds(scores), labels)
+    else:
+        step_s = trials[0].grid.step_samples / SAMPLE_RATE_HZ
+        rules = [CountingRule(0.5, step_s, 0.0, apart_s) for apart_s in SEPARATIONS_S]
+        slope, offset = fit_log_odds(*peaks_of(trials, rules[0]))
     trials = [calibrated(t, slope, offset) for t in trials]
-    rule = placed(CountingRule(threshold=_threshold(trials)), trials)
-    peaks = [t.labelled_peaks(rule) for t in trials]
-    evidence_slope, evidence_offset = fit_log_odds(
-        np.concatenate([e for e, _ in peaks]), np.concatenate([y for _, y in peaks])
-    )
+    rule = placed(_best(rules, trials), trials)
+    evidence_slope, evidence_offset = fit_log_odds(*peaks_of(trials, rule))
     rule = replace(rule, evidence_slope=evidence_slope, evidence_offset=evidence_offset)
-    return Choice(slope, offset, rule)
+    return Choice(slope, offset, replace(rule, evidence_sd=_spread(rule, trials)))
+
+
+def _spread(rule: CountingRule, trials: Sequence[Trial]) -> float:
+    """The least spread with which the intervals of every condition hold the truth often enough.
+
+    Where no spread does, the least that does best in the worst condition.
+    """
+    parts = conditions([t for t in trials if not t.overlooked]).values()
+    worst = [
+        min(
+            (interval_coverage(part, replace(rule, evidence_sd=sd)) or 0.0 for part in parts),
+            default=1.0,
+        )
+        for sd in SPREADS
+    ]
+    enough = min(COVERAGE, max(worst))
+    return next(sd for sd, covered in zip(SPREADS, worst, strict=True) if covered >= enough)
+
+
+def peaks_of(trials: Sequence[Trial], rule: CountingRule) -> tuple[Floats, Floats]:
+    """Log odds of all labelled peaks, and whether they are calls, float ``[n]`` each."""
+    peaks = [t.labelled_peaks(rule) for t in trials]
+    return np.concatenate([e for e, _ in peaks]), np.concatenate([y for _, y in peaks])
 
 
 def calibrated(trial: Trial, slope: float, offset: float) -> Trial:
@@ -53,35 +94,38 @@ def calibrated(trial: Trial, slope: float, offset: float) -> Trial:
     return replace(trial, scores=scores.astype(np.float32))
 
 
-def _threshold(trials: Sequence[Trial]) -> float:
-    """The middle of the thresholds that are best, all levels of noise counting alike."""
-    levels = sorted({t.level_db for t in trials}, key=lambda level: (level is not None, level))
+def _best(rules: Sequence[CountingRule], trials: Sequence[Trial]) -> CountingRule:
+    """The best of the rules, with the middle of the thresholds that are as good.
+
+    All levels of noise and densities of calling count alike.
+    """
     candidates = probabilities(np.arange(0, 4.01, 0.25))
     candidates = candidates[candidates >= LEAST_THRESHOLD]
-    worth = []
-    for threshold in candidates:
-        rule = CountingRule(threshold=float(threshold))
-        figures = {
-            level: call_figures([t.match(rule) for t in trials if t.level_db == level])
-            for level in levels
-        }
-        worth.append(float(np.mean([f.f1 + f.exact_share for f in figures.values()])))
-    best = np.flatnonzero(np.array(worth) >= max(worth) - TIE)
-    return round(float(candidates[best[len(best) // 2]]), 3)
+    worth = np.array(
+        [[_worth(replace(r, threshold=float(t)), trials) for t in candidates] for r in rules]
+    )
+    best = int(np.argmax(worth.max(axis=1)))
+    equal = np.flatnonzero(worth[best] >= worth[best].max() - TIE)
+    return replace(rules[best], threshold=round(float(candidates[equal[len(equal) // 2]]), 3))
+
+
+def _worth(rule: CountingRule, trials: Sequence[Trial]) -> float:
+    """Mean over the conditions of F1 and the share of exact counts."""
+    figures = [call_figures([t.match(rule) for t in part]) for part in conditions(trials).values()]
+    return float(np.mean([f.f1 + f.exact_share for f in figures]))
 
 
 def placed(rule: CountingRule, trials: Sequence[Trial]) -> CountingRule:
     """The rule with call bounds as they lie in the annotations, seen from the detections."""
     before, after = [], []
     for trial in trials:
-        if trial.level_db is not None:
+        if trial.level_db is not None or trial.a_minute is not None:
             continue
         found = trial.match(rule)
         calls = trial.found(rule)
         for i, j in found.pairs:
-            middle_s = calls[i].start_s + rule.before_s
-            before.append(middle_s - trial.calls[j].start_s)
-            after.append(trial.calls[j].end_s - middle_s)
+            before.append(calls[i].peak_s - trial.calls[j].start_s)
+            after.append(trial.calls[j].end_s - calls[i].peak_s)
     if not before:
         return rule
     return replace(

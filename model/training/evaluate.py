@@ -20,7 +20,16 @@ from model.training.clips import Example, Scene
 from model.training.dataset import Material
 from model.training.measure import call_figures, reliability, roc_curve, window_figures
 from model.training.train import TrainingPlan, make_folds, tell, try_fold
-from model.training.trials import Trial, interval_coverage, noise_trials, run_trial, windows_of
+from model.training.trials import (
+    Subject,
+    Trial,
+    chorus_trials,
+    conditions,
+    interval_coverage,
+    noise_trials,
+    run_trial,
+    windows_of,
+)
 from model.windows import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
@@ -39,26 +48,29 @@ class Report:
 
     def figures(self) -> dict[str, Any]:
         """Everything measured, for JSON."""
-        clean = [t for t in self.trials if t.level_db is None]
+        clean = [t for t in self.trials if t.level_db is None and t.a_minute is None]
         matches = [t.match(self.rule) for t in clean]
         counts = call_figures(matches)
         diagram = reliability(*windows_of(self.trials))
         negatives = [t for t in clean if not t.calls and not t.overlooked]
         hours = sum(t.n_samples for t in negatives) / SAMPLE_RATE_HZ / 3600
         false = sum(len(t.match(self.rule).false) for t in negatives)
-        inside = {"clean": interval_coverage(clean, self.rule)}
-        levels = {}
-        for level in sorted({t.level_db for t in self.trials if t.level_db is not None}):
-            noisy = [t for t in self.trials if t.level_db == level]
-            found = call_figures([t.match(self.rule) for t in noisy])
-            levels[str(level)] = {"f1": found.f1, **asdict(found)}
-            inside[str(level)] = interval_coverage(noisy, self.rule)
+        tried = {}
+        for name, part in conditions(self.trials).items():
+            found = call_figures([t.match(self.rule) for t in part])
+            tried[name] = {
+                "level_db": part[0].level_db,
+                "calls_a_minute": part[0].a_minute,
+                "f1": found.f1,
+                "counted_share": (found.found + found.false) / max(1, found.found + found.missed),
+                "interval_coverage": interval_coverage(part, self.rule),
+                **asdict(found),
+            }
         return {
             "calls": {"f1": counts.f1, **asdict(counts)},
             "windows": asdict(window_figures(*windows_of(clean), self.rule.threshold)),
-            "noise": levels,
+            "conditions": tried,
             "calibration": {"error": diagram.error, **asdict(diagram)},
-            "interval_coverage": inside,
             "negatives": {
                 "hours": hours,
                 "false_calls": false,
@@ -77,18 +89,21 @@ class Report:
         }
 
 
-def evaluate_model(
-    model: Path, scenes: Sequence[Scene], hop_s: float | None, seed: int
-) -> list[Report]:
+def evaluate_model(model: Path, material: Material, hop_s: float | None, seed: int) -> list[Report]:
     """Tries an exported model. ``hop_s`` is the contract's unless given."""
     from model.export import load_exported
 
     loaded = load_exported(model)
     contract = loaded.contract
-    hop_s = hop_s or contract.hop_s
-    tell(f"trying {model} on {len(scenes)} recordings")
-    trials = [run_trial(s, loaded.score, hop_s, padding=contract.padding) for s in scenes]
-    trials += noise_trials(scenes, loaded.score, hop_s, seed, padding=contract.padding)
+    hop_samples = round((hop_s or contract.hop_s) * SAMPLE_RATE_HZ)
+    subject = Subject(loaded.score, contract.grid(hop_samples), contract.padding)
+    tell(f"trying {model} on {len(material.scenes)} recordings")
+    calls = [e for e in material.examples if e.kind == "call"]
+    trials = [
+        *(run_trial(s, subject) for s in material.scenes),
+        *noise_trials(material.scenes, subject, seed),
+        *chorus_trials(material.scenes, calls, subject, seed),
+    ]
     return [Report(contract.model_version, trials, contract.rule)]
 
 
@@ -99,7 +114,6 @@ def evaluate_folds(
 
     The rule of a fold is chosen on the other folds only.
     """
-    from model.export import Scorer
     from model.training.learn import fit
 
     reports = []
@@ -111,8 +125,8 @@ def evaluate_folds(
             examples = [e for e in material.examples if fold.trains_on(e)]
             examples = fewer_calls(examples, most, settings.seed)
             tell(f"{fold.name}: {sum(e.kind == 'call' for e in examples)} calls to learn from")
-            score = Scorer(fit(examples, settings, tell).network).score
-            tried[fold.name] = try_fold(fold, material.scenes, score, plan, settings.seed)
+            subject = plan.subject(fit(examples, settings, tell).network)
+            tried[fold.name] = try_fold(fold, material, subject, plan, settings.seed)
         reports += _judged(tried, "" if most is None else f" ({most} calls)")
     return reports
 
@@ -149,10 +163,14 @@ def write_report(reports: Sequence[Report], scenes: Sequence[Scene], folder: Pat
     results = {r.title: r.figures() for r in reports}
     text = json.dumps(results, indent=2, ensure_ascii=False) + "\n"
     (folder / "report.json").write_text(text, encoding="utf-8")
+
+    def is_noise(row: Mapping[str, Any]) -> bool:
+        return row["level_db"] is not None and row["calls_a_minute"] is None
+
     robustness = {
         title: (
-            [float(level) for level in found["noise"]],
-            [row["f1"] for row in found["noise"].values()],
+            [row["level_db"] for row in found["conditions"].values() if is_noise(row)],
+            [row["f1"] for row in found["conditions"].values() if is_noise(row)],
         )
         for title, found in results.items()
     }
@@ -160,7 +178,7 @@ def write_report(reports: Sequence[Report], scenes: Sequence[Scene], folder: Pat
     draw_lines(robustness, labels, folder / "noise.png")
     errors = []
     for number, report in enumerate(reports):
-        clean = [t for t in report.trials if t.level_db is None]
+        clean = [t for t in report.trials if t.level_db is None and t.a_minute is None]
         false, true = roc_curve(*windows_of(clean))
         draw_lines(
             {"windows": (false.tolist(), true.tolist())},

@@ -29,10 +29,10 @@ class Sound:
 
 def band_power(audio: npt.NDArray[np.floating]) -> float:
     """Mean power in ``BAND_HZ``, of float ``[n]``."""
-    n = len(audio)
+    n = len(audio) + -len(audio) % 4096  # a length the transform is quick at
     first, end = (int(f * n / SAMPLE_RATE_HZ) for f in BAND_HZ)
-    spectrum = np.fft.rfft(audio)[first:end]
-    return float(2 * np.sum(np.abs(spectrum) ** 2) / n**2)
+    spectrum = np.fft.rfft(audio, n)[first:end]
+    return float(2 * np.sum(np.abs(spectrum) ** 2) / (n * max(1, len(audio))))
 
 
 def play_at_speed(audio: Samples, factor: float) -> Samples:
@@ -53,6 +53,27 @@ def faded(audio: Samples, seconds: float) -> Samples:
     audio[:n] *= ramp
     audio[len(audio) - n :] *= ramp[::-1]
     return audio
+
+
+def add_sound(onto: npt.NDArray[np.floating], sound: npt.NDArray[np.floating], start: int) -> None:
+    """Add a sound in place; what lies before the beginning or after the end is lost."""
+    first, last = max(start, 0), min(start + len(sound), len(onto))
+    if first < last:
+        onto[first:last] += sound[first - start : last - start]
+
+
+def onset_times(
+    rng: Rng, first_s: float, end_s: float, a_minute: float, gap_s: float
+) -> list[float]:
+    """Times at random (Poisson) of some rate, but never closer than ``gap_s``, in seconds."""
+    times: list[float] = []
+    # Waiting times of at least the gap, their mean as the rate wants it where that can be.
+    mean_s = max(60 / a_minute - gap_s, 0.05)
+    time_s = first_s + rng.exponential(60 / a_minute)
+    while time_s < end_s:
+        times.append(time_s)
+        time_s += gap_s + rng.exponential(mean_s)
+    return times
 
 
 def coloured_noise(rng: Rng, n: int, slope: float) -> Samples:
@@ -184,9 +205,12 @@ def made_up_call(rng: Rng) -> Sound:
 
 
 def other_sound(rng: Rng) -> Samples:
-    """A made-up sound that is no call, of one of nine kinds, 0.3 to 8 s long, peak 1."""
+    """A made-up sound that is no call, of one of ten kinds, 0.3 to 8 s long, peak 1."""
     n = int(rng.uniform(0.3, 5.0) * SAMPLE_RATE_HZ)
-    kinds = (_tones, _whistles, _chorus, _chorus, _pulses, _engine, _bursts, _notes, _growls)
+    kinds = (
+        *(_tones, _whistles, _chorus, _chorus, _pulses),
+        *(_engine, _bursts, _notes, _growls, _blows),
+    )
     sound = kinds[rng.integers(len(kinds))](rng, n)
     peak = float(np.abs(sound).max()) + 1e-9
     return faded((sound / peak).astype(np.float32), 0.03)
@@ -274,6 +298,23 @@ def _notes(rng: Rng, n: int) -> _Wave:
         return np.asarray(_harmonics(rng, pitch_hz, 200, 2200) * np.sqrt(np.hanning(k)))
 
     return _scattered(rng, n, 6, (0.08, 0.7), note)
+
+
+def _blows(rng: Rng, n: int) -> _Wave:
+    """Pile driving, hammering, doors: the same ringing blow again and again."""
+    ring_s = rng.uniform(0.1, 1.2)
+    time_s = np.arange(int(2 * ring_s * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
+    blow = _band_noise(rng, len(time_s), rng.uniform(100, 500), rng.uniform(700, 3000))
+    blow *= gain_between(rng, -20, 0)
+    for _ in range(rng.integers(1, 8)):
+        phase = rng.uniform(0, 2 * np.pi)
+        blow = blow + np.cos(2 * np.pi * rng.uniform(200, 2000) * time_s + phase) * rng.random()
+    blow *= np.exp(-6.9 * time_s / ring_s / rng.uniform(0.5, 1))
+    every = int(rng.uniform(0.4, 2.5) * SAMPLE_RATE_HZ)
+    total = np.zeros(max(n, 4 * every) + len(blow))
+    for start in range(0, len(total) - len(blow), every):
+        total[start : start + len(blow)] += blow * gain_between(rng, -3, 0)
+    return total
 
 
 def _growls(rng: Rng, n: int) -> _Wave:

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from model.training.sounds import Rng
+from model.training.sounds import Rng, add_sound
 from model.windows import SAMPLE_RATE_HZ, Samples, samples_from_seconds
 
 Reals = npt.NDArray[np.float64]
@@ -388,13 +388,6 @@ def _series(note: Reals, count: int, every_s: float, rate_hz: int) -> Reals:
     for i in range(count):
         out[i * step : i * step + len(note)] += note
     return out
-
-
-def add_sound(onto: Reals | Samples, sound: Reals | Samples, start: int) -> None:
-    """Add a sound in place; what lies before the beginning or after the end is lost."""
-    first, last = max(start, 0), min(start + len(sound), len(onto))
-    if first < last:
-        onto[first:last] += sound[first - start : last - start]
 
 
 def _times(duration_s: float, rate_hz: int) -> Reals:

@@ -19,18 +19,21 @@ from typing import TYPE_CHECKING, Any
 from model.calls import CountingRule
 from model.contract import ServingContract
 from model.training.clips import Annotation, DataError, Example, Scene, refuse_leaks
-from model.training.dataset import read_material
+from model.training.dataset import Material, read_material
 from model.training.measure import call_figures, reliability, window_figures
 from model.training.trials import (
+    CALLS_A_MINUTE,
     NOISE_LEVELS_DB,
-    Score,
+    Subject,
     Trial,
+    chorus_trials,
+    conditions,
     interval_coverage,
     noise_trials,
     run_trial,
     windows_of,
 )
-from model.windows import SAMPLE_RATE_HZ, Padding
+from model.windows import ONSETS, SAMPLE_RATE_HZ, Padding, windows_every
 
 if TYPE_CHECKING:
     from model.training.learn import Settings
@@ -43,9 +46,10 @@ class TrainingPlan:
     Attributes:
         label: what a score is the score of.
         folds: ``auto``, ``take``, ``group`` or ``none``.
-        hop_s: distance of windows for which the counting rule is chosen.
+        hop_s: distance of windows: those that the network takes, or that its scores are told in.
         padding: where zeros go in a window that holds less audio than its length.
         noise_levels_db: of the noise under which every fold is tried besides.
+        calls_a_minute: of the choruses that every fold is tried on besides.
     """
 
     label: str
@@ -53,6 +57,17 @@ class TrainingPlan:
     hop_s: float = 1.25
     padding: Padding = "end"
     noise_levels_db: tuple[int, ...] = NOISE_LEVELS_DB
+    calls_a_minute: tuple[int, ...] = CALLS_A_MINUTE
+
+    def subject(self, network: Any) -> Subject:
+        """A network as it will be served."""
+        from model.export import Scorer
+        from model.network import for_serving
+
+        hop_samples = round(self.hop_s * SAMPLE_RATE_HZ)
+        grid = ONSETS if network.name == "onset" else windows_every(hop_samples)
+        scorer = Scorer(for_serving(network), grid.input_samples)
+        return Subject(scorer.score, grid, self.padding)
 
 
 @dataclass(frozen=True)
@@ -109,22 +124,27 @@ def make_folds(kind: str, scenes: Sequence[Scene]) -> list[Fold]:
 
 
 def try_fold(
-    fold: Fold, scenes: Sequence[Scene], score: Score, plan: TrainingPlan, seed: int
+    fold: Fold, material: Material, subject: Subject, plan: TrainingPlan, seed: int
 ) -> list[Trial]:
-    """Applies a fold's network to what it never heard, clean and under noise.
+    """Applies a fold's network to what it never heard: as it is, under noise and as choruses.
 
     A take's fold is tried on every recording; calls of other takes need not be found there. A
     group's fold is tried on that group's recordings.
     """
+    scenes = material.scenes
     tried = [s for s in scenes if not fold.groups or s.group in fold.groups]
 
     def wanted(call: Annotation) -> bool:
         return not fold.takes or call.take in fold.takes
 
-    clean = [run_trial(s, score, plan.hop_s, None, wanted, plan.padding) for s in tried]
-    return clean + noise_trials(
-        tried, score, plan.hop_s, seed, wanted, plan.noise_levels_db, plan.padding
-    )
+    left_out = [e for e in material.examples if e.kind == "call" and not fold.trains_on(e)]
+    return [
+        *(run_trial(s, subject, wanted=wanted) for s in tried),
+        *noise_trials(tried, subject, seed, wanted, plan.noise_levels_db),
+        *chorus_trials(
+            tried, left_out, subject, seed, plan.calls_a_minute, plan.noise_levels_db[:-1]
+        ),
+    ]
 
 
 def train_and_export(
@@ -148,7 +168,7 @@ def train_and_export(
     Raises:
         DataError: the data cannot be used, or the checkpoints are of another training.
     """
-    from model.export import Scorer, export_model
+    from model.export import export_model
     from model.network import FRONT_ENDS, calibrate, for_serving
     from model.training.charts import draw_clips, draw_curves
     from model.training.choose import calibrated, choose
@@ -174,7 +194,7 @@ def train_and_export(
         refuse_leaks(part, out, ("take",) if fold.takes else ("group", "source"))
         tell(f"{fold.name}: {sum(e.kind == 'call' for e in part)} calls to learn from")
         fitted = fit(part, settings, tell, work / f"fold{i}", resume)
-        trials += try_fold(fold, scenes, Scorer(fitted.network).score, plan, settings.seed)
+        trials += try_fold(fold, material, plan.subject(fitted.network), plan, settings.seed)
     tell("everything:" if trials else "everything (nothing left out: no figures for unheard calls)")
     fitted = fit(examples, settings, tell, work / "all", resume)
     draw_curves(fitted.history, work / "curves.png")
@@ -186,8 +206,8 @@ def train_and_export(
         calibrate(fitted.network, choice.slope, choice.offset)
         trials = [calibrated(t, choice.slope, choice.offset) for t in trials]
         figures = figures_of(trials, rule)
-    score = Scorer(fitted.network).score
-    own = [run_trial(s, score, plan.hop_s, padding=plan.padding) for s in scenes]
+    subject = plan.subject(fitted.network)
+    own = [run_trial(s, subject) for s in scenes]
     figures["training_exact_share"] = call_figures([t.match(rule) for t in own]).exact_share
     contract = ServingContract(
         name=settings.network,
@@ -198,6 +218,9 @@ def train_and_export(
         front_end=FRONT_ENDS[settings.network],
         training_data_sha256=data_hash,
         model_sha256="",
+        input_samples=subject.grid.input_samples,
+        context_samples=subject.grid.context_samples,
+        step_samples=0 if subject.grid.scores_windows else subject.grid.step_samples,
         padding=plan.padding,
         metrics={name: round(value, 4) for name, value in figures.items()},
         libraries={name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")},
@@ -217,8 +240,8 @@ def train_and_export(
 
 
 def figures_of(trials: Sequence[Trial], rule: CountingRule) -> dict[str, float]:
-    """Out-of-fold figures: counts on recordings as they are, F1 at each level of noise, windows."""
-    clean = [t for t in trials if t.level_db is None]
+    """Out-of-fold figures: counts on recordings as they are, then each condition, windows."""
+    clean = [t for t in trials if t.level_db is None and t.a_minute is None]
     counts = call_figures([t.match(rule) for t in clean])
     figures = {
         "exact_share": counts.exact_share,
@@ -227,9 +250,15 @@ def figures_of(trials: Sequence[Trial], rule: CountingRule) -> dict[str, float]:
         "false_calls": float(counts.false),
         "f1": counts.f1,
     }
-    for level in sorted({t.level_db for t in trials if t.level_db is not None}, reverse=True):
-        noisy = call_figures([t.match(rule) for t in trials if t.level_db == level])
-        figures[f"f1_at_{level}_db"] = noisy.f1
+    for name, part in conditions(trials).items():
+        found = call_figures([t.match(rule) for t in part])
+        figures[f"f1_{name}"] = found.f1
+        if part[0].a_minute is not None:
+            figures[f"counted_share_{name}"] = (found.found + found.false) / max(
+                1, found.found + found.missed
+            )
+        if (covered := interval_coverage(part, rule)) is not None:
+            figures[f"interval_coverage_{name}"] = covered
     told = window_figures(*windows_of(clean), rule.threshold)
     figures |= {
         "window_precision": told.precision,
@@ -237,8 +266,6 @@ def figures_of(trials: Sequence[Trial], rule: CountingRule) -> dict[str, float]:
         "window_roc_area": told.roc_area,
     }
     figures["calibration_error"] = reliability(*windows_of(trials)).error
-    if (covered := interval_coverage(trials, rule)) is not None:
-        figures["count_interval_coverage"] = covered
     return {name: value for name, value in figures.items() if value == value}
 
 

@@ -11,6 +11,9 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from pathlib import Path
 
+STEPS = 220
+"""Of an epoch of training, 12 stretches of 20 s each."""
+
 
 def add_training_data(parser: ArgumentParser, n: str = "+") -> None:
     """The flags that name labelled recordings."""

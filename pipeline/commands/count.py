@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from model.quiet import without_unused_libraries
 from pipeline import options
 
 
@@ -14,6 +15,7 @@ def main(argv: Sequence[str]) -> int:
 
     if (code := done_already(config)) is not None:
         return code
-    from pipeline.launch import launch  # imports Beam, for which no one else need wait
+    with without_unused_libraries():
+        from pipeline.launch import launch  # imports Beam, for which no one else need wait
 
     return launch(config)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.commands import add_training_data, verdict
+from pipeline.commands import STEPS, add_training_data, verdict
 from pipeline.options import RELEASED_MODEL, Parser, UsageError
 
 
@@ -25,7 +25,7 @@ def parser() -> Parser:
     add("--leave_out", choices=("take", "group"), help="train anew without each, try on it")
     add("--calls", nargs="*", type=int, default=[], help="with --leave_out: so many calls only")
     add("--epochs", type=int, default=10, help="of each training")
-    add("--windows_per_epoch", type=int, default=4096, help="of each training")
+    add("--steps", type=int, default=STEPS, help="of an epoch")
     add("--seed", type=int, default=0, help="decides everything random")
     add("--threads", type=int, default=2, help="of TensorFlow")
     return result
@@ -52,22 +52,28 @@ def main(argv: Sequence[str]) -> int:
         if flags.leave_out:
             settings = Settings(
                 epochs=flags.epochs,
-                windows_per_epoch=flags.windows_per_epoch,
+                steps=flags.steps,
                 seed=flags.seed,
                 threads=flags.threads,
             )
             plan = TrainingPlan("", flags.leave_out, flags.hop_s or TrainingPlan.hop_s)
             reports = evaluate_folds(material, settings, plan, flags.calls)
         else:
-            reports = evaluate_model(flags.model, material.scenes, flags.hop_s, flags.seed)
+            reports = evaluate_model(flags.model, material, flags.hop_s, flags.seed)
         write_report(reports, material.scenes, flags.output)
     except (DataError, ContractError, OSError) as error:
         raise UsageError(str(error)) from None
     for report in reports:
         found = report.figures()
-        calls, noise = found["calls"], found["noise"]
-        levels = ", ".join(f"{row['f1']:.3f} at {level} dB" for level, row in noise.items())
-        print(f"{report.title}: exact {calls['exact_share']:.3f}, F1 {calls['f1']:.3f}; {levels}")
-        print(verdict(calls["f1"], {int(level): row["f1"] for level, row in noise.items()}))
+        print(f"{report.title}: exact counts {found['calls']['exact_share']:.3f}")
+        print(f"  {'condition':24}F1      counted/true  truth inside the 90 % interval")
+        for name, row in found["conditions"].items():
+            inside = row["interval_coverage"]
+            covered = "-" if inside is None else f"{inside:.2f}"
+            figures = f"{row['f1']:<8.3f}{row['counted_share']:<14.3f}{covered}"
+            print(f"  {name.replace('_', ' '):24}{figures}")
+        alone = [row for row in found["conditions"].values() if row["calls_a_minute"] is None]
+        f1_at_db = {row["level_db"]: row["f1"] for row in alone if row["level_db"] is not None}
+        print(verdict(found["calls"]["f1"], f1_at_db))
     print(f"{flags.output / 'report.html'}")
     return 0

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from model.audio import Recording
 from model.calls import Call, CountingRule, find_calls
 from model.contract import ServingContract
 from model.decoders import AudioError
 from model.spectrogram import spectrogram_db
-from model.windows import SAMPLE_RATE_HZ, WINDOW_S, Samples, samples_from_seconds, window_starts
-from pipeline.inference.score import ModelLoader, WindowScorer, score_windows
+from model.windows import SAMPLE_RATE_HZ, WINDOW_S, Samples, Starts, samples_from_seconds
+from pipeline.inference.score import ModelLoader, Scorer, score_audio
 from pipeline.model_folder import check_model
 from pipeline.options import RELEASED_MODEL, Parser, UsageError
 from pipeline.report.spectrograms import TOP_HZ, shown_range_db
@@ -24,6 +23,7 @@ from pipeline.storage import files
 
 MOST_DRAWN_S = 600.0
 _WAVE, _SCORE, _CALL = "#555555", "#0072B2", "#D55E00"
+_SCORE_OF = "score of window\n(at its middle)", "score\n(where a moo begins)"
 _COLUMNS = 2000  # more cannot be told apart in a picture
 
 
@@ -35,7 +35,7 @@ class Heard:
         recording_s: length of the whole recording.
         begin_s: where the stretch begins in it.
         samples: its audio, mono, 16 kHz.
-        starts: first samples of its windows, from the start of the stretch, int64 ``[n]``.
+        starts: first samples of what the scores are of, from the start of the stretch.
         scores: float32 ``[n]``.
         calls: times from the start of the stretch.
     """
@@ -43,14 +43,14 @@ class Heard:
     recording_s: float
     begin_s: float
     samples: Samples
-    starts: npt.NDArray[np.int64]
-    scores: npt.NDArray[np.float32]
+    starts: Starts
+    scores: Samples
     calls: tuple[Call, ...]
     rule: CountingRule
 
 
 def hear(
-    recording: str, scorer: WindowScorer, contract: ServingContract, begin_s: float, length_s: float
+    recording: str, scorer: Scorer, contract: ServingContract, begin_s: float, length_s: float
 ) -> Heard:
     """Reads and scores a stretch of a recording, with the contract's windows and counting rule.
 
@@ -64,8 +64,10 @@ def hear(
             raise AudioError(f"{recording}: ends before {begin_s:g} s")
         samples = opened.read(first, n_samples).samples
         recording_s = opened.info.duration_s
-    starts = window_starts(n_samples, samples_from_seconds(contract.hop_s))
-    scores = score_windows(samples, starts, scorer, contract.padding)
+    grid = contract.grid(samples_from_seconds(contract.hop_s))
+    inputs = np.arange(grid.count_inputs(n_samples), dtype=np.int64) * grid.hop_samples
+    starts = grid.score_starts(inputs, n_samples)
+    scores = score_audio(samples, inputs, scorer, grid, contract.padding).ravel()[: len(starts)]
     calls = find_calls(starts, scores, contract.rule, n_samples)
     return Heard(recording_s, begin_s, samples, starts, scores, calls, contract.rule)
 
@@ -101,7 +103,7 @@ def draw(heard: Heard, title: str) -> Any:
     )
     levels.set(ylabel="frequency (kHz)")
 
-    middles_s = heard.begin_s + heard.starts / SAMPLE_RATE_HZ + WINDOW_S / 2
+    middles_s = heard.begin_s + heard.starts / SAMPLE_RATE_HZ + heard.rule.score_s / 2
     scores.plot(middles_s, heard.scores, color=_SCORE, marker=".", markersize=3, linewidth=1)
     scores.axhline(heard.rule.threshold, color=_WAVE, linestyle="--", linewidth=1)
     scores.annotate(
@@ -113,7 +115,7 @@ def draw(heard: Heard, title: str) -> Any:
         ha="right",
         color=_WAVE,
     )
-    scores.set(ylabel="score of window\n(at its middle)", ylim=(-0.02, 1.08))
+    scores.set(ylabel=_SCORE_OF[heard.rule.score_s < WINDOW_S], ylim=(-0.02, 1.08))
     scores.set(xlabel="time in the recording (s)", xlim=(heard.begin_s, end_s))
     for call in heard.calls:
         for panel in (wave, levels, scores):
@@ -143,7 +145,7 @@ def parser() -> Parser:
     result = Parser(
         prog="capuchinbird show",
         description="Draw one recording or clip as the model hears it: waveform, spectrogram, "
-        "scores of its windows and calls.",
+        "scores and calls.",
     )
     result.add_argument("file", metavar="FILE", help="the recording; a path or a gs:// URI")
     result.add_argument(

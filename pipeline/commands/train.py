@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.windows import WINDOW_S
-from pipeline.commands import add_training_data, verdict
+from pipeline.commands import STEPS, add_training_data, verdict
 from pipeline.options import Parser, UsageError
 
 
@@ -19,7 +19,7 @@ def parser() -> Parser:
     add = result.add_argument
     add_training_data(result)
     add("--output", type=Path, default=Path("trained"), help="the exported model")
-    add("--network", choices=("compact", "tutorial"), default="compact", help="what to train")
+    add("--network", choices=("onset", "tutorial"), default="onset", help="what to train")
     add("--label", default="Perissocephalus tricolor", help="what a score is the score of")
     add(
         "--folds",
@@ -28,8 +28,10 @@ def parser() -> Parser:
         help="what is left out in turn to choose the counting rule and to measure: each take, or "
         "a third of the groups; auto: takes where there are two or more",
     )
-    add("--epochs", type=int, help="at most; 10 for compact and 4 for tutorial unless given")
-    add("--windows_per_epoch", type=int, help="4096 for compact and 576 for tutorial unless given")
+    add("--epochs", type=int, help="at most; 10 for onset and 4 for tutorial unless given")
+    add(
+        "--steps", type=int, help=f"of an epoch; {STEPS} for onset and 36 for tutorial unless given"
+    )
     add("--patience", type=int, default=5, help="epochs without a lower loss before it stops")
     add("--seed", type=int, default=0, help="decides everything random")
     add("--threads", type=int, default=2, help="of TensorFlow")
@@ -43,6 +45,7 @@ def main(argv: Sequence[str]) -> int:
     from model.quiet import without_start_up_noise
     from model.training.clips import DataError
     from model.training.train import TrainingPlan, train_and_export
+    from model.training.trials import NOISE_LEVELS_DB
 
     with without_start_up_noise():
         from model.training.learn import Settings
@@ -51,21 +54,21 @@ def main(argv: Sequence[str]) -> int:
     settings = Settings(
         network=flags.network,
         epochs=flags.epochs or (4 if is_tutorial else 10),
-        windows_per_epoch=flags.windows_per_epoch or (576 if is_tutorial else 4096),
+        steps=flags.steps or (36 if is_tutorial else STEPS),
         patience=flags.patience,
         seed=flags.seed,
         threads=flags.threads,
     )
     plan = TrainingPlan(flags.label, flags.folds)
     if is_tutorial:  # as published: windows side by side, zeros in front, and no noise
-        plan = TrainingPlan(flags.label, flags.folds, WINDOW_S, "front", noise_levels_db=())
+        plan = TrainingPlan(flags.label, flags.folds, WINDOW_S, "front", (), ())
     sources = flags.data, flags.negatives, flags.annotations
     try:
         contract = train_and_export(*sources, flags.output, settings, plan, flags.resume)
     except (DataError, OSError) as error:
         raise UsageError(str(error)) from None
     figures = contract.metrics
-    levels = {db: figures[name] for db in (10, 0, -5, -10) if (name := f"f1_at_{db}_db") in figures}
+    levels = {db: figures[name] for db in NOISE_LEVELS_DB if (name := f"f1_at_{db}_db") in figures}
     print(verdict(figures.get("f1"), levels))
     print(f"next: capuchinbird --model {flags.output} --input recordings/ --output results")
     return 0

@@ -9,15 +9,26 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from model.calls import Call, CountingRule, count_positive_windows, estimate_count, find_calls
+from model.calls import (
+    MOO_S,
+    Call,
+    CountingRule,
+    count_positive_windows,
+    estimate_count,
+    find_calls,
+    window_scores,
+)
 from model.contract import ServingContract
 from model.quality import flags
 from model.quality import total as sum_of
 from model.windows import (
+    SAMPLE_RATE_HZ,
     WINDOW_S,
+    Grid,
     Padding,
+    Samples,
+    Starts,
     samples_from_seconds,
     seconds_from_samples,
 )
@@ -47,6 +58,7 @@ class Counting:
     method: str
     rule: CountingRule
     hop_samples: int
+    grid: Grid
     label: str
     model_version: str
     run_id: str
@@ -56,7 +68,7 @@ class Counting:
     @property
     def scoring(self) -> str:
         """Names all that a window's score depends on, besides the recording."""
-        return digest(self.model_sha256, self.padding, self.hop_samples)
+        return digest(self.model_sha256, self.padding, asdict(self.grid))
 
     @classmethod
     def of(cls, config: Config, contract: ServingContract, run_id: str) -> Counting:
@@ -65,10 +77,12 @@ class Counting:
         if config.threshold is not None:
             rule = replace(rule, threshold=config.threshold)
         default_hop_s = WINDOW_S if config.counting == "windows" else contract.hop_s
+        hop_samples = max(1, samples_from_seconds(config.hop_s or default_hop_s))
         return cls(
             method=config.counting,
             rule=rule,
-            hop_samples=max(1, samples_from_seconds(config.hop_s or default_hop_s)),
+            hop_samples=hop_samples,
+            grid=contract.grid(hop_samples),
             label=contract.label,
             model_version=contract.model_version,
             run_id=run_id,
@@ -113,7 +127,7 @@ class Evidence:
     """All that the steps before said of one recording, sorted by kind.
 
     Attributes:
-        segments: its scores, in the order of its windows.
+        segments: its scores, in order of time.
     """
 
     listed: Listed
@@ -131,7 +145,7 @@ class Evidence:
             listed=next(iter(by_kind.get(Listed, [])), Listed(recording)),
             header=next(iter(by_kind.get(RecordingHeader, [])), None),
             segments=tuple(
-                sorted(by_kind.get(SegmentScores, []), key=lambda s: s.origin.first_window)
+                sorted(by_kind.get(SegmentScores, []), key=lambda s: s.origin.first_input)
             ),
             failures=tuple(by_kind.get(Failure, [])),
         )
@@ -142,9 +156,17 @@ class Evidence:
         return self.header is not None and len(self.segments) == self.header.n_segments
 
     @property
-    def scores(self) -> npt.NDArray[np.float32]:
-        """Of all windows, float32 ``[n]``."""
-        return np.concatenate([np.zeros(0, np.float32), *(s.scores for s in self.segments)])
+    def scores(self) -> tuple[Starts, Samples]:
+        """Of the whole recording: first samples of what they are of, and they."""
+        return (
+            np.concatenate([np.zeros(0, np.int64), *(s.starts for s in self.segments)]),
+            np.concatenate([np.zeros(0, np.float32), *(s.scores for s in self.segments)]),
+        )
+
+    def windows(self, counting: Counting) -> tuple[Starts, Samples]:
+        """First samples of its windows, and their scores."""
+        n_samples = self.header.n_samples if self.header else 0
+        return window_scores(*self.scores, counting.grid, n_samples, counting.hop_samples)
 
 
 def count_recording(recording: str, facts: Iterable[Fact], counting: Counting) -> Counted:
@@ -166,7 +188,7 @@ def count_recording(recording: str, facts: Iterable[Fact], counting: Counting) -
         row, calls = _counted_row(recording, evidence, counting)
     failures = evidence.failures
     permanent = all(f.permanent for f in failures) if failures else evidence.has_all_segments
-    tenths = np.minimum((evidence.scores * 10).astype(np.int64), 9)
+    tenths = np.minimum((evidence.windows(counting)[1] * 10).astype(np.int64), 9)
     return Counted(
         listed=evidence.listed,
         checksum=evidence.header.checksum if evidence.header else "",
@@ -186,7 +208,7 @@ def _why_not_counted(recording: str, evidence: Evidence) -> str:
         n_segments = evidence.header.n_segments if evidence.header else "unknown"
         found = f"{len(evidence.segments)} of {n_segments} segments"
         return f"{recording}: only {found} were scored; run it again"
-    if not len(evidence.scores):
+    if not len(evidence.scores[0]):
         return f"decode: {recording}: nothing in it could be decoded"
     return ""
 
@@ -223,13 +245,14 @@ def _failed_row(
 def _counted_row(
     recording: str, evidence: Evidence, counting: Counting
 ) -> tuple[RecordingCount, tuple[DetectedCall, ...]]:
-    header, segments, scores = evidence.header, evidence.segments, evidence.scores
+    header, segments = evidence.header, evidence.segments
     assert header
-    starts = np.concatenate([s.starts for s in segments])
+    starts, scores = evidence.scores
+    windows = evidence.windows(counting)
     decoded_s = seconds_from_samples(sum(s.heard_samples for s in segments))
     heard_s = min(decoded_s, header.duration_s)
     lost_s = header.duration_s - heard_s
-    calls = _calls(starts, scores, header.n_samples, counting)
+    calls = _calls(evidence, counting)
     quality = sum_of(s.quality for s in segments)
     outcome, error = (Outcome.OK if calls else Outcome.NO_CALLS), ""
     if lost_s > TOLERATED_LOSS_S:
@@ -242,8 +265,8 @@ def _counted_row(
         _failed_row(recording, evidence, counting, error),
         outcome=outcome.value,
         call_count=len(calls),
-        positive_windows=count_positive_windows(scores, counting.rule.threshold),
-        windows=len(scores),
+        positive_windows=count_positive_windows(windows[1], counting.rule.threshold),
+        windows=len(windows[1]),
         max_score=float(scores.max()),
         heard_s=heard_s,
         quality_flags=" ".join(
@@ -269,7 +292,7 @@ def _counted_row(
             start_s=call.start_s,
             end_s=call.end_s,
             score=call.score,
-            windows=call.n_windows,
+            windows=_positive_around(call, windows, counting.rule),
             **where_and_when_called(row, call.start_s),
             label=counting.label,
             model_version=counting.model_version,
@@ -280,18 +303,24 @@ def _counted_row(
     )
 
 
-def _calls(
-    starts: npt.NDArray[np.int64],
-    scores: npt.NDArray[np.float32],
-    n_samples: int,
-    counting: Counting,
-) -> tuple[Call, ...]:
+def _positive_around(call: Call, windows: tuple[Starts, Samples], rule: CountingRule) -> int:
+    """Windows at or above the threshold that hold the middle of a call, at least 1."""
+    middle_s = call.peak_s + (MOO_S / 2 if rule.score_s < WINDOW_S else 0)
+    starts_s = windows[0] / SAMPLE_RATE_HZ
+    near = (starts_s <= middle_s) & (middle_s <= starts_s + WINDOW_S)
+    return max(1, count_positive_windows(windows[1][near], rule.threshold))
+
+
+def _calls(evidence: Evidence, counting: Counting) -> tuple[Call, ...]:
+    assert evidence.header
+    n_samples = evidence.header.n_samples
     if counting.method == "calls":
-        return find_calls(starts, scores, counting.rule, n_samples)
+        return find_calls(*evidence.scores, counting.rule, n_samples)
     duration_s = seconds_from_samples(n_samples)
+    starts, scores = evidence.windows(counting)
     positive = scores >= np.float32(counting.rule.threshold)
     return tuple(
-        Call(start_s, min(start_s + WINDOW_S, duration_s), float(score), 1)
+        Call(start_s, min(start_s + WINDOW_S, duration_s), start_s + WINDOW_S / 2, float(score))
         for start_s, score in sorted(
             (seconds_from_samples(int(start)), score)
             for start, score in zip(starts[positive], scores[positive], strict=True)

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from model.audio import Recording, Segment
+from model.audio import Recording
 from model.decoders import AudioError, AudioInfo, DecoderMissingError
 from model.isolated import IsolatedRecording
-from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES, count_windows
+from model.windows import SAMPLE_RATE_HZ, Grid
 from pipeline.inputs.recorder_notes import read_note
 from pipeline.inputs.versions import content_checksum
 from pipeline.records import (
@@ -24,7 +24,7 @@ from pipeline.records import (
 from pipeline.storage import files
 
 
-def read_header(listed: Listed, hop_samples: int, segment_samples: int) -> RecordingHeader:
+def read_header(listed: Listed, grid: Grid, segment_samples: int) -> RecordingHeader:
     """What the file's header says, and into how many segments it will be cut.
 
     Raises:
@@ -52,63 +52,63 @@ def read_header(listed: Listed, hop_samples: int, segment_samples: int) -> Recor
         checksum=checksum,
         absent_samples=info.n_samples + (-present_frames * SAMPLE_RATE_HZ // info.sample_rate_hz),
     )
-    n_windows = _count_present_windows(header, hop_samples)
-    n_segments = -(-n_windows // _windows_in_segment(hop_samples, segment_samples))
-    return replace(header, n_segments=n_segments)
+    n_inputs = _count_present_inputs(header, grid)
+    return replace(header, n_segments=-(-n_inputs // _inputs_in_segment(grid, segment_samples)))
 
 
-def _windows_in_segment(hop_samples: int, segment_samples: int) -> int:
-    return max(1, segment_samples // hop_samples)
+def _inputs_in_segment(grid: Grid, segment_samples: int) -> int:
+    return max(1, segment_samples // grid.hop_samples)
 
 
-def _count_present_windows(header: RecordingHeader, hop_samples: int) -> int:
-    """Windows of which something can be there: a header may promise a thousand years more."""
+def _count_present_inputs(header: RecordingHeader, grid: Grid) -> int:
+    """Inputs of which something can be there: a header may promise a thousand years more."""
     present = header.n_samples - header.absent_samples
-    return min(count_windows(header.n_samples, hop_samples), -(-present // hop_samples))
+    return min(grid.count_inputs(header.n_samples), -(-present // grid.hop_samples))
 
 
 def plan_segments(
-    listed: Listed, header: RecordingHeader, hop_samples: int, segment_samples: int
+    listed: Listed, header: RecordingHeader, grid: Grid, segment_samples: int
 ) -> Iterator[SegmentPlan]:
-    """Shares out a recording's windows: each belongs to exactly one segment."""
-    n_windows = _count_present_windows(header, hop_samples)
-    step = _windows_in_segment(hop_samples, segment_samples)
-    for first in range(0, n_windows, step):
-        size = min(step, n_windows - first)
+    """Shares out what the network takes of a recording: each input belongs to one segment."""
+    n_inputs = _count_present_inputs(header, grid)
+    step = _inputs_in_segment(grid, segment_samples)
+    for first in range(0, n_inputs, step):
+        size = min(step, n_inputs - first)
         origin = Origin(listed, header, first)
-        yield SegmentPlan(listed.recording, first, size, header.n_samples, size / n_windows, origin)
+        yield SegmentPlan(listed.recording, first, size, header.n_samples, size / n_inputs, origin)
 
 
 def decode_segment(
-    opened: Recording | IsolatedRecording, plan: SegmentPlan, hop_samples: int
+    opened: Recording | IsolatedRecording, plan: SegmentPlan, grid: Grid
 ) -> SegmentAudio:
-    """The audio that a segment's windows cover.
+    """The audio that a segment's inputs cover, with the context around it.
 
-    A window of which nothing could be decoded is left out: it was not heard.
+    What could not be decoded was not heard: it gets no score.
     """
-    starts = np.arange(plan.first_window, plan.first_window + plan.n_windows) * hop_samples
-    first_sample = int(starts[0])
-    end = min(int(starts[-1]) + WINDOW_SAMPLES, plan.n_samples)
-    is_last = plan.first_window + plan.n_windows == count_windows(plan.n_samples, hop_samples)
-    own = (end if is_last else int(starts[-1]) + hop_samples) - first_sample
-    segment = opened.read(first_sample, end - first_sample, n_measured=own)
+    inputs = np.arange(plan.first_input, plan.first_input + plan.n_inputs) * grid.hop_samples
+    own_first, own_end = int(inputs[0]), int(inputs[-1]) + grid.hop_samples
+    if plan.first_input + plan.n_inputs == grid.count_inputs(plan.n_samples):
+        own_end = plan.n_samples
+    first = max(0, own_first - grid.context_samples)
+    end = min(int(inputs[-1]) - grid.context_samples + grid.input_samples, plan.n_samples)
+    segment = opened.read(first, end - first, measured=range(own_first - first, own_end - first))
 
-    missing = sum(min(gap_end, own) - min(gap, own) for gap, gap_end in segment.missing)
-    heard = [not _swallowed(int(start) - first_sample, segment) for start in starts]
+    gaps = [(gap + first, gap_end + first) for gap, gap_end in segment.missing]
+    missing = sum(max(0, min(b, own_end) - max(a, own_first)) for a, b in gaps)
+    starts = grid.score_starts(inputs, plan.n_samples)
+    ends = np.minimum(starts + grid.score_samples, plan.n_samples)
+    heard = np.ones(len(starts), bool)
+    for gap, gap_end in gaps:
+        heard &= (starts < gap) | (ends > gap_end)
     return SegmentAudio(
-        first_sample=first_sample,
-        starts=starts[np.array(heard)],
+        first_sample=first,
+        inputs=inputs[heard] if grid.scores_windows else inputs,
+        starts=starts[heard],
         samples=segment.samples,
-        heard_samples=own - missing,
+        heard_samples=own_end - own_first - missing,
         quality=segment.quality,
         origin=plan.origin,
     )
-
-
-def _swallowed(first: int, segment: Segment) -> bool:
-    """Whether nothing of the window at ``first`` could be decoded."""
-    end = min(first + WINDOW_SAMPLES, len(segment.samples))
-    return any(gap <= first and end <= gap_end for gap, gap_end in segment.missing)
 
 
 def failure(step: str, recording: str, error: Exception) -> Failure:

@@ -1,4 +1,4 @@
-"""Scores of windows, by RunInference with one copy of the model a process."""
+"""Scores of audio, by RunInference with one copy of the model a process."""
 
 from __future__ import annotations
 
@@ -8,42 +8,51 @@ import tempfile
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from model.contract import CONTRACT_FILE, MODEL_FILE
-from model.quiet import without_start_up_noise
-from model.windows import Padding, cut_windows
+from model.quiet import without_start_up_noise, without_unused_libraries
+from model.windows import Grid, Padding, Samples, Starts
 from pipeline.options import RELEASED_MODEL
 from pipeline.records import SegmentAudio, SegmentScores
 from pipeline.storage import files
 
-WINDOWS_AT_ONCE = 64  # 12 MB of audio; the model cuts this into batches of its own
+SAMPLES_AT_ONCE = 64 * 48_000  # 12 MB of audio; the model cuts this into batches of its own
 
 
-class WindowScorer(Protocol):
-    """A loaded model: windows float32 ``[n, 48000]`` in, scores float32 ``[n]`` out."""
+class Scorer(Protocol):
+    """A loaded model: inputs float32 ``[n, input_samples]`` in, scores float32 ``[n, k]`` out."""
 
-    def score(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]: ...
+    def score(self, inputs: Samples) -> Samples: ...
 
 
-def score_windows(
-    samples: npt.NDArray[np.float32],
-    starts: npt.NDArray[np.int64],
-    scorer: WindowScorer,
-    padding: Padding,
-) -> npt.NDArray[np.float32]:
-    """Scores float32 ``[n]`` of the windows at ``starts``, a few of them in memory at a time."""
+def score_audio(
+    samples: Samples, inputs: Starts, scorer: Scorer, grid: Grid, padding: Padding
+) -> Samples:
+    """Scores of a stretch of audio, float32 ``[n, k]``, a few inputs in memory at a time.
+
+    Args:
+        samples: mono audio at 16 kHz.
+        inputs: where what each of the ``n`` inputs scores begins, as indices into ``samples``.
+        scorer, grid, padding: the model, and what it takes.
+    """
+    at_once = max(1, SAMPLES_AT_ONCE // grid.input_samples)
     scores = [
-        scorer.score(cut_windows(samples, some, padding))
-        for some in np.split(starts, range(WINDOWS_AT_ONCE, len(starts), WINDOWS_AT_ONCE))
+        scorer.score(grid.cut(samples, some, padding)).reshape(len(some), -1)
+        for some in np.split(inputs, range(at_once, len(inputs), at_once))
         if len(some)
     ]
-    return np.concatenate(scores) if scores else np.zeros(0, np.float32)
+    return np.concatenate(scores) if scores else np.zeros((0, 1), np.float32)
 
 
-def score_segment(audio: SegmentAudio, scorer: WindowScorer, padding: Padding) -> SegmentScores:
-    """The scores of a segment's windows."""
-    scores = score_windows(audio.samples, audio.starts - audio.first_sample, scorer, padding)
+def score_segment(
+    audio: SegmentAudio, scorer: Scorer, grid: Grid, padding: Padding
+) -> SegmentScores:
+    """The scores of a segment, of what could be decoded."""
+    inputs = audio.inputs - audio.first_sample
+    scores = score_audio(audio.samples, inputs, scorer, grid, padding).ravel()
+    # Of all that the inputs score, what starts at audio.starts.
+    given = (audio.inputs[:, None] + np.arange(0, grid.hop_samples, grid.step_samples)).ravel()
+    scores = scores[np.searchsorted(given, audio.starts)]
     return SegmentScores(audio.starts, scores, audio.heard_samples, audio.quality, audio.origin)
 
 
@@ -57,8 +66,8 @@ class ModelLoader:
     def __init__(self, directory: str) -> None:
         self._directory = None if directory == RELEASED_MODEL else directory
 
-    def __call__(self) -> WindowScorer:
-        with without_start_up_noise():
+    def __call__(self) -> Scorer:
+        with without_start_up_noise(), without_unused_libraries():
             import tensorflow as tf
 
             from model.export import load_exported

@@ -11,11 +11,11 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, RunInference
 
 from model.isolated import IsolatedRecording
-from model.windows import Padding, seconds_from_samples
+from model.windows import Grid, Padding, seconds_from_samples
 from pipeline import progress
 from pipeline.inference import decode
 from pipeline.inference.count import Counted, Counting, count_recording
-from pipeline.inference.score import WindowScorer, score_segment
+from pipeline.inference.score import Scorer, score_segment
 from pipeline.records import (
     Fact,
     Failure,
@@ -67,9 +67,9 @@ class ProbeRecordings(beam.PTransform):
     failure) tagged ``FAILURES``.
     """
 
-    def __init__(self, hop_samples: int, segment_samples: int) -> None:
+    def __init__(self, grid: Grid, segment_samples: int) -> None:
         super().__init__()
-        self._sizes = hop_samples, segment_samples
+        self._sizes = grid, segment_samples
 
     def expand(self, recordings: beam.PCollection[Listed]) -> beam.pvalue.DoOutputsTuple:
         """One header or one failure for each recording."""
@@ -79,8 +79,8 @@ class ProbeRecordings(beam.PTransform):
 
 
 class _ReadHeader(beam.DoFn):
-    def __init__(self, hop_samples: int, segment_samples: int) -> None:
-        self._sizes = hop_samples, segment_samples
+    def __init__(self, grid: Grid, segment_samples: int) -> None:
+        self._sizes = grid, segment_samples
 
     def process(self, known: Listed) -> Iterator[object]:
         recording = known.recording
@@ -101,20 +101,20 @@ class _ReadHeader(beam.DoFn):
 class DecodeSegments(beam.PTransform):
     """Segment plans → (recording, audio), and (recording, failure) tagged ``FAILURES``."""
 
-    def __init__(self, hop_samples: int) -> None:
+    def __init__(self, grid: Grid) -> None:
         super().__init__()
-        self._hop_samples = hop_samples
+        self._grid = grid
 
     def expand(self, plans: beam.PCollection[SegmentPlan]) -> beam.pvalue.DoOutputsTuple:
         """Audio is not shuffled: what scores it must follow directly."""
-        return plans | "Decode" >> beam.ParDo(_DecodeSegment(self._hop_samples)).with_outputs(
+        return plans | "Decode" >> beam.ParDo(_DecodeSegment(self._grid)).with_outputs(
             FAILURES, main="audio"
         )
 
 
 class _DecodeSegment(beam.DoFn):
-    def __init__(self, hop_samples: int) -> None:
-        self._hop_samples = hop_samples
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
 
     def process(self, plan: SegmentPlan) -> Iterator[object]:
         name = plan.recording
@@ -124,7 +124,7 @@ class _DecodeSegment(beam.DoFn):
                 files.open_to_read(name, origin.listed.stamp) as source,
                 IsolatedRecording(source, name, origin.header.frames) as opened,
             ):
-                audio = decode.decode_segment(opened, plan, self._hop_samples)
+                audio = decode.decode_segment(opened, plan, self._grid)
         except Exception as error:
             progress.finish(files=plan.share)
             yield beam.pvalue.TaggedOutput(FAILURES, (name, decode.failure("decode", name, error)))
@@ -148,7 +148,7 @@ class ScoreSegments(beam.PTransform):
         return audio | "Run inference" >> RunInference(KeyedModelHandler(self._handler))
 
 
-class SegmentHandler(ModelHandler[SegmentAudio, SegmentScores | Failure, WindowScorer]):
+class SegmentHandler(ModelHandler[SegmentAudio, SegmentScores | Failure, Scorer]):
     """Loads the model once a process; scores one segment at a time.
 
     A segment that cannot be scored becomes a failure here rather than by
@@ -156,22 +156,23 @@ class SegmentHandler(ModelHandler[SegmentAudio, SegmentScores | Failure, WindowS
 
     Args:
         load: makes the scorer, on the worker.
+        grid: what the model takes.
         padding: where zeros go in a window that holds less audio than its length.
     """
 
-    def __init__(self, load: Callable[[], WindowScorer], padding: Padding) -> None:
+    def __init__(self, load: Callable[[], Scorer], grid: Grid, padding: Padding) -> None:
         super().__init__()
-        self._load, self._padding = load, padding
+        self._load, self._grid, self._padding = load, grid, padding
 
-    def load_model(self) -> WindowScorer:
+    def load_model(self) -> Scorer:
         return self._load()
 
     def run_inference(
-        self, batch: Sequence[SegmentAudio], model: WindowScorer, inference_args: Any = None
+        self, batch: Sequence[SegmentAudio], model: Scorer, inference_args: Any = None
     ) -> Iterator[SegmentScores | Failure]:
         for audio in batch:
             try:
-                yield score_segment(audio, model, self._padding)
+                yield score_segment(audio, model, self._grid, self._padding)
             except Exception as error:
                 logging.exception("a segment could not be scored")
                 yield Failure("score", f"{type(error).__name__}: {error}")

@@ -27,6 +27,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from model.windows import Grid
 from pipeline.inference.count import Counted, Counting, count_recording, digest
 from pipeline.inference.decode import plan_segments
 from pipeline.inputs.deployments import where_and_when_called
@@ -255,7 +256,7 @@ def write_shard(output: str, run_id: str, entries: Iterable[Entry]) -> str:
 
 
 def resume(
-    listed: Listed, kept: Iterable[KeptSegment], hop_samples: int, segment_samples: int
+    listed: Listed, kept: Iterable[KeptSegment], grid: Grid, segment_samples: int
 ) -> tuple[list[Fact], list[SegmentPlan]]:
     """What earlier runs left of a recording, and the segments that still lack scores.
 
@@ -266,14 +267,14 @@ def resume(
     for segment in sorted(kept, key=lambda s: (not s.scores.is_saved, s.run_id)):
         origin = segment.scores.origin
         if (origin.listed.size, origin.listed.stamp) == (listed.size, listed.stamp):
-            cuts.setdefault(origin.header, {}).setdefault(origin.first_window, segment)
+            cuts.setdefault(origin.header, {}).setdefault(origin.first_input, segment)
     for header, segments in sorted(cuts.items(), key=lambda cut: -len(cut[1])):
         if len(segments) == header.n_segments:
             return [header, *(segment.scores for segment in segments.values())], []
     for header, segments in cuts.items():
-        plans = list(plan_segments(listed, header, hop_samples, segment_samples))
-        if len(plans) == header.n_segments and segments.keys() <= {p.first_window for p in plans}:
-            missing = [plan for plan in plans if plan.first_window not in segments]
+        plans = list(plan_segments(listed, header, grid, segment_samples))
+        if len(plans) == header.n_segments and segments.keys() <= {p.first_input for p in plans}:
+            missing = [plan for plan in plans if plan.first_input not in segments]
             return [header, *(segment.scores for segment in segments.values())], missing
     return [], []
 
@@ -292,7 +293,7 @@ def count_again(entry: Entry, kept: Iterable[KeptSegment], counting: Counting) -
     name = entry.row.recording
     listed = Listed(name, entry.size, entry.stamp, entry.checksum, entry.place, entry.identity)
     # A segment length longer than any recording: any complete set of segments will do.
-    known, missing = resume(listed, kept, counting.hop_samples, sys.maxsize)
+    known, missing = resume(listed, kept, counting.grid, sys.maxsize)
     if known and not missing:
         yield count_recording(name, [listed, *known], counting)
 

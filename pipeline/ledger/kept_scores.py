@@ -1,8 +1,8 @@
-"""The scores of windows, kept as Parquet: a new threshold needs no decoding.
+"""Scores, kept as Parquet: a new threshold needs no decoding.
 
-One row a segment. ``starts`` are the first samples of its windows in the recording, at 16 kHz;
-``scores`` are float32, exactly as the model gave them, so that recounting gives the same counts:
-about 4 bytes a window, 42 MB for a year of one recorder at a hop of 3 s.
+One row a segment. ``starts`` are the first samples of what its scores are of, ``score_samples``
+long each, in the recording at 16 kHz; ``scores`` are float32, exactly as the model gave them, so
+that recounting gives the same counts.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ SCHEMA = pa.schema(
         ("model_version", pa.string()),
         ("scoring", pa.string()),
         ("run_id", pa.string()),
-        ("hop_samples", pa.int32()),
-        ("first_window", pa.int32()),
+        ("score_samples", pa.int32()),
+        ("first_input", pa.int32()),
         ("starts", pa.list_(pa.int64())),
         ("scores", pa.list_(pa.float32())),
         ("heard_samples", pa.int64()),
@@ -87,7 +87,7 @@ def write_scores(folder: str, counting: Counting, segments: list[SegmentScores])
         return
     rows = sorted(
         (_as_row(segment, counting) for segment in segments),
-        key=lambda row: (row["identity"], row["first_window"]),
+        key=lambda row: (row["identity"], row["first_input"]),
     )
     buffer = io.BytesIO()
     pq.write_table(
@@ -113,8 +113,8 @@ def _as_row(segment: SegmentScores, counting: Counting) -> dict[str, Any]:
         "model_version": counting.model_version,
         "scoring": counting.scoring,
         "run_id": counting.run_id,
-        "hop_samples": counting.hop_samples,
-        "first_window": origin.first_window,
+        "score_samples": counting.grid.score_samples,
+        "first_input": origin.first_input,
         "starts": segment.starts,
         "scores": segment.scores,
         "heard_samples": segment.heard_samples,
@@ -188,7 +188,7 @@ def _from_row(
         scores=values,
         heard_samples=row["heard_samples"],
         quality=Quality(**json.loads(row["quality"])),
-        origin=Origin(listed, RecordingHeader(**header), row["first_window"]),
+        origin=Origin(listed, RecordingHeader(**header), row["first_input"]),
         is_saved=is_saved,
     )
     return KeptSegment(row["run_id"], segment)

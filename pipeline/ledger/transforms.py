@@ -10,6 +10,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
+from model.windows import Grid
 from pipeline import progress
 from pipeline.inference.count import Counted, Counting
 from pipeline.inference.transforms import PLANS
@@ -125,7 +126,7 @@ class FindWork(beam.PTransform):
             {"listed": todo, "kept": kept}
             | "Join scores" >> beam.CoGroupByKey()
             | "Resume"
-            >> beam.ParDo(_Resume(self._counting.hop_samples, self._segment_samples)).with_outputs(
+            >> beam.ParDo(_Resume(self._counting.grid, self._segment_samples)).with_outputs(
                 PLANS, PROBE, main="facts"
             )
         )
@@ -147,8 +148,8 @@ class _DropDone(beam.DoFn):
 
 
 class _Resume(beam.DoFn):
-    def __init__(self, hop_samples: int, segment_samples: int) -> None:
-        self._sizes = hop_samples, segment_samples
+    def __init__(self, grid: Grid, segment_samples: int) -> None:
+        self._sizes = grid, segment_samples
 
     def process(self, element: tuple[str, dict[str, Any]]) -> Iterator[object]:
         for listed in element[1]["listed"]:

@@ -13,7 +13,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from model.windows import WINDOW_S
 from pipeline.records import RecordingCount
 from pipeline.report.activity import Activity
 from pipeline.tables.read import WindowScores
@@ -35,15 +34,15 @@ def strip_code(duration_s: float, scores: WindowScores) -> str:
     starts_s, values = scores.starts_s, scores.scores
     if not len(values):
         return ""
-    hop_s = float(np.diff(starts_s).min()) if len(starts_s) > 1 else WINDOW_S
+    hop_s = float(np.diff(starts_s).min()) if len(starts_s) > 1 else scores.score_s
     n = max(1, min(STRIP_COLUMNS, math.floor(duration_s / hop_s)))
     levels = np.full(n, -1, np.int64)
     steps = np.rint(values * (len(_LEVELS) - 1)).astype(np.int64)
-    middles_s = starts_s + WINDOW_S / 2
+    middles_s = starts_s + scores.score_s / 2
     gaps = np.diff(starts_s) > 1.5 * hop_s
     # A window stands for half a hop on either side, where no other one follows for all of it.
-    before_s = np.where(np.insert(gaps, 0, True), WINDOW_S / 2, hop_s / 2)
-    after_s = np.where(np.append(gaps, True), WINDOW_S / 2, hop_s / 2)
+    before_s = np.where(np.insert(gaps, 0, True), scores.score_s / 2, hop_s / 2)
+    after_s = np.where(np.append(gaps, True), scores.score_s / 2, hop_s / 2)
     per_s = n / max(duration_s, 1e-9)
     firsts = np.clip((middles_s - before_s) * per_s, 0, n - 1).astype(np.int64)
     ends = np.clip(np.ceil((middles_s + after_s) * per_s - 1e-6), 1, n).astype(np.int64)

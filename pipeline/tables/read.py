@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from model.windows import SAMPLE_RATE_HZ
+from model.windows import SAMPLE_RATE_HZ, WINDOW_S
 from pipeline.inputs.deployments import where_and_when_called
 from pipeline.ledger.kept_scores import with_todays_names
 from pipeline.ledger.moves import read_moves
@@ -27,10 +27,15 @@ from pipeline.tables.schema import row_from_cells
 
 @dataclass(frozen=True)
 class WindowScores:
-    """A recording's windows: starts in seconds, ascending, and scores, 0 to 1; both ``[n]``."""
+    """A recording's scores, 0 to 1, ``[n]``, and where what they are of begins, ascending.
+
+    Attributes:
+        score_s: how long that is: a window or a step.
+    """
 
     starts_s: npt.NDArray[np.float64]
     scores: npt.NDArray[np.float32]
+    score_s: float = WINDOW_S
 
 
 @dataclass(frozen=True)
@@ -88,12 +93,12 @@ def _read_rows(name: str, row_type: type[Any]) -> list[Any]:
 
 
 def read_scores(output: str, recordings: Collection[str]) -> dict[str, WindowScores]:
-    """The scores of these recordings' windows, where they were kept (``scores/*.parquet``).
+    """The scores of these recordings, where they were kept (``scores/*.parquet``).
 
     Of a recording that was scored by several runs, the last one's.
     """
-    parts: dict[str, dict[str, list[tuple[Any, Any]]]] = {}
-    columns = ["recording", "run_id", "starts", "scores"]
+    parts: dict[str, dict[str, list[tuple[int, Any, Any]]]] = {}
+    columns = ["recording", "run_id", "score_samples", "starts", "scores"]
     # counts.csv may write ./ in front of a name.
     wanted = pa.array({*recordings, *(name.removeprefix("./") for name in recordings)}, pa.string())
     moves = read_moves(files.join(output, "ledger"))
@@ -103,12 +108,12 @@ def read_scores(output: str, recordings: Collection[str]) -> dict[str, WindowSco
         for row in table.filter(pc.is_in(table["recording"], wanted)).to_pylist():
             recording = guard_path(row["recording"])
             of_run = parts.setdefault(recording, {}).setdefault(row["run_id"], [])
-            of_run.append((row["starts"], row["scores"]))
+            of_run.append((row["score_samples"], row["starts"], row["scores"]))
     return {recording: _join(runs[max(runs)]) for recording, runs in parts.items()}
 
 
-def _join(segments: list[tuple[Any, Any]]) -> WindowScores:
-    starts = np.concatenate([np.asarray(starts, np.int64) for starts, _ in segments])
-    scores = np.concatenate([np.asarray(scores, np.float32) for _, scores in segments])
+def _join(segments: list[tuple[int, Any, Any]]) -> WindowScores:
+    starts = np.concatenate([np.asarray(starts, np.int64) for _, starts, _ in segments])
+    scores = np.concatenate([np.asarray(scores, np.float32) for _, _, scores in segments])
     starts, first = np.unique(starts, return_index=True)  # ascending
-    return WindowScores(starts / SAMPLE_RATE_HZ, scores[first])
+    return WindowScores(starts / SAMPLE_RATE_HZ, scores[first], segments[0][0] / SAMPLE_RATE_HZ)
