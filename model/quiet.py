@@ -17,7 +17,7 @@ _NOISE = re.compile(
     rb"|cpu_feature_guard|To enable the following instructions|TensorRT|cuda_executor"
 )
 
-_UNUSED = ("googleapiclient", "matplotlib", "pandas", "pymongo", "sklearn")
+_UNUSED = ("googleapiclient", "matplotlib", "pandas", "sklearn")
 """Beam and Keras import these where they are installed, for features that counting does not use.
 Together they are a good quarter of the time until a job starts."""
 

@@ -35,7 +35,9 @@ _PROBES_AT_ONCE = 16
 DECODE_S_PER_HOUR = 4.6
 """CPU seconds to decode and resample an hour of audio."""
 SCORE_S_PER_WINDOW = 0.0012
-"""CPU seconds to score a window of 3 s, all overhead of the job included."""
+"""CPU seconds to score a window of 3 s on its own, all overhead of the job included."""
+SCORE_S_PER_HOUR = 1.5
+"""The same for an hour of audio whose windows share the work, as in the released model."""
 
 # Assumed, for there was no Dataflow to measure on.
 VCPUS_PER_CORE = 2
@@ -102,8 +104,10 @@ def make_plan(config: Config, counting: Counting, options: PipelineOptions) -> P
     is_done = _ledger_of(config, counting)
     todo = [known for known in recordings if not is_done(known)]
     audio_h, headers, unreadable = _audio_hours(todo)
-    windows = audio_h * 3600 * samples_from_seconds(1) / counting.hop_samples
-    core_h = (audio_h * DECODE_S_PER_HOUR + windows * SCORE_S_PER_WINDOW) / 3600
+    score_s_per_hour = SCORE_S_PER_HOUR
+    if counting.grid.scores_windows:
+        score_s_per_hour = SCORE_S_PER_WINDOW * samples_from_seconds(3600) / counting.hop_samples
+    core_h = audio_h * (DECODE_S_PER_HOUR + score_s_per_hour) / 3600
     vcpu_h = core_h * VCPUS_PER_CORE
 
     cores_here = os.cpu_count() or 1

@@ -322,10 +322,11 @@ for module in ASKED:
         found[f"import {module}"] = str(error)
 if not found:
     import numpy as np
+    from model.windows import ONSETS
     from pipeline.inference.score import ModelLoader
     from pipeline.options import RELEASED_MODEL
-    scores = ModelLoader(RELEASED_MODEL)().score(np.zeros((2, 48_000), np.float32))
-    assert scores.shape == (2,)
+    scores = ModelLoader(RELEASED_MODEL)().score(np.zeros((1, ONSETS.input_samples), np.float32))
+    assert scores.shape == (1, 480)
 """,
 }
 

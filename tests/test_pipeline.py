@@ -61,7 +61,11 @@ def plain_loop(
         scores = scorer.score(cut_windows(samples, starts))
         found = find_calls(starts, scores, MODEL.rule, len(samples))
         counts[name] = len(found)
-        calls += [(name, f"{c.start_s:.3f}", f"{c.end_s:.3f}", f"{c.score:.4f}") for c in found]
+        positive_s = starts[scores >= MODEL.rule.threshold] / 16_000
+        for c in found:
+            holding = sum(s <= c.peak_s <= s + 3 for s in positive_s)
+            cells = (f"{c.start_s:.3f}", f"{c.end_s:.3f}", f"{c.score:.4f}", str(max(1, holding)))
+            calls.append((name, *cells))
     return counts, calls
 
 

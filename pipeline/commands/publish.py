@@ -3,11 +3,11 @@
 A version is a folder of its own, written once and never changed, so a job that runs on keeps its
 model. Only when all of it is there does the pointer ``current.json`` name it, in one write.
 
-    gs://BUCKET/models/compact-1/model.keras, contract.json
+    gs://BUCKET/models/onset-1/model.keras, contract.json
     gs://BUCKET/models/current.json
 
 ``--model=gs://BUCKET/models`` then means the version that the pointer names at the job's start, and
-``--model=gs://BUCKET/models/compact-1`` that version. To go back, publish the older one again.
+``--model=gs://BUCKET/models/onset-1`` that version. To go back, publish the older one again.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from model.contract import ServingContract
 from model.decoders import AudioError
 from model.spectrogram import spectrogram_db
 from model.windows import SAMPLE_RATE_HZ, WINDOW_S, Samples, Starts, samples_from_seconds
-from pipeline.inference.score import ModelLoader, Scorer, score_audio
+from pipeline.inference.score import InputScorer, ModelLoader, score_audio
 from pipeline.model_folder import check_model
 from pipeline.options import RELEASED_MODEL, Parser, UsageError
 from pipeline.report.spectrograms import TOP_HZ, shown_range_db
@@ -50,7 +50,7 @@ class Heard:
 
 
 def hear(
-    recording: str, scorer: Scorer, contract: ServingContract, begin_s: float, length_s: float
+    recording: str, scorer: InputScorer, contract: ServingContract, begin_s: float, length_s: float
 ) -> Heard:
     """Reads and scores a stretch of a recording, with the contract's windows and counting rule.
 

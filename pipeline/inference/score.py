@@ -19,14 +19,14 @@ from pipeline.storage import files
 SAMPLES_AT_ONCE = 64 * 48_000  # 12 MB of audio; the model cuts this into batches of its own
 
 
-class Scorer(Protocol):
+class InputScorer(Protocol):
     """A loaded model: inputs float32 ``[n, input_samples]`` in, scores float32 ``[n, k]`` out."""
 
     def score(self, inputs: Samples) -> Samples: ...
 
 
 def score_audio(
-    samples: Samples, inputs: Starts, scorer: Scorer, grid: Grid, padding: Padding
+    samples: Samples, inputs: Starts, scorer: InputScorer, grid: Grid, padding: Padding
 ) -> Samples:
     """Scores of a stretch of audio, float32 ``[n, k]``, a few inputs in memory at a time.
 
@@ -45,7 +45,7 @@ def score_audio(
 
 
 def score_segment(
-    audio: SegmentAudio, scorer: Scorer, grid: Grid, padding: Padding
+    audio: SegmentAudio, scorer: InputScorer, grid: Grid, padding: Padding
 ) -> SegmentScores:
     """The scores of a segment, of what could be decoded."""
     inputs = audio.inputs - audio.first_sample
@@ -66,7 +66,7 @@ class ModelLoader:
     def __init__(self, directory: str) -> None:
         self._directory = None if directory == RELEASED_MODEL else directory
 
-    def __call__(self) -> Scorer:
+    def __call__(self) -> InputScorer:
         with without_start_up_noise(), without_unused_libraries():
             import tensorflow as tf
 

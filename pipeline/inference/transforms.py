@@ -15,7 +15,7 @@ from model.windows import Grid, Padding, seconds_from_samples
 from pipeline import progress
 from pipeline.inference import decode
 from pipeline.inference.count import Counted, Counting, count_recording
-from pipeline.inference.score import Scorer, score_segment
+from pipeline.inference.score import InputScorer, score_segment
 from pipeline.records import (
     Fact,
     Failure,
@@ -148,7 +148,7 @@ class ScoreSegments(beam.PTransform):
         return audio | "Run inference" >> RunInference(KeyedModelHandler(self._handler))
 
 
-class SegmentHandler(ModelHandler[SegmentAudio, SegmentScores | Failure, Scorer]):
+class SegmentHandler(ModelHandler[SegmentAudio, SegmentScores | Failure, InputScorer]):
     """Loads the model once a process; scores one segment at a time.
 
     A segment that cannot be scored becomes a failure here rather than by
@@ -160,15 +160,15 @@ class SegmentHandler(ModelHandler[SegmentAudio, SegmentScores | Failure, Scorer]
         padding: where zeros go in a window that holds less audio than its length.
     """
 
-    def __init__(self, load: Callable[[], Scorer], grid: Grid, padding: Padding) -> None:
+    def __init__(self, load: Callable[[], InputScorer], grid: Grid, padding: Padding) -> None:
         super().__init__()
         self._load, self._grid, self._padding = load, grid, padding
 
-    def load_model(self) -> Scorer:
+    def load_model(self) -> InputScorer:
         return self._load()
 
     def run_inference(
-        self, batch: Sequence[SegmentAudio], model: Scorer, inference_args: Any = None
+        self, batch: Sequence[SegmentAudio], model: InputScorer, inference_args: Any = None
     ) -> Iterator[SegmentScores | Failure]:
         for audio in batch:
             try:

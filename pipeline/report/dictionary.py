@@ -40,7 +40,7 @@ _EXAMPLE: dict[str, Any] = {
     "counting": "calls",
     "threshold": 0.5,
     "hop_s": 0.5,
-    "model_version": "compact-1",
+    "model_version": "onset-1",
     "run_id": "20240612T081500Z-3f9a1c",
     "start_s": 12.5,
     "end_s": 16.25,

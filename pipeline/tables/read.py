@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from model.windows import SAMPLE_RATE_HZ, WINDOW_S
+from model.windows import SAMPLE_RATE_HZ, WINDOW_S, WINDOW_SAMPLES
 from pipeline.inputs.deployments import where_and_when_called
 from pipeline.ledger.kept_scores import with_todays_names
 from pipeline.ledger.moves import read_moves
@@ -103,12 +103,14 @@ def read_scores(output: str, recordings: Collection[str]) -> dict[str, WindowSco
     wanted = pa.array({*recordings, *(name.removeprefix("./") for name in recordings)}, pa.string())
     moves = read_moves(files.join(output, "ledger"))
     for name in files.list_folder(files.join(output, "scores"), ".parquet"):
-        table = pq.read_table(io.BytesIO(files.read_bytes(name)), columns=columns)
+        file = pq.ParquetFile(io.BytesIO(files.read_bytes(name)))
+        # Files of earlier versions lack what scores are of: windows.
+        table = file.read([column for column in columns if column in file.schema_arrow.names])
         table = with_todays_names(table, "recording", moves)
         for row in table.filter(pc.is_in(table["recording"], wanted)).to_pylist():
             recording = guard_path(row["recording"])
             of_run = parts.setdefault(recording, {}).setdefault(row["run_id"], [])
-            of_run.append((row["score_samples"], row["starts"], row["scores"]))
+            of_run.append((row.get("score_samples", WINDOW_SAMPLES), row["starts"], row["scores"]))
     return {recording: _join(runs[max(runs)]) for recording, runs in parts.items()}
 
 
