@@ -56,6 +56,7 @@ class Mixture:
         speed: a call is played up to so much faster or slower, pitch and duration together.
         made_up_share: calls that are synthetic.
         others_a_minute: other sounds, in ``others_share`` of the stretches.
+        others_db: range of their power over the background's in the band, uniform.
         stores: how many real calls, made-up calls, other sounds and noises are kept ready.
         renewed_share: part of each store that is made anew at a renewal.
     """
@@ -64,14 +65,15 @@ class Mixture:
     calls_a_minute: tuple[float, float] = (1.0, 32.0)
     gap_s: float = 0.7
     birds: int = 4
-    level_db: tuple[float, float] = (-18.0, 25.0)
+    level_db: tuple[float, float] = (-16.0, 25.0)
     spread_db: float = 12.0
-    inaudible_db: float = -20.0
+    inaudible_db: float = -19.0
     moo_less_share: float = 0.12
     speed: float = 1.28
     made_up_share: float = 0.4
     others_a_minute: float = 10.0
     others_share: float = 0.7
+    others_db: tuple[float, float] = (-16.0, 25.0)
     stores: tuple[int, int, int, int] = (400, 200, 300, 24)
     renewed_share: float = 0.25
 
@@ -198,7 +200,8 @@ class MixedStretches:
             for _ in range(rng.poisson(mixture.others_a_minute * minutes)):
                 other = self._others[rng.integers(len(self._others))]
                 place = int(rng.integers(4000 - len(other), len(audio) - 4000))
-                add_sound(audio, other * np.float32(level * gain_between(rng, -3, 25)), place)
+                gain = gain_between(rng, *mixture.others_db)
+                add_sound(audio, other * np.float32(level * gain), place)
             louder = np.sqrt(band_power(audio))
             level += (louder - level) * rng.random()
         onsets: list[int] = []

@@ -205,11 +205,11 @@ def made_up_call(rng: Rng) -> Sound:
 
 
 def other_sound(rng: Rng) -> Samples:
-    """A made-up sound that is no call, of one of ten kinds, 0.3 to 8 s long, peak 1."""
+    """A made-up sound that is no call, of one of ten kinds, 0.3 to 22 s long, peak 1."""
     n = int(rng.uniform(0.3, 5.0) * SAMPLE_RATE_HZ)
     kinds = (
         *(_tones, _whistles, _chorus, _chorus, _pulses),
-        *(_engine, _bursts, _notes, _growls, _blows),
+        *(_engine, _engine, _bursts, _notes, _growls, _blows),
     )
     sound = kinds[rng.integers(len(kinds))](rng, n)
     peak = float(np.abs(sound).max()) + 1e-9
@@ -269,13 +269,14 @@ def _pulses(rng: Rng, n: int) -> _Wave:
 
 
 def _engine(rng: Rng, n: int) -> _Wave:
-    """A hum longer than a window: harmonics as flat as a call's, but without a beginning."""
+    """A hum longer than a call: harmonics as flat as a moo's, which stay or come and go slowly."""
     del n
-    n = int(rng.uniform(5, 8) * SAMPLE_RATE_HZ)
-    ranges_hz = ((20, 100), (110, 180), (180, 500))
-    spacing_hz = rng.uniform(*ranges_hz[rng.integers(3)])
+    n = int(rng.uniform(4.5, 22) * SAMPLE_RATE_HZ)
+    ranges_hz = ((20, 100), (110, 180), (110, 180), (180, 500))
+    spacing_hz = rng.uniform(*ranges_hz[rng.integers(4)])
     wobble = 0.01 * curve(n, rng.normal(0, 1, 12))
-    return _harmonics(rng, spacing_hz * (1 + wobble), 200, 2200)
+    hum = _harmonics(rng, spacing_hz * (1 + wobble), 200, 2200)
+    return hum * curve(n, rng.uniform(0, 1, 6)) if rng.random() < 0.5 else hum
 
 
 def _bursts(rng: Rng, n: int) -> _Wave:
