@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
 from apache_beam.runners.worker import sdk_worker
 
 from pipeline import plan, preflight, progress
@@ -28,6 +28,8 @@ from pipeline.tables.run_report import Totals, summary, write_run_report
 
 if TYPE_CHECKING:
     from pipeline.tables.bigquery import WriteNight
+
+_NEVER_MS = 10**9
 
 
 def launch(config: Config) -> int:
@@ -63,10 +65,10 @@ def launch(config: Config) -> int:
             return 0
         once_more = night and night.once_more()
         write_tables_again(config, options, checked.run_id, committed_before, once_more)
+        return summarise(checked, time.monotonic() - clock)
     except Exception as error:
         print(why_it_failed(error, config.output), file=sys.stderr)
         return 1
-    return summarise(checked, time.monotonic() - clock)
 
 
 def why_it_failed(error: Exception, output: str) -> str:
@@ -104,6 +106,9 @@ def run(
 def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
     """A pipeline for the runner in the options."""
     name = options.view_as(StandardOptions).runner
+    # Each second, by default, another thread would flush what a worker has encoded so far, be it
+    # half an element: what was read from it then was garbage, or 20 GB long.
+    worker_handlers.DATA_BUFFER_TIME_LIMIT_MS = _NEVER_MS
     # Beam's default local runner would first look for a binary to download.
     runner = FnApiRunner() if name in LOCAL_RUNNERS else name
     return beam.Pipeline(runner=runner, options=options)

@@ -7,6 +7,8 @@ that twenty kills take seconds. It reads a job a line from standard input.
 from __future__ import annotations
 
 import csv
+import errno
+import io
 import json
 import os
 import signal
@@ -39,16 +41,16 @@ def write_recording(path: Path, bursts: int, seconds: float = 12, seed: int = 0)
     soundfile.write(path, noise_with_bursts(seconds, 16_000, 1, starts, seed), 16_000)
 
 
-def read(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+def read(path: Path | str) -> list[dict[str, str]]:
+    content = files.read_bytes(str(path)).decode()
+    return list(csv.DictReader(io.StringIO(content, newline="")))
 
 
-def tables(output: Path) -> dict[str, list[dict[str, str]]]:
-    """All tables without the column that names the run."""
+def tables(output: Path | str) -> dict[str, list[dict[str, str]]]:
+    """All tables, here or in a bucket, without the column that names the run."""
     found = {}
     for name in ("counts.csv", "calls.csv", "failures.csv"):
-        found[name] = read(output / name)
+        found[name] = read(files.join(str(output), name))
         for row in found[name]:
             del row["run_id"]
     return found
@@ -95,16 +97,26 @@ class Jobs:
     def __init__(self, server: subprocess.Popen[str]) -> None:
         self._server = server
 
-    def start(self, *arguments: Any, kill_at_write: int = 0) -> int:
-        """Starts a job, to be killed at its n-th write if n is not 0. Returns its process id."""
-        return self._ask({"arguments": [*map(str, arguments)], "kill_at_write": kill_at_write})
+    def start(
+        self, *arguments: Any, kill_at_write: int = 0, of: str = "", full_from_write: int = 0
+    ) -> int:
+        """Starts a job. Returns its process id.
+
+        Args:
+            arguments: of the command line.
+            kill_at_write: to be killed at its n-th write of a name with ``of`` in it.
+            of: part of a name.
+            full_from_write: from its n-th write on the disk is full.
+        """
+        disturbed = {"kill_at_write": kill_at_write, "of": of, "full_from_write": full_from_write}
+        return self._ask({"arguments": [*map(str, arguments)], **disturbed})
 
     def wait(self, pid: int) -> int:
         """Exit code of a job, negative for the signal that ended it."""
         return self._ask({"wait": pid})
 
-    def run(self, *arguments: Any, kill_at_write: int = 0) -> int:
-        return self.wait(self.start(*arguments, kill_at_write=kill_at_write))
+    def run(self, *arguments: Any, **disturbed: Any) -> int:
+        return self.wait(self.start(*arguments, **disturbed))
 
     def _ask(self, request: dict[str, Any]) -> int:
         assert self._server.stdin
@@ -124,16 +136,16 @@ def jobs() -> Iterator[Jobs]:
         server.stdin.close()
 
 
-def _kill_at_write(n: int) -> None:
-    """Ends this process at its n-th write: before it, halfway through it, or after it."""
+def _kill_at_write(n: int, of: str) -> None:
+    """Ends this process at its n-th such write: before it, halfway through it, or after it."""
     write, count = files.write_atomically, 0
 
     def counted(name: str, chunks: list[bytes] | Iterator[bytes]) -> None:
         nonlocal count
-        count += 1
+        count += of in name
         content = b"".join(chunks)
-        if count == n:
-            if n % 3 == 1:
+        if of in name and count == n:
+            if n % 3 == 1 and files.is_local(name):
                 half = Path(name).with_name(f".{Path(name).name}.half")
                 half.parent.mkdir(parents=True, exist_ok=True)
                 half.write_bytes(content[: len(content) // 2])
@@ -145,12 +157,28 @@ def _kill_at_write(n: int) -> None:
     files.write_atomically = counted
 
 
+def _fill_disk_from_write(n: int) -> None:
+    """Lets the disk be full from the n-th write on."""
+    write, count = files.write_atomically, 0
+
+    def counted(name: str, chunks: list[bytes] | Iterator[bytes]) -> None:
+        nonlocal count
+        count += 1
+        if count >= n:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+        write(name, chunks)
+
+    files.write_atomically = counted
+
+
 def _child(job: dict[str, Any]) -> int:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     scores.FLUSH_S = 0.0  # write scores down after each segment: more moments to be killed at
     pytest.MonkeyPatch().setattr(launch, "ModelLoader", lambda directory: CountedLoader())
     if job["kill_at_write"]:
-        _kill_at_write(job["kill_at_write"])
+        _kill_at_write(job["kill_at_write"], job["of"])
+    if job["full_from_write"]:
+        _fill_disk_from_write(job["full_from_write"])
     return launch_here(*job["arguments"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
 import struct
@@ -23,7 +24,7 @@ from pipeline.inputs import recorder_notes
 from pipeline.inputs.deployments import resolve
 from pipeline.inputs.times import parse_moment
 from pipeline.ledger import entries
-from pipeline.records import Listed
+from pipeline.records import Listed, RecorderNote
 from pipeline.storage import files
 from tests import fakes, nights
 
@@ -360,3 +361,9 @@ def test_a_header_that_promises_years_plans_no_more_than_is_there(tmp_path: Path
     assert header.n_samples > 1e9
     plans = list(decode.plan_segments(Listed(str(path)), header, windows_every(16_000), 80_000))
     assert len(plans) == header.n_segments == 3
+
+
+def test_a_chunk_longer_than_any_file_ends_the_search_for_notes() -> None:
+    ds64 = b"ds64" + struct.pack("<IQQQI", 28, 2**64 - 1, 2**64 - 1, 0, 0)
+    content = b"RF64\xff\xff\xff\xffWAVE" + ds64 + b"data\xff\xff\xff\xff" + bytes(100)
+    assert recorder_notes.read_note(io.BytesIO(content), "a.wav") == RecorderNote()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import fakes, nights
+from tests import fakes, kills, nights
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +129,40 @@ def test_a_kill_from_outside_loses_and_doubles_nothing(
     assert_no_row_is_doubled(out)
     nights.write_recording(archive / "0.wav", bursts=2, seed=20)
     assert_nothing_is_lost(out, tmp_path / "fresh", jobs, arguments, archive)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", kills.POINTS)
+def test_a_kill_at_a_named_point_loses_and_doubles_nothing(
+    tmp_path: Path, jobs: nights.Jobs, arguments: list[str], point: str
+) -> None:
+    """Halfway through the first such write, after the second, before the third."""
+    archive, out = tmp_path / "archive", tmp_path / "out"
+    for n in (1, 2, 3):
+        nights.write_recording(archive / f"{n}.wav", bursts=n, seed=n)
+        code = jobs.run(*arguments, "--output", out, kill_at_write=n, of=point)
+        assert code in (0, -signal.SIGKILL)
+        assert_no_row_is_doubled(out)
+    assert_nothing_is_lost(out, tmp_path / "fresh", jobs, arguments, archive)
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_at_any_write_loses_and_doubles_nothing(
+    tmp_path: Path, jobs: nights.Jobs, arguments: list[str]
+) -> None:
+    archive, out = tmp_path / "archive", tmp_path / "out"
+    nights.write_recording(archive / "damaged.wav", bursts=0, seconds=0)
+    write, code = 0, 1
+    while code != 0:
+        write += 1
+        nights.write_recording(archive / f"{write % 5}.wav", bursts=write % 3, seed=write)
+        code = jobs.run(*arguments, "--output", out, full_from_write=write)
+        assert code in (0, 1) or write == 1  # refused before the start
+        assert_no_row_is_doubled(out)
+    assert write > 5
+    (archive / "damaged.wav").unlink()
+    assert jobs.run(*arguments, "--output", tmp_path / "fresh") == 0
+    kept = {Path(row["recording"]).name: row for row in nights.tables(out)["counts.csv"]}
+    del kept["damaged.wav"]
+    fresh = nights.tables(tmp_path / "fresh")["counts.csv"]
+    assert [kept[Path(row["recording"]).name] for row in fresh] == fresh

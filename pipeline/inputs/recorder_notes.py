@@ -53,12 +53,15 @@ def _note_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
 
     A damaged header ends the search: the decoder is who says what is wrong with a file.
     """
+    size_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
     head = file.read(12)
     if head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
         return
     position, long_data_bytes = 12, 0
     for _ in range(_MOST_CHUNKS):
+        if position > size_bytes:  # by more, perhaps, than a file can be long
+            return
         file.seek(position)
         head = file.read(8)
         if len(head) < 8:
