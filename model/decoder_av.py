@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import IO
 
 import av
@@ -51,9 +52,10 @@ class AvDecoder:
 
     def _decode(self) -> Iterator[Samples]:
         planar = av.AudioResampler(format="fltp")  # float, one row a channel; the rate is kept
-        for frame in self._container.decode(audio=0):
-            for converted in planar.resample(frame):
-                yield np.ascontiguousarray(converted.to_ndarray().T, dtype=np.float32)
+        with suppress(av.FFmpegError):  # what follows is damaged: the audio ends there
+            for frame in self._container.decode(audio=0):
+                for converted in planar.resample(frame):
+                    yield np.ascontiguousarray(converted.to_ndarray().T, dtype=np.float32)
 
     def start(self, frame: int) -> None:
         self.close()

@@ -27,7 +27,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import av
 import numpy as np
+import numpy.typing as npt
 import soundfile
 
 from tests.conftest import noise_with_bursts
@@ -56,6 +58,7 @@ ENCODINGS = (
     ("MP3", "MPEG_LAYER_III", ".mp3"),
     ("CAF", "PCM_16", ".caf"),
     ("AU", "PCM_16", ".au"),
+    ("M4A", "AAC", ".m4a"),
 )
 OUR_LINES = re.compile(
     r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [\d,]+ of [\d,]+ files|capuchinbird: |WARNING:pipeline\."
@@ -68,7 +71,22 @@ def sound(kind: str, subtype: str, rate: int, channels: int, seconds: float) -> 
     """A short recording with a call or two, encoded."""
     file = io.BytesIO()
     audio = noise_with_bursts(seconds, rate, channels, [0.5, 3.5])
+    if kind == "M4A":
+        return aac(audio.T.astype(np.float32), rate)
     soundfile.write(file, audio, rate, format=kind, subtype=subtype)
+    return file.getvalue()
+
+
+def aac(audio: npt.NDArray[np.float32], rate: int) -> bytes:
+    """Channels of sound as M4A."""
+    file, layout = io.BytesIO(), "mono" if len(audio) == 1 else "stereo"
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=rate, layout=layout)
+        planes = np.ascontiguousarray(audio)
+        frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
+        frame.sample_rate = rate
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
     return file.getvalue()
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from model.audio import Recording, probe, read_all
 from model.decoders import AudioError
+from model.isolated import IsolatedRecording
 from pipeline.inference.decode import failure
 from tests.conftest import noise_with_bursts
 
@@ -227,6 +228,8 @@ def test_m4a_segments_equal_the_undivided_decode(m4a: Path) -> None:
         with Recording(m4a) as recording:
             samples = recording.read(start, n_samples).samples
         assert np.array_equal(samples, whole[start : start + n_samples])
+        with IsolatedRecording(str(m4a), str(m4a)) as apart:
+            assert np.array_equal(apart.read(start, n_samples).samples, samples)
 
 
 def test_m4a_without_the_extra_names_the_package(
