@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.windows import windows_every
 from pipeline.inference.count import Counting, count_recording
 from pipeline.ledger import entries
 from pipeline.ledger.entries import Entry
@@ -20,9 +21,9 @@ FAILED = entries.entry_of(
     count_recording(
         "a.wav",
         [Listed("a.wav", 10, "1", identity="/a.wav"), Failure("open", "a.wav: damaged", True)],
-        Counting("calls", RULE, 16_000, "bird", "m", "1"),
+        Counting("calls", RULE, 16_000, windows_every(16_000), "bird", "m", "1"),
     ),
-    Counting("calls", RULE, 16_000, "bird", "m", "1"),
+    Counting("calls", RULE, 16_000, windows_every(16_000), "bird", "m", "1"),
 )
 
 

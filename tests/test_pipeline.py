@@ -206,13 +206,16 @@ def test_launch_reports_and_leaves_nothing_stale(
     assert report["totals"]["outcomes"]["failed"] == 1
     assert report["model"]["version"] == "peak-1"
     printed = " ".join(capsys.readouterr().out.split())
-    assert printed.startswith("recordings 7 ok 4 no_calls 2 failed 1 calls 9 ")
+    summed_up = "7 recordings, 9 calls (4 with calls, 2 without calls, 1 failed)"
+    assert printed.startswith(f"this run {summed_up} ")
+    assert f"results hold {summed_up} " in printed
     assert {r["recording"]: r["capuchin_calls"] for r in read(output / "tutorial.csv")} == {
-        name.rsplit("/", 1)[1]: "" if n is None else str(n) for name, n in truth.items()
+        name: "" if n is None else str(n) for name, n in truth.items()
     }
     [failure] = read(output / "failures.csv")
     assert "broken.flac" in failure["error"]
     assert sorted(p.name for p in output.iterdir()) == [
+        "activity.csv",
         "calls.csv",
         "counts.csv",
         "failures.csv",

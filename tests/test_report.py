@@ -337,6 +337,8 @@ def test_recordings_that_have_gone_leave_a_word_instead_of_a_picture(
     page = Path(write_page(str(tmp_path))).read_text("utf-8")  # from another folder
     assert "<figure" not in page
     assert page.count("No picture: night/REC_") == 8
+    assert "No recording says when it began" in page  # and how it could be known
+    assert "run again with --manifest" in page
 
 
 def test_scores_are_read_as_they_are_kept(tmp_path: Path) -> None:

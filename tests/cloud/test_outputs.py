@@ -30,12 +30,12 @@ def test_tables_in_a_bucket_are_written_when_they_change_and_can_be_reviewed(
     arguments = [f"--model={model}", f"--output={output}", "--format=raven"]
     assert count(f"--input={bucket.uri}/night/*.wav", *arguments) == 0
     before = versions(bucket, "out/raven/")
-    assert len(before) == 2
+    assert len(before) == 1  # Raven has no table of a recording without calls
 
     bucket.put("night/c.wav", encoded(12, 16_000, "WAV", [5]))
     assert count(f"--input={bucket.uri}/night/*.wav", *arguments) == 0
     after = versions(bucket, "out/raven/")
-    assert len(after) == 3
+    assert len(after) == 2
     assert {name: after[name] for name in before} == before
 
     stale = next(name for name in before if "a.wav" in name)
