@@ -5,13 +5,33 @@ from pathlib import Path
 
 import pytest
 
+from model.decoders import AudioError
+from model.windows import windows_every
+from pipeline.inference import decode
+from pipeline.records import Listed
 from tests import fuzz
+
+GRID = windows_every(16_000)
 
 
 @pytest.mark.slow
 def test_two_minutes_of_damaged_recordings(tmp_path: Path) -> None:
     """Other ones each time: the seed is printed."""
     assert fuzz.main(["--minutes", "2", "--folder", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize("title", fuzz.CORPUS)
+def test_what_once_broke_something_plans_no_more_than_it_holds(tmp_path: Path, title: str) -> None:
+    """Each is refused, or cut into the few segments that its audio fills."""
+    path = tmp_path / title
+    path.write_bytes(fuzz.CORPUS[title]())
+    try:
+        header = decode.read_header(Listed(str(path)), GRID, 300 * 16_000)
+    except AudioError:
+        return
+    [plan] = decode.plan_segments(Listed(str(path)), header, GRID, 300 * 16_000)
+    assert header.n_segments == 1
+    assert plan.n_inputs <= 7  # none holds more than 6.01 s
 
 
 def test_a_seed_gives_the_same_damage() -> None:
