@@ -308,7 +308,8 @@ def test_the_command_measures_an_exported_model(
     (folder / "annotations.csv").write_text("\n".join(rows) + "\n")
     output = tmp_path / "evaluation"
     assert main(["evaluate", str(folder), "--output", str(output)]) == 0
-    line, *table, page = capsys.readouterr().out.splitlines()
+    line, *table, said, page = capsys.readouterr().out.splitlines()
+    assert said.startswith(("finds ", "cannot be counted on"))  # the verdict, in words
     assert page == str(output / "report.html")
     [(title, figures)] = json.loads((output / "report.json").read_text()).items()
     assert line.startswith(f"{title}: exact counts ")
