@@ -303,7 +303,12 @@ def conditions(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
     Names are such as ``at_-5_db``, ``8_a_minute`` and ``8_a_minute_at_-5_db``.
     """
     parts: dict[str, list[Trial]] = {}
-    for trial in sorted(trials, key=lambda t: (t.a_minute or 0, -(t.level_db or 0))):
+
+    def order(trial: Trial) -> tuple[int, float]:
+        level_db = trial.level_db
+        return trial.a_minute or 0, -np.inf if level_db is None else -level_db
+
+    for trial in sorted(trials, key=order):
         words = [] if trial.a_minute is None else [f"{trial.a_minute}_a_minute"]
         words += [] if trial.level_db is None else [f"at_{trial.level_db}_db"]
         parts.setdefault("_".join(words) or "as_recorded", []).append(trial)
