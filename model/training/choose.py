@@ -26,8 +26,7 @@ TIE = 0.01
 """Thresholds this little worse than the best count as equally good: one recording in a hundred."""
 
 LEAST_THRESHOLD = 0.5
-"""Archives are mostly without calls, far more so than any validation set: never lower than even
-odds, whatever the trials say."""
+"""Never lower than even odds, whatever the trials say."""
 
 
 @dataclass(frozen=True)
@@ -95,15 +94,18 @@ def calibrated(trial: Trial, slope: float, offset: float) -> Trial:
 
 
 def _best(rules: Sequence[CountingRule], trials: Sequence[Trial]) -> CountingRule:
-    """The best of the rules, with the middle of the thresholds that are as good."""
-    candidates = probabilities(np.arange(0, 4.01, 0.25))
+    """The best of the rules, with the highest of the thresholds that are as good.
+
+    Archives are mostly without calls, far more so than any validation set.
+    """
+    candidates = probabilities(np.arange(0, 5.01, 0.25))
     candidates = candidates[candidates >= LEAST_THRESHOLD]
     worth = np.array(
         [[_worth(replace(r, threshold=float(t)), trials) for t in candidates] for r in rules]
     )
     best = int(np.argmax(worth.max(axis=1)))
     equal = np.flatnonzero(worth[best] >= worth[best].max() - TIE)
-    return replace(rules[best], threshold=round(float(candidates[equal[len(equal) // 2]]), 3))
+    return replace(rules[best], threshold=round(float(candidates[equal[-1]]), 3))
 
 
 def _worth(rule: CountingRule, trials: Sequence[Trial]) -> float:
