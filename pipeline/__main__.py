@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -34,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command. Returns the exit code that ``options.EXIT_CODES`` explains."""
     # Each parser of arguments looks for translations, and Beam makes hundreds of parsers.
     os.environ["LANGUAGE"] = "C"
+    logging.basicConfig()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(overview(), end="")

@@ -6,6 +6,7 @@ now, and each table must be, byte for byte, what the ledger says. Else there is 
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -43,6 +44,7 @@ def done_already(config: Config) -> int | None:
         An exit code; None when there may be something to do or to refuse, and nothing was changed.
     """
     started, clock = datetime.now(UTC), time.monotonic()
+    logging.disable(logging.WARNING)  # what cannot be read, the job reports
     try:
         if not _is_simple(config):
             return None
@@ -54,6 +56,8 @@ def done_already(config: Config) -> int | None:
             return None
     except (OSError, ValueError, UsageError):
         return None  # the launcher says what is wrong
+    finally:
+        logging.disable(logging.NOTSET)
     return _end(config, contract, counting, started, listed, clock)
 
 
