@@ -8,13 +8,11 @@ from __future__ import annotations
 import argparse
 import json
 
-import numpy as np
-
 from model.audio import read_all
 from model.calls import find_calls
 from model.export import load_exported
+from model.scoring import score_recording
 from model.windows import samples_from_seconds, seconds_from_samples
-from pipeline.inference.score import score_audio
 
 
 def main() -> None:
@@ -30,10 +28,8 @@ def main() -> None:
     for path in options.recordings:
         samples = read_all(path)
         grid = contract.grid(samples_from_seconds(contract.hop_s))
-        inputs = np.arange(grid.count_inputs(len(samples))) * grid.hop_samples
-        starts = grid.score_starts(inputs, len(samples))
-        scores = score_audio(samples, inputs, model, grid, contract.padding).ravel()[: len(starts)]
-        calls += len(find_calls(starts, scores, contract.rule, len(samples)))
+        scores = score_recording(samples, model.score, grid, contract.padding)
+        calls += len(find_calls(*scores, contract.rule, len(samples)))
         heard += len(samples)
     print(json.dumps({"audio_s": seconds_from_samples(heard), "calls": calls}))
 

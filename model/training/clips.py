@@ -26,11 +26,9 @@ from typing import Literal
 import numpy as np
 
 from model.audio import AUDIO_EXTENSIONS, read_all
+from model.calls import MOO_S
 from model.decoders import AudioError
 from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES, Samples
-
-CUE_S = 2.2
-"""The cue is the last ``CUE_S`` of an annotated call, or all of it when it is shorter."""
 
 POSITIVE_SHARE = 0.7
 NEGATIVE_SHARE = 0.38
@@ -64,8 +62,8 @@ class Annotation:
 
     @property
     def cue_start_s(self) -> float:
-        """Start of the part that the network listens for."""
-        return max(self.start_s, self.end_s - CUE_S)
+        """Start of the cue: the last ``MOO_S`` of a call, or all of it when it is shorter."""
+        return max(self.start_s, self.end_s - MOO_S)
 
 
 @dataclass(frozen=True)

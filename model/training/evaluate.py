@@ -62,7 +62,7 @@ class Report:
                 "level_db": part[0].level_db,
                 "calls_a_minute": part[0].a_minute,
                 "f1": found.f1,
-                "counted_share": (found.found + found.false) / max(1, found.found + found.missed),
+                "counted_share": found.counted_share,
                 "interval_coverage": interval_coverage(part, self.rule),
                 **asdict(found),
             }

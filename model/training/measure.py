@@ -92,6 +92,11 @@ class CallFigures:
         total = 2 * self.found + self.false + self.missed
         return 2 * self.found / total if total else 1.0
 
+    @property
+    def counted_share(self) -> float:
+        """Calls counted, right or wrong, over calls there are."""
+        return (self.found + self.false) / max(1, self.found + self.missed)
+
 
 def call_figures(matches: Sequence[Match]) -> CallFigures:
     """Sums over recordings. A count's error is detections minus annotations."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from model.training.clips import CUE_S
+from model.calls import MOO_S
 from model.windows import SAMPLE_RATE_HZ, Samples
 
 BAND_HZ = (350.0, 1800.0)
@@ -200,7 +200,7 @@ def made_up_call(rng: Rng) -> Sound:
         start = int((before_s - rng.uniform(0, 0.5)) * rate) - n
         audio[start : start + n] += lead_in
     call_end = moo_start + n_moo
-    cue_start = max(growl_start, call_end - int(CUE_S * rate))
+    cue_start = max(growl_start, call_end - int(MOO_S * rate))
     return Sound(audio.astype(np.float32), growl_start, max(cue_start, moo_start), call_end)
 
 

@@ -254,9 +254,7 @@ def figures_of(trials: Sequence[Trial], rule: CountingRule) -> dict[str, float]:
         found = call_figures([t.match(rule) for t in part])
         figures[f"f1_{name}"] = found.f1
         if part[0].a_minute is not None:
-            figures[f"counted_share_{name}"] = (found.found + found.false) / max(
-                1, found.found + found.missed
-            )
+            figures[f"counted_share_{name}"] = found.counted_share
         if (covered := interval_coverage(part, rule)) is not None:
             figures[f"interval_coverage_{name}"] = covered
     told = window_figures(*windows_of(clean), rule.threshold)

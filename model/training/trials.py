@@ -17,6 +17,7 @@ from model.calls import (
     peak_evidence,
     window_scores,
 )
+from model.scoring import Score, score_recording
 from model.training.clips import Annotation, Example, Scene, cue_samples, window_label
 from model.training.measure import Match, match_calls
 from model.training.sounds import BAND_HZ, add_sound, band_power, coloured_noise, faded, onset_times
@@ -37,20 +38,13 @@ WINDOW_HOP_SAMPLES = SAMPLE_RATE_HZ
 class Subject:
     """A network to try: what it gives for inputs float32 ``[n, m]``, and how they are cut."""
 
-    score: Callable[[Samples], Samples]
+    score: Score
     grid: Grid
     padding: Padding = "end"
 
     def scores(self, audio: Samples) -> tuple[Starts, Samples]:
         """First samples of what the scores of a recording are of, and they."""
-        inputs = np.arange(self.grid.count_inputs(len(audio)), dtype=np.int64)
-        inputs *= self.grid.hop_samples
-        starts = self.grid.score_starts(inputs, len(audio))
-        parts = [
-            self.score(self.grid.cut(audio, some, self.padding)).ravel()
-            for some in np.split(inputs, range(64, len(inputs), 64))
-        ]
-        return starts, np.concatenate(parts)[: len(starts)]
+        return score_recording(audio, self.score, self.grid, self.padding)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from model.audio import Recording
 from model.calls import Call, CountingRule, find_calls
 from model.contract import ServingContract
 from model.decoders import AudioError
+from model.scoring import score_recording
 from model.spectrogram import spectrogram_db
 from model.windows import SAMPLE_RATE_HZ, WINDOW_S, Samples, Starts, samples_from_seconds
-from pipeline.inference.score import InputScorer, ModelLoader, score_audio
+from pipeline.inference.score import InputScorer, ModelLoader
 from pipeline.model_folder import check_model
 from pipeline.options import RELEASED_MODEL, Parser, UsageError
 from pipeline.report.spectrograms import TOP_HZ, shown_range_db
@@ -65,9 +66,7 @@ def hear(
         samples = opened.read(first, n_samples).samples
         recording_s = opened.info.duration_s
     grid = contract.grid(samples_from_seconds(contract.hop_s))
-    inputs = np.arange(grid.count_inputs(n_samples), dtype=np.int64) * grid.hop_samples
-    starts = grid.score_starts(inputs, n_samples)
-    scores = score_audio(samples, inputs, scorer, grid, contract.padding).ravel()[: len(starts)]
+    starts, scores = score_recording(samples, scorer.score, grid, contract.padding)
     calls = find_calls(starts, scores, contract.rule, n_samples)
     return Heard(recording_s, begin_s, samples, starts, scores, calls, contract.rule)
 

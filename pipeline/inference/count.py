@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -155,7 +156,7 @@ class Evidence:
         """Whether the scores are of the whole recording."""
         return self.header is not None and len(self.segments) == self.header.n_segments
 
-    @property
+    @cached_property
     def scores(self) -> tuple[Starts, Samples]:
         """Of the whole recording: first samples of what they are of, and they."""
         return (
@@ -182,13 +183,14 @@ def count_recording(recording: str, facts: Iterable[Fact], counting: Counting) -
     """
     evidence = Evidence.of(recording, facts)
     reason = _why_not_counted(recording, evidence)
+    windows = evidence.windows(counting)
     if reason:
         row, calls = _failed_row(recording, evidence, counting, reason), _NO_CALLS
     else:
-        row, calls = _counted_row(recording, evidence, counting)
+        row, calls = _counted_row(recording, evidence, windows, counting)
     failures = evidence.failures
     permanent = all(f.permanent for f in failures) if failures else evidence.has_all_segments
-    tenths = np.minimum((evidence.windows(counting)[1] * 10).astype(np.int64), 9)
+    tenths = np.minimum((windows[1] * 10).astype(np.int64), 9)
     return Counted(
         listed=evidence.listed,
         checksum=evidence.header.checksum if evidence.header else "",
@@ -243,16 +245,15 @@ def _failed_row(
 
 
 def _counted_row(
-    recording: str, evidence: Evidence, counting: Counting
+    recording: str, evidence: Evidence, windows: tuple[Starts, Samples], counting: Counting
 ) -> tuple[RecordingCount, tuple[DetectedCall, ...]]:
     header, segments = evidence.header, evidence.segments
     assert header
     starts, scores = evidence.scores
-    windows = evidence.windows(counting)
     decoded_s = seconds_from_samples(sum(s.heard_samples for s in segments))
     heard_s = min(decoded_s, header.duration_s)
     lost_s = header.duration_s - heard_s
-    calls = _calls(evidence, counting)
+    calls = _calls(evidence, windows, counting)
     quality = sum_of(s.quality for s in segments)
     outcome, error = (Outcome.OK if calls else Outcome.NO_CALLS), ""
     if lost_s > TOLERATED_LOSS_S:
@@ -311,13 +312,15 @@ def _positive_around(call: Call, windows: tuple[Starts, Samples], rule: Counting
     return max(1, count_positive_windows(windows[1][near], rule.threshold))
 
 
-def _calls(evidence: Evidence, counting: Counting) -> tuple[Call, ...]:
+def _calls(
+    evidence: Evidence, windows: tuple[Starts, Samples], counting: Counting
+) -> tuple[Call, ...]:
     assert evidence.header
     n_samples = evidence.header.n_samples
     if counting.method == "calls":
         return find_calls(*evidence.scores, counting.rule, n_samples)
     duration_s = seconds_from_samples(n_samples)
-    starts, scores = evidence.windows(counting)
+    starts, scores = windows
     positive = scores >= np.float32(counting.rule.threshold)
     return tuple(
         Call(start_s, min(start_s + WINDOW_S, duration_s), start_s + WINDOW_S / 2, float(score))

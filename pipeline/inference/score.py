@@ -11,12 +11,11 @@ import numpy as np
 
 from model.contract import CONTRACT_FILE, MODEL_FILE
 from model.quiet import without_start_up_noise, without_unused_libraries
-from model.windows import Grid, Padding, Samples, Starts
+from model.scoring import score_inputs
+from model.windows import Grid, Padding, Samples
 from pipeline.options import RELEASED_MODEL
 from pipeline.records import SegmentAudio, SegmentScores
 from pipeline.storage import files
-
-SAMPLES_AT_ONCE = 64 * 48_000  # 12 MB of audio; the model cuts this into batches of its own
 
 
 class InputScorer(Protocol):
@@ -25,31 +24,12 @@ class InputScorer(Protocol):
     def score(self, inputs: Samples) -> Samples: ...
 
 
-def score_audio(
-    samples: Samples, inputs: Starts, scorer: InputScorer, grid: Grid, padding: Padding
-) -> Samples:
-    """Scores of a stretch of audio, float32 ``[n, k]``, a few inputs in memory at a time.
-
-    Args:
-        samples: mono audio at 16 kHz.
-        inputs: where what each of the ``n`` inputs scores begins, as indices into ``samples``.
-        scorer, grid, padding: the model, and what it takes.
-    """
-    at_once = max(1, SAMPLES_AT_ONCE // grid.input_samples)
-    scores = [
-        scorer.score(grid.cut(samples, some, padding)).reshape(len(some), -1)
-        for some in np.split(inputs, range(at_once, len(inputs), at_once))
-        if len(some)
-    ]
-    return np.concatenate(scores) if scores else np.zeros((0, 1), np.float32)
-
-
 def score_segment(
     audio: SegmentAudio, scorer: InputScorer, grid: Grid, padding: Padding
 ) -> SegmentScores:
     """The scores of a segment, of what could be decoded."""
     inputs = audio.inputs - audio.first_sample
-    scores = score_audio(audio.samples, inputs, scorer, grid, padding).ravel()
+    scores = score_inputs(audio.samples, inputs, scorer.score, grid, padding).ravel()
     # Of all that the inputs score, what starts at audio.starts.
     given = (audio.inputs[:, None] + np.arange(0, grid.hop_samples, grid.step_samples)).ravel()
     scores = scores[np.searchsorted(given, audio.starts)]
