@@ -99,7 +99,7 @@ def _sum_up(labels: Sequence[str], parts: Iterable[tuple[str, int, float]]) -> t
 
 @dataclass(frozen=True)
 class ExpectedTotal:
-    """Calls expected in all recordings together, and the 95 % interval of their number."""
+    """Calls expected in all recordings together, and the 90 % interval of their number."""
 
     calls: float
     low: float
@@ -109,14 +109,15 @@ class ExpectedTotal:
 def expected_total(recordings: Iterable[RecordingCount]) -> ExpectedTotal | None:
     """Adds up what recordings expect, as if they erred independently of each other.
 
-    The width of each one's interval stands for its spread. None where no recording has one.
+    The widths of their 90 % intervals add up in squares to that of the total. None where no
+    recording has one.
     """
-    total, variance, n = 0.0, 0.0, 0
+    total, squares, n = 0.0, 0.0, 0
     for row in recordings:
         if row.expected_calls is not None:
             total, n = total + row.expected_calls, n + 1
-            variance += (((row.expected_high or 0) - (row.expected_low or 0)) / 3.92) ** 2
+            squares += (((row.expected_high or 0) - (row.expected_low or 0)) / 2) ** 2
     if not n:
         return None
-    reach = 1.96 * math.sqrt(variance)
+    reach = math.sqrt(squares)
     return ExpectedTotal(total, max(0.0, total - reach), total + reach)
