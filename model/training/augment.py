@@ -65,9 +65,9 @@ class Mixture:
     calls_a_minute: tuple[float, float] = (1.0, 32.0)
     gap_s: float = 0.7
     birds: int = 4
-    level_db: tuple[float, float] = (-16.0, 25.0)
+    level_db: tuple[float, float] = (-19.0, 24.0)
     spread_db: float = 12.0
-    inaudible_db: float = -19.0
+    inaudible_db: float = -21.0
     moo_less_share: float = 0.12
     speed: float = 1.28
     made_up_share: float = 0.4
@@ -274,8 +274,8 @@ class MixedStretches:
     def _slice_of_background(self) -> Samples:
         rng, n = self._rng, STRETCH_SAMPLES
         audio = self._backgrounds[rng.choice(len(self._backgrounds), p=self._background_odds)].audio
-        if rng.random() < 0.4:
-            speed = float(np.exp(rng.uniform(-0.22, 0.22)))
+        if rng.random() < 0.6:
+            speed = float(np.exp(rng.uniform(-0.28, 0.28)))
             stop = int(n * speed) + 2
             first = rng.integers(0, max(1, len(audio) - stop))
             audio = play_at_speed(audio[first : first + stop], speed)

@@ -205,11 +205,11 @@ def made_up_call(rng: Rng) -> Sound:
 
 
 def other_sound(rng: Rng) -> Samples:
-    """A made-up sound that is no call, of one of ten kinds, 0.3 to 22 s long, peak 1."""
+    """A made-up sound that is no call, of one of eleven kinds, 0.3 to 22 s long, peak 1."""
     n = int(rng.uniform(0.3, 5.0) * SAMPLE_RATE_HZ)
     kinds = (
         *(_tones, _whistles, _chorus, _chorus, _pulses),
-        *(_engine, _engine, _bursts, _notes, _growls, _blows),
+        *(_engine, _engine, _bursts, _notes, _growls, _blows, _tune),
     )
     sound = kinds[rng.integers(len(kinds))](rng, n)
     peak = float(np.abs(sound).max()) + 1e-9
@@ -299,6 +299,20 @@ def _notes(rng: Rng, n: int) -> _Wave:
         return np.asarray(_harmonics(rng, pitch_hz, 200, 2200) * np.sqrt(np.hanning(k)))
 
     return _scattered(rng, n, 6, (0.08, 0.7), note)
+
+
+def _tune(rng: Rng, n: int) -> _Wave:
+    """Music: notes and chords of steady pitch, one after another, some of them held."""
+    del n
+    steps = 2 ** (np.arange(-12, 13) / 12) * rng.uniform(110, 440)
+    beat_s, notes = rng.uniform(0.12, 0.9), []
+    for _ in range(rng.integers(4, 16)):
+        k = int(beat_s * rng.choice([1, 1, 2, 4]) * SAMPLE_RATE_HZ)
+        pitches_hz = rng.choice(steps, rng.integers(1, 4), replace=False)
+        chord = sum((_harmonics(rng, np.full(k, hz), 100, 2500) for hz in pitches_hz), np.zeros(k))
+        loudness = curve(k, [0, 1, rng.uniform(0, 1), 0], [0, 0.03, 0.9, 1])
+        notes.append(chord * loudness * gain_between(rng, -10, 0))
+    return np.concatenate(notes)[: 12 * SAMPLE_RATE_HZ]
 
 
 def _blows(rng: Rng, n: int) -> _Wave:
