@@ -11,7 +11,7 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from pathlib import Path
 
-STEPS = 220
+STEPS = 350
 """Of an epoch of training, 12 stretches of 20 s each."""
 
 
