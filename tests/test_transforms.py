@@ -143,6 +143,24 @@ def test_score_keeps_the_key_and_drops_the_audio() -> None:
         assert_that(root | beam.Create([("a.wav", audio)]) | ScoreSegments(peak_handler()), same)
 
 
+def test_no_audio_is_encoded_to_learn_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans = TestPipeline() | beam.Create([]) | DecodeSegments(GRID)
+    coder = beam.coders.registry.get_coder(plans.audio.element_type)
+    batch = beam.coders.registry.get_coder(beam.typehints.List[plans.audio.element_type])
+    audio = segment_audio()
+    nearly = range(audio.samples.nbytes, audio.samples.nbytes + 100)
+
+    def refuse(_: object) -> bytes:
+        raise AssertionError("pickled")
+
+    monkeypatch.setattr("pickle.dumps", refuse)
+    assert coder.estimate_size(("forest.wav", audio)) in nearly
+    assert batch.estimate_size([("forest.wav", audio)]) in nearly
+    monkeypatch.undo()
+    _, back = coder.decode(coder.encode(("forest.wav", audio)))
+    assert np.array_equal(back.samples, audio.samples)
+
+
 def test_a_segment_that_cannot_be_scored_is_a_failure_of_its_recording_alone() -> None:
     handler = SegmentHandler(load_broken, GRID, "end")
     failure = Failure("score", "RuntimeError: the network is out of order")
