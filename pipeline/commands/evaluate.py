@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.commands import STEPS, add_training_data, verdict
+from pipeline.commands import STEPS, add_training_data
 from pipeline.options import RELEASED_MODEL, Parser, UsageError
 
 
@@ -72,8 +72,6 @@ def main(argv: Sequence[str]) -> int:
             covered = "-" if inside is None else f"{inside:.2f}"
             figures = f"{row['f1']:<8.3f}{row['counted_share']:<14.3f}{covered}"
             print(f"  {name.replace('_', ' '):24}{figures}")
-        alone = [row for row in found["conditions"].values() if row["calls_a_minute"] is None]
-        f1_at_db = {row["level_db"]: row["f1"] for row in alone if row["level_db"] is not None}
-        print(verdict(found["calls"]["f1"], f1_at_db))
+        print(found["verdict"])
     print(f"{flags.output / 'report.html'}")
     return 0

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from model.windows import WINDOW_S
-from pipeline.commands import STEPS, add_training_data, verdict
+from pipeline.commands import STEPS, add_training_data
 from pipeline.options import Parser, UsageError
 
 
@@ -44,6 +45,7 @@ def main(argv: Sequence[str]) -> int:
     flags = parser().parse_args(argv)
     from model.quiet import without_start_up_noise
     from model.training.clips import DataError
+    from model.training.measure import verdict
     from model.training.train import TrainingPlan, train_and_export
     from model.training.trials import NOISE_LEVELS_DB
 
@@ -70,5 +72,6 @@ def main(argv: Sequence[str]) -> int:
     figures = contract.metrics
     levels = {db: figures[name] for db in NOISE_LEVELS_DB if (name := f"f1_at_{db}_db") in figures}
     print(verdict(figures.get("f1"), levels))
-    print(f"next: capuchinbird --model {flags.output} --input recordings/ --output results")
+    model = shlex.quote(str(flags.output))
+    print(f"next: capuchinbird --model {model} --input recordings/ --output results")
     return 0
