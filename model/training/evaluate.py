@@ -8,6 +8,7 @@ fold instead and tries it on what it was not trained on, also with fewer and few
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from model.training.measure import (
     verdict,
     window_figures,
 )
-from model.training.train import TrainingPlan, make_folds, tell, try_fold
+from model.training.train import TrainingPlan, make_folds, tell, time_for, try_fold
 from model.training.trials import (
     Subject,
     Trial,
@@ -140,14 +141,17 @@ def evaluate_folds(
     reports = []
     folds = make_folds(plan.folds, material.scenes)
     limits: list[int | None] = [*n_calls] or [None]
+    left = time_for(folds * len(limits), len(folds) * len(limits), settings, material, plan)
     for most in limits:
         tried = {}
         for fold in folds:
             examples = [e for e in material.examples if fold.trains_on(e)]
             examples = fewer_calls(examples, most, settings.seed)
             tell(f"{fold.name}: {sum(e.kind == 'call' for e in examples)} calls to learn from")
-            subject = plan.subject(fit(examples, settings, tell).network)
+            subject = plan.subject(fit(examples, settings, tell, left=left).network)
+            began = time.monotonic()
             tried[fold.name] = try_fold(fold, material, subject, plan, settings.seed)
+            left.trial_took(time.monotonic() - began)
         reports += _judged(tried, "" if most is None else f" ({most} calls)")
     return reports
 

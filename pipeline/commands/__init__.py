@@ -24,6 +24,16 @@ def add_training_data(parser: ArgumentParser, n: str = "+") -> None:
         "tutorial's clip folders; or TFRecord files made by capuchinbird examples",
     )
     parser.add_argument(
-        "--negatives", nargs="*", type=Path, default=[], help="folders without any call"
+        "--negatives",
+        nargs="*",
+        type=Path,
+        default=[],
+        metavar="DIR",
+        help="folders without any call",
     )
-    parser.add_argument("--annotations", type=Path, help="a table used in place of the data's own")
+    parser.add_argument(
+        "--annotations",
+        type=Path,
+        metavar="FILE",
+        help="a table used in place of the data's own",
+    )

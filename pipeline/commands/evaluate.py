@@ -14,20 +14,45 @@ def parser() -> Parser:
     """The flags."""
     result = Parser(
         prog="capuchinbird evaluate",
+        example="evaluate recordings_and_annotations/ --model my_model",
         description="Measure a model on labelled recordings; writes a page and JSON. A model "
         "that was trained on the same recordings is measured honestly by --leave_out only.",
     )
     add = result.add_argument
     add_training_data(result)
-    add("--model", type=Path, default=Path(RELEASED_MODEL), help="an exported model")
-    add("--output", type=Path, default=Path("evaluation"), help="folder of the report")
-    add("--hop_s", type=float, help="distance of windows; the contract's unless given")
+    add(
+        "--model",
+        type=Path,
+        default=Path(RELEASED_MODEL),
+        metavar="DIR",
+        help="an exported model (default: the released model)",
+    )
+    add(
+        "--output",
+        type=Path,
+        default=Path("evaluation"),
+        metavar="DIR",
+        help="folder of the report",
+    )
+    add(
+        "--hop_s",
+        type=float,
+        metavar="SECONDS",
+        help="distance of windows; the contract's unless given",
+    )
     add("--leave_out", choices=("take", "group"), help="train anew without each, try on it")
-    add("--calls", nargs="*", type=int, default=[], help="with --leave_out: so many calls only")
-    add("--epochs", type=int, default=10, help="of each training")
-    add("--steps", type=int, default=STEPS, help="of an epoch")
-    add("--seed", type=int, default=0, help="decides everything random")
-    add("--threads", type=int, default=2, help="of TensorFlow")
+    add(
+        "--calls",
+        nargs="*",
+        type=int,
+        default=[],
+        metavar="N",
+        help="with --leave_out: so many calls only",
+    )
+    add("--epochs", type=int, metavar="N", default=10, help="of each training")
+    add("--steps", type=int, metavar="N", default=STEPS, help="of an epoch")
+    add("--seed", type=int, metavar="N", default=0, help="decides everything random")
+    add("--threads", type=int, metavar="N", default=2, help="of TensorFlow")
     return result
 
 
