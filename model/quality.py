@@ -107,7 +107,7 @@ def measure(
     clipped = 0
     if frames.max() >= CLIPPED_AT or frames.min() <= -CLIPPED_AT:
         clipped = int(np.count_nonzero(np.abs(frames) >= CLIPPED_AT))
-    square = float(np.dot(mono, mono))
+    square = float(np.square(mono).sum())  # a dot product rounds otherwise on other processors
     piece = max(1, round(PIECE_S * sample_rate_hz))
     pieces = mono[: n - n % piece].reshape(-1, piece)
     suspects = pieces[pieces[:, 0] == 0]  # few: looking at all of every piece costs more

@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean {close[0]}?" if close else "see capuchinbird --help"
-        if os.path.exists(name):
+        if os.path.exists(name) or "://" in name:
             hint = f"to count recordings: capuchinbird count --input {name} --output results"
         print(f"capuchinbird: no command {name}; {hint}", file=sys.stderr)
         return 2

@@ -100,11 +100,19 @@ class Help(argparse.HelpFormatter):
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the whole usage before it."""
 
-    def __init__(self, *, prog: str, epilog: str = "", **more: Any) -> None:
+    def __init__(
+        self, *, prog: str, description: str, example: str, epilog: str = "", **more: Any
+    ) -> None:
         others = ", ".join(name for name in COMMANDS if not prog.endswith(name))
         siblings = f"other commands, each with --help: {others}"
         epilog = "\n".join(filter(None, (epilog, siblings)))
-        super().__init__(prog=prog, epilog=epilog, formatter_class=Help, **more)
+        super().__init__(
+            prog=prog,
+            description=f"{description}\n\nFor example:\n  capuchinbird {example}",
+            epilog=epilog,
+            formatter_class=Help,
+            **more,
+        )
         self.add_argument("--version", action="version", version=f"capuchinbird {__version__}")
 
     def error(self, message: str) -> NoReturn:
@@ -167,8 +175,8 @@ def parser() -> Parser:
     result = Parser(
         prog="capuchinbird count",
         usage="capuchinbird count --input PATTERN ... --output DIR [FLAGS]",
-        description="Count Capuchinbird calls in recordings: one row for every input. For example:"
-        "\n  capuchinbird count --input recordings/ --output results --deployments sites.csv",
+        description="Count Capuchinbird calls in recordings: one row for every input.",
+        example="count --input recordings/ --output results --deployments sites.csv",
         epilog=EXIT_CODES + "\nAny other option goes to Apache Beam, for example "
         "--direct_num_workers=4 or --runner=DataflowRunner.\n",
         allow_abbrev=False,

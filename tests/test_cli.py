@@ -116,6 +116,9 @@ def test_every_help_names_its_siblings_and_no_default_that_is_none(
     words = set(re.findall(r"\w+", text))
     assert COMMANDS.keys() - {name, "count"} <= words
     assert "--version" in text
+    example = "count" if name == "plan" else name
+    assert f"For example:\n  capuchinbird {example}" in text
+    assert str(Path(__file__).parents[1]) not in text  # no default names this machine's folders
 
 
 def test_what_most_people_need_comes_first(capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,6 +43,7 @@ from model.training.trials import (
 from model.windows import ONSETS, Padding, windows_every
 from pipeline.__main__ import main
 
+ROOT = Path(__file__).resolve().parents[1]
 RATE = 16_000
 RULE = CountingRule(threshold=0.5, before_s=2.6, after_s=1.1)
 
@@ -243,10 +244,20 @@ def test_trials_rule_and_report(scenes: list[Scene], tmp_path: Path) -> None:
     assert figures["calls"]["recordings"] == 2
     assert set(figures["conditions"]) == {"as_recorded", "at_0_db", "at_10_db"}
     page = (tmp_path / "report" / "report.html").read_text()
+    style = (ROOT / "model/templates/base.css").read_text()
+    assert style in page  # of one family with the report
+    assert f"{figures['verdict'][1:]}." in page  # the verdict, in words
+    assert 'alt="ROC of windows without noise: recall against false positive rate, area' in page
     for name in ("noise.png", "roc0.png", "rel0.png"):
         assert name in page
         with Image.open(tmp_path / "report" / name) as picture:
             assert len(picture.convert("RGB").getcolors(1 << 24) or ()) > 20  # something is drawn
+
+
+def test_recordings_without_calls_get_no_praise() -> None:
+    quiet = Scene("quiet.wav", "h", np.zeros(10 * RATE, np.float32))
+    figures = Report("loudness", [run_trial(quiet, LOUDNESS)], RULE).figures()
+    assert figures["verdict"] == "no call is in these recordings; 0 false calls were found"
 
 
 def test_the_same_seed_mixes_the_same_noise(scenes: list[Scene]) -> None:

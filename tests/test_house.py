@@ -270,8 +270,7 @@ def test_nothing_but_the_listed_modules_names_beam_at_its_head() -> None:
     assert needs == NEEDS_BEAM
 
 
-# What follows imports the modules. Each process is asked many questions and takes seconds; they
-# run at the same time.
+# What follows imports the modules, in a process of its own that is asked many questions.
 
 PREAMBLE = """
 import contextlib, importlib, io, json, sys
@@ -380,47 +379,28 @@ def asked() -> dict[str, list[str]]:
     }
 
 
-@pytest.fixture(scope="module")
-def processes() -> Iterator[dict[str, subprocess.Popen[str]]]:
-    started = {
-        name: subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                f"ASKED = {asked()[name]!r}\nNEEDLESS = {NEEDLESS!r}\n"
-                f"{PREAMBLE}\n{script}\nprint(json.dumps(found))",
-            ],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name, script in SCRIPTS.items()
-    }
-    yield started
-    for process in started.values():
-        process.kill()
-        process.communicate()
-
-
-def culprits(processes: dict[str, subprocess.Popen[str]], name: str) -> dict[str, str]:
+def culprits(name: str) -> dict[str, str]:
     """What was loaded that should not be, and what loaded it."""
-    out, err = processes[name].communicate()
-    assert processes[name].returncode == 0, err[-3000:]
-    return dict(json.loads(out.splitlines()[-1]))
+    code = (
+        f"ASKED = {asked()[name]!r}\nNEEDLESS = {NEEDLESS!r}\n"
+        f"{PREAMBLE}\n{SCRIPTS[name]}\nprint(json.dumps(found))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def test_light_modules_and_help_load_nothing_heavy(
-    processes: dict[str, subprocess.Popen[str]],
-) -> None:
-    assert culprits(processes, "light") == {}
+def test_light_modules_and_help_load_nothing_heavy() -> None:
+    assert culprits("light") == {}
 
 
-def test_logic_loads_no_beam(processes: dict[str, subprocess.Popen[str]]) -> None:
-    assert culprits(processes, "beamless") == {}
+@pytest.mark.slow
+def test_logic_loads_no_beam() -> None:
+    assert culprits("beamless") == {}
 
 
-def test_a_worker_scores_without_what_only_training_and_the_page_need(
-    processes: dict[str, subprocess.Popen[str]],
-) -> None:
-    assert culprits(processes, "worker") == {}
+@pytest.mark.slow
+def test_a_worker_scores_without_what_only_training_and_the_page_need() -> None:
+    assert culprits("worker") == {}

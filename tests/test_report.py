@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
 
 from model.spectrogram import spectrogram_db
 from pipeline import launch, options
@@ -23,7 +27,14 @@ from pipeline.commands import rescore
 from pipeline.inputs.deployments import where_and_when_called
 from pipeline.records import DetectedCall, RecordingCount
 from pipeline.report.activity import Activity, by_hour, by_site, expected_total, heat_map, shade
-from pipeline.report.charts import STRIP_COLUMNS, site_map, strip_code
+from pipeline.report.charts import (
+    LETTER_PERCENT,
+    LINE_PERCENT,
+    STRIP_COLUMNS,
+    Dot,
+    site_map,
+    strip_code,
+)
 from pipeline.report.choose import choose_calls, choose_recordings, choose_strips
 from pipeline.report.html import clock
 from pipeline.report.page import _pictured, render_page, write_page
@@ -162,6 +173,66 @@ def test_a_map_has_its_distances_right() -> None:
     assert site_map(rows[1:], by_site(rows)) is None
 
 
+def boxes(dots: Sequence[Dot]) -> list[tuple[float, float, float, float]]:
+    """Left, bottom, right and top of dots and names, in percent of the map."""
+    found = [(dot.x - 2, dot.y - 2, dot.x + 2, dot.y + 2) for dot in dots]
+    for dot in dots:
+        width = len(dot.activity.label) * LETTER_PERCENT
+        left = {"right": dot.x + 3.4, "left": dot.x - 3.4 - width}.get(dot.name_side)
+        if left is not None:
+            half = LINE_PERCENT / 2
+            found.append((left, dot.name_y - half, left + width, dot.name_y + half))
+    return found
+
+
+@given(st.lists(st.tuples(st.floats(3, 6), st.floats(-54, -51)), min_size=2, max_size=30))
+def test_names_on_the_map_never_lie_over_each_other(places: list[tuple[float, float]]) -> None:
+    rows = [
+        replace(recording(site=f"Site number {n}"), latitude=north, longitude=east)
+        for n, (north, east) in enumerate(places)
+    ]
+    found = site_map(rows, by_site(rows))
+    if found is None:  # all at one place
+        return
+    names = boxes(found.dots)[len(found.dots) :]
+    for a, b in combinations(names, 2):
+        assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+    assert all(left >= 0 and right <= 100 for left, _, right, _ in names)
+
+
+def test_two_sites_beside_each_other_both_have_their_names() -> None:
+    places = {"Inselberg": (4.08, -52.68), "Crique": (4.085, -52.674), "Kaw": (4.55, -52.2)}
+    rows = [
+        replace(recording(site=site), latitude=north, longitude=east)
+        for site, (north, east) in places.items()
+    ]
+    found = site_map(rows, by_site(rows))
+    assert found
+    assert all(dot.name_side for dot in found.dots)
+
+
+def page_of(rows: Sequence[RecordingCount]) -> str:
+    return render_page(RunResults(tuple(rows), (), {}), rows, [], {}, "results")
+
+
+@pytest.mark.parametrize(("days", "is_wide"), [(5, False), (30, True)])
+def test_a_map_of_few_dates_leaves_room_beside_it(days: int, is_wide: bool) -> None:
+    rows = [recording(f"{n}.wav", 0, 60, f"2024-06-{n + 1:02d}T05:00:00") for n in range(days)]
+    page = page_of(rows)
+    assert ('<div class="panel whole wide">' in page) == is_wide
+
+
+def test_an_hour_that_was_not_recorded_has_no_bar_but_a_mark() -> None:
+    page = page_of([recording("a.wav", 3, 1800, "2024-06-11T05:00:00")])
+    assert page.count('<i class="absent"></i>') == 23
+    assert "0 calls in 30 min" in page
+
+
+def test_a_reason_does_not_repeat_the_name_beside_it() -> None:
+    failed = replace(recording("a/b.wav", None, 0), error="open: a/b.wav: cannot be opened")
+    assert '<td class="line">open: cannot be opened</td>' in page_of([failed])
+
+
 def test_the_interval_of_all_recordings_is_narrower_than_the_sum_of_theirs() -> None:
     row = replace(recording(), expected_calls=2.0, expected_low=1, expected_high=3)
     total = expected_total([row] * 100)
@@ -177,6 +248,8 @@ def test_cards_say_where_and_when() -> None:
     known = replace(call, site="Ridge", called_local="2024-06-11T05:30:12.500")
     assert _pictured(known, "1.wav").title == "Ridge · 2024-06-11 05:30:12"
     assert _pictured(call, "a/1.wav").title == "a/1.wav"
+    no_site = replace(call, called_local="2024-06-11T05:30:12.500")
+    assert _pictured(no_site, "1.wav").title == "1.wav · 2024-06-11 05:30:12"
     shown = _pictured(replace(known, recording="a/1.wav"), "1.wav")
     assert shown.alt == (
         "Spectrogram of a call, Ridge · 2024-06-11 05:30:12: 3.0 s long from 0:12 in the "

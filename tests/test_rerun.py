@@ -82,6 +82,7 @@ def lasting(run_json: Path) -> dict[str, Any]:
     return report
 
 
+@pytest.mark.slow
 def test_it_leaves_what_the_job_leaves(
     night: Path, tmp_path: Path, rerun: Callable[..., int | None]
 ) -> None:
@@ -229,6 +230,7 @@ def test_neither_beam_nor_tensorflow_is_loaded(night: Path, tmp_path: Path) -> N
     assert done.stdout.splitlines()[-1] == "0 []", done.stderr
 
 
+@pytest.mark.slow
 def test_rescoring_says_what_changed_also_on_the_way_back(
     night: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

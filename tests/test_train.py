@@ -16,6 +16,7 @@ from model.training.augment import Mixture
 from model.training.clips import Annotation, DataError, Example, Scene
 from model.training.dataset import read_material
 from model.training.sounds import made_up_call
+from model.training.time_left import TRIAL_S_PER_HOUR, TimeLeft
 from model.windows import ONSETS
 from pipeline.__main__ import main
 
@@ -68,8 +69,18 @@ def test_one_argument_gives_a_model_that_scores(
     assert {"exact_share", "f1", "f1_at_-10_db", "training_exact_share"} <= set(
         loaded.contract.metrics
     )
-    said = capfd.readouterr().err
+    printed, said = capfd.readouterr()
     assert "without take A" in said
+    left = [line for line in said.splitlines() if line.startswith("epoch 1/1 ")]
+    assert len(left) == 3  # two folds, and everything
+    assert all(" left" in line for line in left)
+    assert "about 0 s left" not in left[0]  # of all of it, not of this network
+    assert left[-1].endswith("about 0 s left")
+    verdict, following = printed.splitlines()[-2:]
+    assert verdict.startswith(("finds ", "cannot be counted on"))
+    assert following == (
+        f"next: capuchinbird --model {tmp_path / 'model'} --input recordings/ --output results"
+    )
     assert "4 calls of" in said
     work = tmp_path / "model-training"
     for name in ("curves.png", "clips.png"):
@@ -115,6 +126,18 @@ def test_an_interrupted_training_goes_on_where_it_stopped(
     assert "going on after epoch 1" in lines
     assert len(fitted.history) == 2
     assert list(fitted.history[:1]) == first
+
+
+def test_the_time_left_is_that_of_all_networks_and_trials() -> None:
+    left = TimeLeft(epochs=3 * 10, trial_hours=[2.0, 4.0])
+    left.epoch_took(30)
+    assert left.seconds == 29 * 30 + 6 * TRIAL_S_PER_HOUR
+    left.drop(9)  # it learns no more
+    left.trial_took(100)
+    assert left.seconds == 20 * 30 + 4 * 50
+    left.epoch_took(60)
+    assert left.seconds == 19 * 45 + 4 * 50
+    assert left.in_words() == "about 18 min left"
 
 
 def test_going_on_with_another_training_is_refused(

@@ -8,6 +8,7 @@ fold instead and tries it on what it was not trained on, also with fewer and few
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,8 +19,15 @@ import numpy as np
 from model.calls import CountingRule
 from model.training.clips import Example, Scene
 from model.training.dataset import Material
-from model.training.measure import call_figures, reliability, roc_curve, window_figures
-from model.training.train import TrainingPlan, make_folds, tell, try_fold
+from model.training.measure import (
+    CallFigures,
+    call_figures,
+    reliability,
+    roc_curve,
+    verdict,
+    window_figures,
+)
+from model.training.train import TrainingPlan, make_folds, tell, time_for, try_fold
 from model.training.trials import (
     Subject,
     Trial,
@@ -67,6 +75,7 @@ class Report:
                 **asdict(found),
             }
         return {
+            "verdict": _in_words(counts, tried),
             "calls": {"f1": counts.f1, **asdict(counts)},
             "windows": asdict(window_figures(*windows_of(clean), self.rule.threshold)),
             "conditions": tried,
@@ -87,6 +96,19 @@ class Report:
                 if m.false or m.missed
             ],
         }
+
+
+def _in_words(counts: CallFigures, tried: Mapping[str, Mapping[str, Any]]) -> str:
+    """The verdict on recordings as they are and under noise."""
+    if not counts.found + counts.missed:
+        return f"no call is in these recordings; {counts.false} false calls were found"
+    alone = [row for row in tried.values() if _is_noise(row)]
+    return verdict(counts.f1, {row["level_db"]: row["f1"] for row in alone})
+
+
+def _is_noise(row: Mapping[str, Any]) -> bool:
+    """Whether a condition is noise over the recordings' own calls."""
+    return row["level_db"] is not None and row["calls_a_minute"] is None
 
 
 def evaluate_model(model: Path, material: Material, hop_s: float | None, seed: int) -> list[Report]:
@@ -119,14 +141,17 @@ def evaluate_folds(
     reports = []
     folds = make_folds(plan.folds, material.scenes)
     limits: list[int | None] = [*n_calls] or [None]
+    left = time_for(folds * len(limits), len(folds) * len(limits), settings, material, plan)
     for most in limits:
         tried = {}
         for fold in folds:
             examples = [e for e in material.examples if fold.trains_on(e)]
             examples = fewer_calls(examples, most, settings.seed)
             tell(f"{fold.name}: {sum(e.kind == 'call' for e in examples)} calls to learn from")
-            subject = plan.subject(fit(examples, settings, tell).network)
+            subject = plan.subject(fit(examples, settings, tell, left=left).network)
+            began = time.monotonic()
             tried[fold.name] = try_fold(fold, material, subject, plan, settings.seed)
+            left.trial_took(time.monotonic() - began)
         reports += _judged(tried, "" if most is None else f" ({most} calls)")
     return reports
 
@@ -155,22 +180,17 @@ def fewer_calls(examples: Sequence[Example], most: int | None, seed: int) -> lis
 
 def write_report(reports: Sequence[Report], scenes: Sequence[Scene], folder: Path) -> None:
     """``report.html`` with pictures, and ``report.json``."""
-    from jinja2 import Environment, PackageLoader
-
+    from model.pages import page_environment
     from model.training.charts import draw_lines, draw_reliability
 
     folder.mkdir(parents=True, exist_ok=True)
     results = {r.title: r.figures() for r in reports}
     text = json.dumps(results, indent=2, ensure_ascii=False) + "\n"
     (folder / "report.json").write_text(text, encoding="utf-8")
-
-    def is_noise(row: Mapping[str, Any]) -> bool:
-        return row["level_db"] is not None and row["calls_a_minute"] is None
-
     robustness = {
         title: (
-            [row["level_db"] for row in found["conditions"].values() if is_noise(row)],
-            [row["f1"] for row in found["conditions"].values() if is_noise(row)],
+            [row["level_db"] for row in found["conditions"].values() if _is_noise(row)],
+            [row["f1"] for row in found["conditions"].values() if _is_noise(row)],
         )
         for title, found in results.items()
     }
@@ -187,10 +207,8 @@ def write_report(reports: Sequence[Report], scenes: Sequence[Scene], folder: Pat
         )
         draw_reliability(reliability(*windows_of(report.trials)), folder / f"rel{number}.png")
         errors.append(_draw_errors(clean, report.rule, scenes, folder, f"error{number}"))
-    environment = Environment(loader=PackageLoader("model.training"), autoescape=True)
-    page = environment.get_template("evaluation.html").render(
-        reports=zip(results.items(), errors, strict=True)
-    )
+    template = page_environment("model.training").get_template("evaluation.html")
+    page = template.render(reports=list(zip(results.items(), errors, strict=True)))
     (folder / "report.html").write_text(page, encoding="utf-8")
 
 
@@ -200,19 +218,20 @@ def _draw_errors(
     scenes: Sequence[Scene],
     folder: Path,
     prefix: str,
-) -> list[str]:
-    """Pictures of the first false and missed calls. Returns the names of the files."""
+) -> list[tuple[str, str]]:
+    """Pictures of the first false and missed calls. Returns their files and what they show."""
     from model.training.charts import draw_scene
 
     audio_of = {s.source: s.audio for s in scenes}
-    names: list[str] = []
+    drawn: list[tuple[str, str]] = []
     for trial in trials:
         match, calls = trial.match(rule), trial.found(rule)
         errors = [("false call", calls[i].start_s) for i in match.false]
         errors += [("missed call", trial.calls[j].start_s) for j in match.missed]
-        for kind, start_s in errors[: MOST_PICTURES - len(names)]:
+        for kind, start_s in errors[: MOST_PICTURES - len(drawn)]:
             first = max(0, int((start_s - 1.5) * SAMPLE_RATE_HZ))
             audio = audio_of[trial.source][first : first + 7 * SAMPLE_RATE_HZ]
-            names.append(f"{prefix}_{len(names)}.png")
-            draw_scene(audio, f"{kind}: {trial.source} {start_s:.1f} s", folder / names[-1])
-    return names
+            name, shown = f"{prefix}_{len(drawn)}.png", f"{kind}: {trial.source}, {start_s:.1f} s"
+            draw_scene(audio, shown, folder / name)
+            drawn.append((name, shown))
+    return drawn

@@ -18,6 +18,7 @@ import tensorflow as tf
 from model.network import NETWORKS
 from model.training.augment import AudioSource, Batch, MixedStretches, Mixture, PlainWindows
 from model.training.clips import Example
+from model.training.time_left import TimeLeft
 
 MIXTURE = Mixture()
 
@@ -73,6 +74,7 @@ def fit(
     tell: Callable[[str], None],
     folder: Path | None = None,
     resume: bool = False,
+    left: TimeLeft | None = None,
 ) -> Fitted:
     """Trains on mixtures of examples.
 
@@ -86,7 +88,9 @@ def fit(
         tell: is told one line an epoch.
         folder: holds the checkpoint and TensorBoard's files; none are kept without.
         resume: go on from the checkpoint, if there is one.
+        left: of the whole training that this is a part of; this is all of it unless given.
     """
+    left = left or TimeLeft(settings.epochs)
     keras.utils.set_random_seed(settings.seed)
     tf.config.experimental.enable_op_determinism()
     validation = _validation(examples, settings)
@@ -100,9 +104,11 @@ def fit(
         averaged = list(np.load(folder / _BEST).values())
         tell(f"going on after epoch {len(history)}")
     writer = tf.summary.create_file_writer(str(folder / "tensorboard")) if folder else None
-    started, first = time.monotonic(), len(history)
+    first = len(history)
+    left.drop(first)
     batches = _batches(examples, settings, first)
     for epoch in range(first, settings.epochs):
+        started = time.monotonic()
         losses = [float(network.train_on_batch(*next(batches))) for _ in range(settings.steps)]
         row = {"loss": float(np.mean(losses))}
         moving = network.get_weights()
@@ -119,13 +125,14 @@ def fit(
             with writer.as_default(step=epoch + 1):
                 for name, value in row.items():
                     tf.summary.scalar(name, value)
-        each_s = (time.monotonic() - started) / (epoch + 1 - first)
+        left.epoch_took(time.monotonic() - started)
         tell(
             f"epoch {epoch + 1}/{settings.epochs}  loss {row['loss']:.3f}  validation: loss "
             f"{row['validation_loss']:.3f}, precision {row['validation_precision']:.3f}, recall "
-            f"{row['validation_recall']:.3f}  {each_s * (settings.epochs - epoch - 1):.0f} s left"
+            f"{row['validation_recall']:.3f}  {left.in_words()}"
         )
         if has_stalled(history, settings.patience):
+            left.drop(settings.epochs - epoch - 1)
             tell(f"stopped: no better since epoch {_best(history) + 1}")
             break
     batches.close()

@@ -8,6 +8,9 @@ What they prove is that a recording travels through the whole line without harm:
 scoring, counting. They say little about a model's skill, since these calls are cleaner and more
 alike than those of living birds.
 
+They are not made by ``sounds``, which makes what networks are trained on: a demo whose calls came
+from there would only show that a network knows its own training material.
+
 Everything is drawn from a seed: the same arguments give the same samples.
 """
 

@@ -21,6 +21,7 @@ from model.contract import ServingContract
 from model.training.clips import Annotation, DataError, Example, Scene, refuse_leaks
 from model.training.dataset import Material, read_material
 from model.training.measure import call_figures, reliability, window_figures
+from model.training.time_left import TimeLeft
 from model.training.trials import (
     CALLS_A_MINUTE,
     NOISE_LEVELS_DB,
@@ -58,6 +59,11 @@ class TrainingPlan:
     padding: Padding = "end"
     noise_levels_db: tuple[int, ...] = NOISE_LEVELS_DB
     calls_a_minute: tuple[int, ...] = CALLS_A_MINUTE
+
+    @property
+    def conditions(self) -> int:
+        """How often a fold is tried on each recording, about."""
+        return (1 + len(self.noise_levels_db)) * (1 + len(self.calls_a_minute))
 
     def subject(self, network: Any) -> Subject:
         """A network as it will be served."""
@@ -123,6 +129,20 @@ def make_folds(kind: str, scenes: Sequence[Scene]) -> list[Fold]:
     return []
 
 
+def scenes_of(fold: Fold, scenes: Sequence[Scene]) -> list[Scene]:
+    """What a fold's network is tried on: everything, or the groups that were left out."""
+    return [s for s in scenes if not fold.groups or s.group in fold.groups]
+
+
+def time_for(
+    folds: Sequence[Fold], networks: int, settings: Settings, material: Material, plan: TrainingPlan
+) -> TimeLeft:
+    """The clock of a training: so many networks, a trial for each fold."""
+    hour = 3600 * SAMPLE_RATE_HZ
+    hours = [sum(len(s.audio) for s in scenes_of(fold, material.scenes)) / hour for fold in folds]
+    return TimeLeft(networks * settings.epochs, [h * plan.conditions for h in hours])
+
+
 def try_fold(
     fold: Fold, material: Material, subject: Subject, plan: TrainingPlan, seed: int
 ) -> list[Trial]:
@@ -131,8 +151,7 @@ def try_fold(
     A take's fold is tried on every recording; calls of other takes need not be found there. A
     group's fold is tried on that group's recordings.
     """
-    scenes = material.scenes
-    tried = [s for s in scenes if not fold.groups or s.group in fold.groups]
+    tried = scenes_of(fold, material.scenes)
 
     def wanted(call: Annotation) -> bool:
         return not fold.takes or call.take in fold.takes
@@ -188,15 +207,19 @@ def train_and_export(
     draw_clips(examples, work / "clips.png")
 
     trials: list[Trial] = []
-    for i, fold in enumerate(make_folds(plan.folds, scenes)):
+    folds = make_folds(plan.folds, scenes)
+    left = time_for(folds, len(folds) + 1, settings, material, plan)
+    for i, fold in enumerate(folds):
         part = [e for e in examples if fold.trains_on(e)]
         out = [e for e in examples if not fold.trains_on(e)]
         refuse_leaks(part, out, ("take",) if fold.takes else ("group", "source"))
         tell(f"{fold.name}: {sum(e.kind == 'call' for e in part)} calls to learn from")
-        fitted = fit(part, settings, tell, work / f"fold{i}", resume)
+        fitted = fit(part, settings, tell, work / f"fold{i}", resume, left)
+        began = time.monotonic()
         trials += try_fold(fold, material, plan.subject(fitted.network), plan, settings.seed)
+        left.trial_took(time.monotonic() - began)
     tell("everything:" if trials else "everything (nothing left out: no figures for unheard calls)")
-    fitted = fit(examples, settings, tell, work / "all", resume)
+    fitted = fit(examples, settings, tell, work / "all", resume, left)
     draw_curves(fitted.history, work / "curves.png")
 
     rule, figures = CountingRule(threshold=0.5), {}

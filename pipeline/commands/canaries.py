@@ -46,6 +46,7 @@ def parser() -> Parser:
     """The flags; what it does not know goes to the job."""
     result = Parser(
         prog="capuchinbird canaries",
+        example="canaries --manifest canaries.csv",
         description="Count recordings with known counts; exit with 4 when one comes out otherwise. "
         "Other flags go to the job.",
         allow_abbrev=False,

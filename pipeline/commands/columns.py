@@ -11,6 +11,7 @@ def parser() -> Parser:
     """The flags: none."""
     return Parser(
         prog="capuchinbird columns",
+        example="columns",
         description="Print the meaning of every column of every table, as docs/outputs.md has it.",
     )
 

@@ -160,6 +160,7 @@ def parser() -> Parser:
     """The flags: none."""
     return Parser(
         prog="capuchinbird demo",
+        example="demo",
         description="Make recordings with calls at known times in ./demo, count them, compare.",
     )
 

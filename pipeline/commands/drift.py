@@ -16,6 +16,7 @@ def parser() -> Parser:
     """The flags."""
     result = Parser(
         prog="capuchinbird drift",
+        example="drift --output results --model my_model",
         description="Keep the scores of an output as the reference that later runs of the model "
         "are compared with.",
     )

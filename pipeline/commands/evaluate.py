@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.commands import STEPS, add_training_data, verdict
+from pipeline.commands import STEPS, add_training_data
 from pipeline.options import RELEASED_MODEL, Parser, UsageError
 
 
@@ -14,20 +14,45 @@ def parser() -> Parser:
     """The flags."""
     result = Parser(
         prog="capuchinbird evaluate",
+        example="evaluate recordings_and_annotations/ --model my_model",
         description="Measure a model on labelled recordings; writes a page and JSON. A model "
         "that was trained on the same recordings is measured honestly by --leave_out only.",
     )
     add = result.add_argument
     add_training_data(result)
-    add("--model", type=Path, default=Path(RELEASED_MODEL), help="an exported model")
-    add("--output", type=Path, default=Path("evaluation"), help="folder of the report")
-    add("--hop_s", type=float, help="distance of windows; the contract's unless given")
+    add(
+        "--model",
+        type=Path,
+        default=Path(RELEASED_MODEL),
+        metavar="DIR",
+        help="an exported model (default: the released model)",
+    )
+    add(
+        "--output",
+        type=Path,
+        default=Path("evaluation"),
+        metavar="DIR",
+        help="folder of the report",
+    )
+    add(
+        "--hop_s",
+        type=float,
+        metavar="SECONDS",
+        help="distance of windows; the contract's unless given",
+    )
     add("--leave_out", choices=("take", "group"), help="train anew without each, try on it")
-    add("--calls", nargs="*", type=int, default=[], help="with --leave_out: so many calls only")
-    add("--epochs", type=int, default=10, help="of each training")
-    add("--steps", type=int, default=STEPS, help="of an epoch")
-    add("--seed", type=int, default=0, help="decides everything random")
-    add("--threads", type=int, default=2, help="of TensorFlow")
+    add(
+        "--calls",
+        nargs="*",
+        type=int,
+        default=[],
+        metavar="N",
+        help="with --leave_out: so many calls only",
+    )
+    add("--epochs", type=int, metavar="N", default=10, help="of each training")
+    add("--steps", type=int, metavar="N", default=STEPS, help="of an epoch")
+    add("--seed", type=int, metavar="N", default=0, help="decides everything random")
+    add("--threads", type=int, metavar="N", default=2, help="of TensorFlow")
     return result
 
 
@@ -72,8 +97,6 @@ def main(argv: Sequence[str]) -> int:
             covered = "-" if inside is None else f"{inside:.2f}"
             figures = f"{row['f1']:<8.3f}{row['counted_share']:<14.3f}{covered}"
             print(f"  {name.replace('_', ' '):24}{figures}")
-        alone = [row for row in found["conditions"].values() if row["calls_a_minute"] is None]
-        f1_at_db = {row["level_db"]: row["f1"] for row in alone if row["level_db"] is not None}
-        print(verdict(found["calls"]["f1"], f1_at_db))
+        print(found["verdict"])
     print(f"{flags.output / 'report.html'}")
     return 0

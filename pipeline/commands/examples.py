@@ -13,6 +13,7 @@ def parser() -> Parser:
     """The flags; what it does not know goes to Beam."""
     result = Parser(
         prog="capuchinbird examples",
+        example="examples recordings_and_annotations/ --output examples/part",
         description="Cut training examples from labelled recordings and write them as TFRecords, "
         "with Apache Beam. Flags it does not know go to Beam.",
     )

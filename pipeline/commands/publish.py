@@ -77,6 +77,7 @@ def parser() -> Parser:
     """The flags."""
     result = Parser(
         prog="capuchinbird publish",
+        example="publish --model my_model --to gs://my-bucket/models",
         description="Copy a model into a folder of its version, then point to it.",
     )
     result.add_argument(

@@ -11,6 +11,7 @@ def parser() -> Parser:
     """The flags."""
     result = Parser(
         prog="capuchinbird report",
+        example="report results",
         description="Make report.html, one file to look at and listen to, from the tables of a run."
         " Start it where the run was started if the recordings' names are relative.",
     )

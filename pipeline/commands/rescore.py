@@ -28,6 +28,7 @@ def parser() -> Parser:
     """The flags; the job checks their values."""
     result = Parser(
         prog="capuchinbird rescore",
+        example="rescore --output results --threshold 0.8",
         description="Count again from the window scores that earlier runs kept in --output. "
         "Every table that lies there is written again.",
         allow_abbrev=False,

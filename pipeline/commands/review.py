@@ -17,6 +17,7 @@ def parser() -> Parser:
     """The flags."""
     result = Parser(
         prog="capuchinbird review",
+        example="review results --output check",
         description="Cut the clips of a run that a person should check, ready to correct: doubtful "
         "ones, the strongest, and some drawn at random. Nothing is scored again.",
     )

@@ -143,6 +143,7 @@ def parser() -> Parser:
     """The flags."""
     result = Parser(
         prog="capuchinbird show",
+        example="show recordings/a.wav --output a.png",
         description="Draw one recording or clip as the model hears it: waveform, spectrogram, "
         "scores and calls.",
     )

@@ -11,6 +11,7 @@ def parser() -> Parser:
     """The flags."""
     result = Parser(
         prog="capuchinbird tables",
+        example="tables --dataset my-project.birds --location EU",
         description="Make the dataset, its tables and views; add columns that a new version has.",
     )
     result.add_argument("--dataset", required=True, metavar="PROJECT.DATASET")

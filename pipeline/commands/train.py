@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from model.windows import WINDOW_S
-from pipeline.commands import STEPS, add_training_data, verdict
+from pipeline.commands import STEPS, add_training_data
 from pipeline.options import Parser, UsageError
 
 
@@ -14,13 +15,19 @@ def parser() -> Parser:
     """The flags."""
     result = Parser(
         prog="capuchinbird train",
+        example="train recordings_and_annotations/ --output my_model",
         description="Train a network on labelled recordings and export it with its contract.",
     )
     add = result.add_argument
     add_training_data(result)
-    add("--output", type=Path, default=Path("trained"), help="the exported model")
+    add("--output", type=Path, default=Path("trained"), metavar="DIR", help="the exported model")
     add("--network", choices=("onset", "tutorial"), default="onset", help="what to train")
-    add("--label", default="Perissocephalus tricolor", help="what a score is the score of")
+    add(
+        "--label",
+        metavar="NAME",
+        default="Perissocephalus tricolor",
+        help="what a score is the score of",
+    )
     add(
         "--folds",
         choices=("auto", "take", "group", "none"),
@@ -28,13 +35,27 @@ def parser() -> Parser:
         help="what is left out in turn to choose the counting rule and to measure: each take, or "
         "a third of the groups; auto: takes where there are two or more",
     )
-    add("--epochs", type=int, help="at most; 10 for onset and 4 for tutorial unless given")
     add(
-        "--steps", type=int, help=f"of an epoch; {STEPS} for onset and 36 for tutorial unless given"
+        "--epochs",
+        type=int,
+        metavar="N",
+        help="at most; 10 for onset and 4 for tutorial unless given",
     )
-    add("--patience", type=int, default=5, help="epochs without a lower loss before it stops")
-    add("--seed", type=int, default=0, help="decides everything random")
-    add("--threads", type=int, default=2, help="of TensorFlow")
+    add(
+        "--steps",
+        type=int,
+        metavar="N",
+        help=f"of an epoch; {STEPS} for onset and 36 for tutorial unless given",
+    )
+    add(
+        "--patience",
+        type=int,
+        metavar="N",
+        default=5,
+        help="epochs without a lower loss before it stops",
+    )
+    add("--seed", type=int, metavar="N", default=0, help="decides everything random")
+    add("--threads", type=int, metavar="N", default=2, help="of TensorFlow")
     add("--resume", action="store_true", help="go on with an interrupted training")
     return result
 
@@ -44,6 +65,7 @@ def main(argv: Sequence[str]) -> int:
     flags = parser().parse_args(argv)
     from model.quiet import without_start_up_noise
     from model.training.clips import DataError
+    from model.training.measure import verdict
     from model.training.train import TrainingPlan, train_and_export
     from model.training.trials import NOISE_LEVELS_DB
 
@@ -70,5 +92,6 @@ def main(argv: Sequence[str]) -> int:
     figures = contract.metrics
     levels = {db: figures[name] for db in NOISE_LEVELS_DB if (name := f"f1_at_{db}_db") in figures}
     print(verdict(figures.get("f1"), levels))
-    print(f"next: capuchinbird --model {flags.output} --input recordings/ --output results")
+    model = shlex.quote(str(flags.output))
+    print(f"next: capuchinbird --model {model} --input recordings/ --output results")
     return 0

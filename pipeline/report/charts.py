@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import pairwise, product
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from pipeline.tables.read import WindowScores
 STRIP_COLUMNS = 80
 _LEVELS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _KM_PER_DEGREE = 111.2
+
+LETTER_PERCENT, LINE_PERCENT = 2.0, 4.2
+"""Size of a name's letters and lines against the map's width, where it is narrowest: 340 px."""
 
 
 def strip_code(duration_s: float, scores: WindowScores) -> str:
@@ -54,11 +57,19 @@ def strip_code(duration_s: float, scores: WindowScores) -> str:
 
 @dataclass(frozen=True)
 class Dot:
-    """A site on the map: percent from the left and from the bottom, and its activity."""
+    """A site on the map.
+
+    Attributes:
+        x, y: percent from the left and from the bottom.
+        name_side: where its name stands, ``left`` or ``right``; empty where there is no room.
+        name_y: the name's height, in percent like ``y``.
+    """
 
     x: float
     y: float
     activity: Activity
+    name_side: str = ""
+    name_y: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -88,7 +99,7 @@ def site_map(recordings: Sequence[RecordingCount], sites: Sequence[Activity]) ->
     scale = np.array([1.0, math.cos(math.radians(float(centre[0])))]) * _KM_PER_DEGREE
     km = {site: (place - centre) * scale for site, place in middles.items()}
     reach = 1.15 * max(float(np.abs(place).max()) for place in km.values()) or 1.0
-    dots = tuple(
+    dots = [
         Dot(
             50 + 50 * float(km[site.label][1]) / reach,
             50 + 50 * float(km[site.label][0]) / reach,
@@ -96,9 +107,34 @@ def site_map(recordings: Sequence[RecordingCount], sites: Sequence[Activity]) ->
         )
         for site in sites
         if site.label in km
-    )
+    ]
     bar_km = round_step(2 * reach)
-    return SiteMap(dots, bar_km, 50 * bar_km / reach)
+    return SiteMap(_named(dots), bar_km, 50 * bar_km / reach)
+
+
+_Box = tuple[float, float, float, float]
+
+
+def _named(dots: Sequence[Dot]) -> tuple[Dot, ...]:
+    """Dots with names beside them, none over another or over a dot; the busiest choose first."""
+    taken: list[_Box] = [(dot.x - 2.2, dot.y - 2.2, dot.x + 2.2, dot.y + 2.2) for dot in dots]
+    found = {}
+    for dot in sorted(dots, key=lambda dot: -dot.activity.calls):
+        width = len(dot.activity.label) * LETTER_PERCENT
+        found[dot.activity.label] = dot
+        for up, side in product((0.0, 1.0, -1.0), ("right", "left")):
+            y = dot.y + up * LINE_PERCENT
+            left = dot.x + 3.4 if side == "right" else dot.x - 3.4 - width
+            box = (left, y - LINE_PERCENT / 2, left + width, y + LINE_PERCENT / 2)
+            if 0 <= left <= 100 - width and not any(_overlap(box, other) for other in taken):
+                found[dot.activity.label] = replace(dot, name_side=side, name_y=y)
+                taken.append(box)
+                break
+    return tuple(found[dot.activity.label] for dot in dots)
+
+
+def _overlap(a: _Box, b: _Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def round_step(highest: float) -> float:

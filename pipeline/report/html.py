@@ -6,9 +6,10 @@ import base64
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
+from model.pages import page_environment
 from pipeline.report.activity import shade
 
 
@@ -30,6 +31,17 @@ def counted_noun(n: int, noun: str) -> str:
     ('1 call', '2,000 calls')
     """
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def how_long(hours: float) -> str:
+    """An amount of audio in the unit that suits it.
+
+    >>> how_long(0.0125), how_long(0.25), how_long(1234.56)
+    ('45 s', '15 min', '1,234.6 h')
+    """
+    if hours < 2 / 60:
+        return f"{hours * 3600:.0f} s"
+    return f"{hours * 60:.0f} min" if hours < 2 else f"{hours:,.1f} h"
 
 
 def plain(value: Any) -> str:
@@ -59,15 +71,8 @@ def percent_of(moment_s: float, begin_s: float, end_s: float) -> float:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("pipeline.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    for use in (clock, counted_noun, plain, data_uri, percent_of, shade):
+    environment = page_environment("pipeline.report")
+    for use in (clock, counted_noun, how_long, plain, data_uri, percent_of, shade):
         environment.filters[use.__name__] = use
     return environment
 

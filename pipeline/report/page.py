@@ -79,7 +79,7 @@ def write_page(output: str) -> str:
 
 def _pictured(call: DetectedCall, name: str) -> ShownCall:
     when = call.called_local.replace("T", " ")[: len("YYYY-MM-DD HH:MM:SS")]
-    title = " · ".join(filter(None, (call.site, when))) if when else ""
+    title = " · ".join(filter(None, (call.site or name, when))) if when else ""
     title = title or " · ".join(filter(None, (call.site, name)))
     try:
         return ShownCall(call, title, picture_call(call.recording, call.start_s, call.end_s))

@@ -123,7 +123,7 @@ if (holder) {
     return [...data.base.split("/"), ...name.split("/")].map(encodeURIComponent).join("/");
   };
   const details = (row) => {
-    const inside = make("td", { colSpan: columns.length });
+    const inside = make("td", { className: "line", colSpan: columns.length });
     if (row[at.error]) inside.append(make("p", {}, row[at.error]));
     inside.append(strip(row), make("div", { className: "axis" }, `0:00 to ${clock(row[at.duration_s] || 0)}`));
     const name = row[at.name], address = source(name);
@@ -152,7 +152,8 @@ if (holder) {
   };
   const cells = {
     name: (row) => {
-      const button = make("button", { type: "button" }, row[at.name]);
+      const parts = row[at.name].split("/").flatMap((part, n) => (n ? ["/", make("wbr"), part] : [part]));
+      const button = make("button", { type: "button" }, ...parts);
       button.setAttribute("aria-expanded", "false");
       button.addEventListener("click", () => {
         const line = button.closest("tr"), isOpen = button.getAttribute("aria-expanded") === "true";
@@ -163,13 +164,13 @@ if (holder) {
       return make("td", { className: "name" }, button);
     },
     outcome: (row) => make("td", { className: "outcome " + row[at.outcome] }, data.outcomes[row[at.outcome]]),
-    strip: (row) => make("td", { className: "strip" }, ...(row[at.strip] ? [strip(row)] : [])),
+    strip: (row) => make("td", { className: "strip line" }, ...(row[at.strip] ? [strip(row)] : [])),
   };
   const cell = (row, { field, label, numeric }) => {
     const value = row[at[field]];
     const made = cells[field] ? cells[field](row)
       : make("td", { className: numeric ? "number" : field }, value === null ? "" : field === "score" ? value.toFixed(2) : String(value));
-    if (field !== "name" && field !== "strip") made.dataset.label = label;
+    if (!(field in cells)) made.dataset.label = label;
     return made;
   };
   const show = () => {
