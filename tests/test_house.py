@@ -29,6 +29,7 @@ FLOORS = (
     ("pipeline.launch",),
     ("pipeline.job",),
     ("pipeline.preflight", "pipeline.plan", "pipeline.rerun"),
+    ("pipeline.review",),
     ("pipeline.report",),
     ("pipeline.tables",),
     ("pipeline.ledger",),
@@ -64,6 +65,7 @@ NEVER_TRAINS = (
     "pipeline.storage",
     "pipeline.tables",
     "pipeline.report",
+    "pipeline.review",
 )
 
 LIGHT = (
