@@ -103,7 +103,7 @@ def review_survey(survey: Survey, n_labels: int, rng: np.random.Generator) -> La
 
 def _is_in(survey: Survey, bin_: Stratum) -> Flags:
     level = survey.level
-    return (survey.kind == bin_.kind) & (bin_.first <= level) & (level < bin_.end)
+    return np.asarray((survey.kind == bin_.kind) & (bin_.first <= level) & (level < bin_.end))
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from pipeline.review.density import (
     DRAWS,
     Curve,
     Draws,
+    Flags,
     Labelled,
     cohens_kappa,
     curve_of,
@@ -117,7 +118,7 @@ def verify(output: str, tables: Sequence[str], wanted: float) -> Verification:
     curve = Curve(of_evidence.offset + of_evidence.slope * offset, of_evidence.slope * slope)
     shares = shifted_shares(found.units, both.rates.mean(0))
     birds = float(both.calls.sum() / max(both.yes.sum(), 1e-9))
-    common = {
+    common: dict[str, Any] = {
         "threshold": _threshold(results),
         "wanted_precision": wanted,
         "model_version": next((r.model_version for r in results.recordings), ""),
@@ -302,9 +303,9 @@ def tabulate(
     )
 
 
-def _figures(draws: Draws, counted: Any, units: Integers) -> dict[str, float | None]:
+def _figures(draws: Draws, counted: Flags, units: Integers) -> dict[str, Any]:
     """Precision, recall and verified calls, with their intervals."""
-    figures: dict[str, float | None] = {}
+    figures: dict[str, Any] = {}
     calls = draws.calls.sum(1)
     n_counted = int(units[counted].sum())
     right = draws.yes[:, counted].sum(1)
@@ -321,7 +322,7 @@ def _figures(draws: Draws, counted: Any, units: Integers) -> dict[str, float | N
     return figures | {"verified_calls": mean, "verified_low": low, "verified_high": high}
 
 
-def _per_hour(draws: Draws, recorded_s: float) -> dict[str, float | None]:
+def _per_hour(draws: Draws, recorded_s: float) -> dict[str, Any]:
     names = ("calls_per_h", "calls_per_h_low", "calls_per_h_high")
     if not recorded_s:
         return dict.fromkeys(names)
