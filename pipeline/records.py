@@ -289,25 +289,6 @@ class ActivityHour:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipLabel:
-    """A row of labels.csv: what someone heard in a stretch of a recording."""
-
-    recording: str = column("Path or URI of the recording.")
-    start_s: float = column("Start of the stretch, in seconds from the start of the recording.", 3)
-    end_s: float = column("End of the stretch.", 3)
-    score: float = column("Highest score in it, 0 to 1.", 4)
-    site: str = text("Name of the place.")
-    stratum: str = column(
-        "Bin it was drawn from: call (counted), faint (like a call, below the threshold) or rest, "
-        "and the scores that the bin spans."
-    )
-    label: str = text("yes (a call begins in it), no or unsure.")
-    n_birds: int | None = optional("Birds whose call begins in it, if more than one was heard.")
-    observer: str = text("Who listened.")
-    labelled_at: str = text("When, ISO 8601 in UTC.")
-
-
-@dataclass(frozen=True, kw_only=True)
 class VerifiedCount:
     """A row of verified.csv: what a labelled sample says of one site, or of all together."""
 
@@ -344,7 +325,7 @@ class VerifiedCount:
     schema_version: int = column("Version of this table's layout.")
 
 
-Row = RecordingCount | DetectedCall | ActivityHour | ClipLabel | VerifiedCount
+Row = RecordingCount | DetectedCall | ActivityHour | VerifiedCount
 
 
 @dataclass(frozen=True)

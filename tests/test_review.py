@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from model.calls import CountingRule, log_odds
 from model.isolated import IsolatedRecording
 from pipeline.__main__ import main
-from pipeline.records import ClipLabel, DetectedCall, RecordingCount
+from pipeline.records import DetectedCall, RecordingCount
 from pipeline.review.frame import Frame, each_recording, read_frame
 from pipeline.review.sample import Stratum, draw_sample, strata_of
 from pipeline.review.units import CALL, FAINT, KINDS, N_LEVELS, REST, units_of
-from pipeline.tables.labels import LabelError, labels_text, read_labels
+from pipeline.tables.labels import Label, label_lines
 from pipeline.tables.read import WindowScores, read_results, read_verified
 from tests.fixed_run import run_in, write_recording
 
@@ -168,7 +168,6 @@ def test_a_sample_is_drawn_over_kinds_and_sites_and_again_the_same(night: Path) 
     kinds = Counter(clip.stratum.split()[0] for clip in sample.clips)
     assert set(kinds) == set(KINDS)
     assert {clip.site for clip in sample.clips} == {"Ridge", "Crique É"}
-    assert all(not clip.label for clip in sample.clips)
     first = [clip.stratum for clip in sample.clips[: len(sample.strata)]]
     assert len(set(first)) == len(sample.strata)  # one of each bin in turn
     assert draw_sample(out, results, frame, 24, 3) == sample
@@ -226,38 +225,19 @@ def test_the_command_scores_nothing_and_decodes_only_its_clips(
     assert "default-src 'none'" in html
 
 
-LABEL = ClipLabel(
+LABEL = Label(
     recording="a.wav", start_s=1.0, end_s=4.0, score=0.9, site="É", stratum="rest", label="yes",
     n_birds=2, observer="=Ana", labelled_at="2024-06-12T08:00:00Z",
 )  # fmt: skip
 
 
+def labels_text(labels: list[Label]) -> str:
+    return "".join(label_lines(labels))
+
+
 def write(path: Path, text: str) -> str:
     path.write_text(text, encoding="utf-8")
     return str(path)
-
-
-def test_labels_are_read_as_they_were_written(tmp_path: Path) -> None:
-    other = replace(LABEL, recording="b, c.wav", label="unsure", n_birds=None)
-    blank = replace(LABEL, label="", n_birds=None)
-    text = labels_text([LABEL, other, blank])
-    assert read_labels(write(tmp_path / "labels.csv", text)) == [LABEL, other]
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "said"),
-    [
-        ("stratum", "bin", "lacks the column stratum"),
-        (",yes,", ",maybe,", "line 2: label 'maybe'; it is one of yes, no, unsure"),
-        (",yes,", ",no,", "2 birds and the label no"),
-        ("1.000,4.000", "4.000,1.000", "is none"),
-        ("1.000", "one", "line 2: could not convert"),
-    ],
-)
-def test_wrong_labels_are_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
-    name = write(tmp_path / "labels.csv", labels_text([LABEL]).replace(old, new, 1))
-    with pytest.raises(LabelError, match=said):
-        read_labels(name)
 
 
 def label_all(night: Path, n: int, observer: str, wrong: int = 0) -> str:
@@ -341,6 +321,25 @@ def test_labels_of_other_results_are_refused(
     unsure = labels_text([replace(LABEL, label="unsure", n_birds=None)])
     assert main(["verify", out, "--labels", write(night / "unsure.csv", unsure)]) == 2
     assert "no clip is labelled yes or no" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("label", "answer", "lacks the column label"),
+        (",yes,", ",maybe,", "'maybe'"),
+        ("rest", "heard in full", "stratum 'heard in full' is none of a review"),
+    ],
+)
+def test_wrong_labels_are_refused(
+    night: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, said: str
+) -> None:
+    recording = read_results(str(night / "out")).recordings[0].recording
+    text = labels_text([replace(LABEL, recording=recording)]).replace(old, new, 1)
+    name = write(night / "wrong.csv", text)
+    assert main(["verify", str(night / "out"), "--labels", name]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
 
 
 def test_a_folder_that_is_no_run_is_refused(

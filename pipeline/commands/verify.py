@@ -49,14 +49,13 @@ def main(argv: Sequence[str]) -> int:
     from pipeline.report.page import write_page
     from pipeline.review.verify import verify, write_verified
     from pipeline.storage import files
-    from pipeline.tables.labels import LabelError
 
     try:
         found = verify(flags.run, flags.labels, flags.precision)
         name = write_verified(found, flags.run)
         if files.exists(files.join(flags.run, "report.html")):
             write_page(flags.run)
-    except (LabelError, OSError) as error:
+    except (ValueError, OSError) as error:
         raise UsageError(str(error)) from None
     for warning in found.warnings:
         print(f"capuchinbird verify: {warning}", file=sys.stderr)

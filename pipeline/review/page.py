@@ -5,21 +5,22 @@ It shows neither scores nor what the model thought, so as not to sway whoever li
 
 from __future__ import annotations
 
+import csv
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from model.decoders import AudioError
-from pipeline.records import ClipLabel, DetectedCall
+from pipeline.records import DetectedCall
 from pipeline.report.charts import distinct_names
 from pipeline.report.html import data_uri, fill_in
 from pipeline.report.spectrograms import TOP_HZ, picture_call
 from pipeline.review.sample import Sample
 from pipeline.storage import files
 from pipeline.tables.cell_text import encode
-from pipeline.tables.labels import labels_text
-from pipeline.tables.schema import cells, columns_of
+from pipeline.tables.csv_text import csv_line
+from pipeline.tables.labels import LABEL_COLUMNS, Label, label_lines
 
 PAGE = "review.html"
 CLIPS = "clips.csv"
@@ -44,7 +45,7 @@ def write_review(
     for call in calls:
         of_recording[call.recording].append(call)
     names = distinct_names([clip.recording for clip in sample.clips])
-    cut: list[tuple[ClipLabel, dict[str, Any]]] = []
+    cut: list[tuple[Label, dict[str, Any]]] = []
     problems = []
     for clip in sample.clips:
         try:
@@ -60,7 +61,7 @@ def write_review(
             and abs(call.start_s - clip.start_s) > 0.01
         ]
         shown = {
-            "cells": cells(clip),
+            "cells": _cells(clip),
             "name": names[clip.recording],
             "site": clip.site,
             "begin": round(picture.begin_s, 3),
@@ -72,10 +73,10 @@ def write_review(
             "sound": data_uri(picture.mp3, "audio/mpeg"),
         }
         cut.append((clip, shown))
-    table = labels_text(clip for clip, _ in cut)
+    table = "".join(csv_line(cells) for cells in [LABEL_COLUMNS, *(c["cells"] for _, c in cut)])
     data = {
         "id": hashlib.sha256(table.encode()).hexdigest()[:16],
-        "columns": [column.name for column in columns_of(ClipLabel)],
+        "columns": LABEL_COLUMNS,
         "clips": [shown for _, shown in cut],
         "top": TOP_HZ,
     }
@@ -94,3 +95,10 @@ def write_review(
     page = files.join(folder, PAGE)
     files.write_atomically(page, [encode(text)])
     return page, problems
+
+
+def _cells(clip: Label) -> list[str]:
+    """A clip as labels.csv has it, its label left blank."""
+    _, line = label_lines([clip])
+    (cells,) = csv.reader([line])
+    return ["" if name == "label" else c for name, c in zip(LABEL_COLUMNS, cells, strict=True)]

@@ -18,7 +18,6 @@ from itertools import pairwise, zip_longest
 import numpy as np
 
 from model.calls import probabilities
-from pipeline.records import ClipLabel
 from pipeline.review.frame import Frame, each_recording
 from pipeline.review.units import (
     CALL,
@@ -30,6 +29,7 @@ from pipeline.review.units import (
     edge_at,
     log_odds_of_level,
 )
+from pipeline.tables.labels import Label
 from pipeline.tables.read import RunResults
 
 CALL_BINS = 3
@@ -85,12 +85,12 @@ class Sample:
     """What to label, and how it was drawn.
 
     Attributes:
-        clips: without a label yet; any first part of them is spread over all strata.
+        clips: their label says nothing yet; any first part of them is spread over all strata.
         strata: the bins of scores, and their units of each site.
         seed: decides which of them were drawn.
     """
 
-    clips: tuple[ClipLabel, ...]
+    clips: tuple[Label, ...]
     strata: Mapping[Stratum, Mapping[str, int]]
     seed: int
 
@@ -111,7 +111,7 @@ def draw_sample(output: str, results: RunResults, frame: Frame, n_clips: int, se
         bin_: dict(zip(of_site, share_by_root(n, list(of_site.values())), strict=True))
         for (bin_, of_site), n in zip(sizes.items(), per_bin, strict=True)
     }
-    drawn: dict[tuple[Stratum, str], list[tuple[float, ClipLabel]]] = {}
+    drawn: dict[tuple[Stratum, str], list[tuple[float, Label]]] = {}
     for row, units in each_recording(output, results):
         chance = np.random.default_rng([seed, zlib.crc32(row.recording.encode())])
         keys = chance.random(len(units.kinds))
@@ -125,13 +125,14 @@ def draw_sample(output: str, results: RunResults, frame: Frame, n_clips: int, se
             best = drawn.setdefault((bin_, row.site), [])
             for at in np.flatnonzero(inside)[np.argsort(keys[inside])[:most]]:
                 index = order[at]
-                clip = ClipLabel(
+                clip = Label(
                     recording=row.recording,
                     start_s=round(float(units.starts_s[index]), 3),
                     end_s=round(float(units.ends_s[index]), 3),
                     score=float(probabilities(log_odds_of_level(units.levels[index]))),
                     site=row.site,
                     stratum=bin_.name,
+                    label="unsure",
                 )
                 best.append((float(keys[at]), clip))
             best.sort(key=lambda pair: (pair[0], pair[1].recording))
@@ -200,13 +201,13 @@ def share_by_root(n: int, sizes: Sequence[int]) -> list[int]:
 
 
 def _in_turn(
-    drawn: Mapping[tuple[Stratum, str], list[tuple[float, ClipLabel]]],
+    drawn: Mapping[tuple[Stratum, str], list[tuple[float, Label]]],
     strata: Sequence[Stratum],
     seed: int,
-) -> Iterator[ClipLabel]:
+) -> Iterator[Label]:
     """One of each bin in turn, so that whoever stops half-way has labelled a sample as well."""
     chance = np.random.default_rng(seed)
-    queues: list[list[ClipLabel]] = []
+    queues: list[list[Label]] = []
     for bin_ in strata:
         queue = [clip for (b, _), pairs in sorted(drawn.items()) if b == bin_ for _, clip in pairs]
         queues.append([queue[i] for i in chance.permutation(len(queue))])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from model.calls import Floats, probabilities
-from pipeline.records import SCHEMA_VERSION, ClipLabel, VerifiedCount
+from pipeline.records import SCHEMA_VERSION, VerifiedCount
 from pipeline.review.density import (
     DRAWS,
     Curve,
@@ -32,7 +32,7 @@ from pipeline.review.units import CALL, KINDS, N_LEVELS, REST, Integers, level_o
 from pipeline.storage import files
 from pipeline.tables.cell_text import encode
 from pipeline.tables.csv_text import csv_line
-from pipeline.tables.labels import LabelError, read_labels
+from pipeline.tables.labels import Label, read_labels
 from pipeline.tables.read import VERIFIED, RunResults, read_results
 from pipeline.tables.schema import cells, columns_of
 
@@ -42,17 +42,21 @@ SEED = 0
 _SAME_S = 0.01
 
 
+class LabelError(ValueError):
+    """Labels that are none of these results. The message says which, and the remedy."""
+
+
 @dataclass(frozen=True)
 class HeardUnit:
     """A unit and what observers heard in it.
 
     Attributes:
-        unit: as it was drawn, without a label.
+        unit: as it was drawn; what it says of labels is of no matter.
         label: yes, no or unsure, by observer.
         birds: calls in it, by those who said yes.
     """
 
-    unit: ClipLabel
+    unit: Label
     label: Mapping[str, str]
     birds: Mapping[str, int]
 
@@ -96,7 +100,7 @@ def verify(output: str, tables: Sequence[str], wanted: float) -> Verification:
         wanted: the precision that a threshold is looked for, 0 to 1.
 
     Raises:
-        LabelError: labels that cannot be used, or that are of other results.
+        ValueError: labels that cannot be read, or that are of other results.
         OSError: no tables of a run there, or a table cannot be read.
     """
     heard = combine([label for name in tables for label in read_labels(name)])
@@ -179,9 +183,9 @@ def verify(output: str, tables: Sequence[str], wanted: float) -> Verification:
     return Verification(tuple(rows), document, tuple(_warnings(heard, found, frame, sites)))
 
 
-def combine(labels: Sequence[ClipLabel]) -> list[HeardUnit]:
+def combine(labels: Sequence[Label]) -> list[HeardUnit]:
     """One entry for each unit; of one observer's labels for it, the last one's."""
-    units: dict[tuple[str, float, float], list[ClipLabel]] = defaultdict(list)
+    units: dict[tuple[str, float, float], list[Label]] = defaultdict(list)
     for label in labels:
         units[label.recording, round(label.start_s, 2), round(label.end_s, 2)].append(label)
     heard = []
@@ -189,7 +193,7 @@ def combine(labels: Sequence[ClipLabel]) -> list[HeardUnit]:
         last = {label.observer: label for label in sorted(given, key=lambda g: g.labelled_at)}
         heard.append(
             HeardUnit(
-                replace(given[0], label="", n_birds=None, observer="", labelled_at=""),
+                given[0],
                 {observer: label.label for observer, label in last.items()},
                 {o: label.n_birds or 1 for o, label in last.items() if label.label == "yes"},
             )
@@ -253,7 +257,7 @@ def strata_in(heard: Sequence[HeardUnit]) -> tuple[Stratum, ...]:
     return tuple(result)
 
 
-def _stratum(unit: ClipLabel) -> Stratum:
+def _stratum(unit: Label) -> Stratum:
     try:
         return Stratum.from_name(unit.stratum)
     except ValueError:
@@ -275,7 +279,9 @@ def tabulate(
         if not entry.decided or unit.site not in frame.units:
             continue
         drawn = _stratum(unit)
-        middle = (drawn.first + drawn.end) // 2 if drawn in strata else int(level_of(unit.score))
+        middle = (
+            (drawn.first + drawn.end) // 2 if drawn in strata else int(level_of(unit.score or 0.0))
+        )
         b = next(
             i for i, bin_ in enumerate(strata)
             if bin_.kind == drawn.kind and bin_.first <= middle < bin_.end
