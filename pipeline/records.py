@@ -304,7 +304,9 @@ class VerifiedCount:
     recall: float | None = optional("Share of all calls that were counted. Empty without any.", 3)
     recall_low: float | None = optional("Its 5 % point.", 3)
     recall_high: float | None = optional("Its 95 % point.", 3)
-    verified_calls: float = column("Calls that there are, counted or missed.", 1)
+    verified_calls: float = column(
+        "Calls that there are, counted or missed: the middle of what is likely.", 1
+    )
     verified_low: float = column("Their 5 % point.", 1)
     verified_high: float = column("Their 95 % point.", 1)
     calls_per_h: float | None = optional("`verified_calls` for each hour of `recorded_h`.", 3)

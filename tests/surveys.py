@@ -48,8 +48,9 @@ def make_survey(rng: np.random.Generator) -> Survey:
     """A survey of 1 to 6 sites, 5 to 200 h, that a model of some quality has counted.
 
     Log odds of units with and without a call are normal with different spreads; at each site calls
-    are more or less frequent, and some calls are too far away to be told from what is not one. The
-    threshold is where precision is between 0.3 and 0.99.
+    are more or less frequent. Some calls are too far away to be told from what is not one, and in
+    every other survey something else scores as calls do, up to half as often as they, at some sites
+    more than at others. The threshold is where precision is between 0.3 and 0.99.
     """
     while not 0.3 <= (survey := _any_survey(rng)).precision <= 0.99:
         pass
@@ -63,7 +64,10 @@ def _any_survey(rng: np.random.Generator) -> Survey:
     share = 10 ** rng.uniform(-2.7, -1.2) * np.exp(rng.normal(0, 0.8, n_sites))
     has_call = rng.random(n) < np.minimum(share, 0.3)[site]
     lowest, distance = rng.uniform(-8, -4), rng.uniform(3, 9)
-    like_none = ~has_call | (rng.random(n) < rng.uniform(0, 0.05))
+    look_alike = share * rng.uniform(0, 0.5) * rng.integers(0, 2) * np.exp(rng.normal(0, 0.5))
+    like_none = np.where(
+        has_call, rng.random(n) < rng.uniform(0, 0.05), rng.random(n) >= look_alike[site]
+    )
     spreads = rng.uniform(1.2, 2.5), rng.uniform(1.2, 2.8)
     value = np.where(
         like_none, rng.normal(lowest, spreads[0], n), rng.normal(lowest + distance, spreads[1], n)

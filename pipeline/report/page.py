@@ -16,6 +16,8 @@ from pipeline.report.charts import distinct_names, site_map, strip_code
 from pipeline.report.choose import STRIPS_AT_MOST, choose_calls, choose_recordings, choose_strips
 from pipeline.report.html import clock, fill_in
 from pipeline.report.spectrograms import TOP_HZ, CallPicture, picture_call
+from pipeline.report.sun import sun_times
+from pipeline.report.verified import review_link, verified_figures
 from pipeline.storage import files
 from pipeline.tables.activity import activity
 from pipeline.tables.cell_text import encode
@@ -133,6 +135,9 @@ def render_page(
         sites=sites,
         highest_site=_highest(sites),
         map=site_map(recordings, sites),
+        sun=sun_times(recordings),
+        verified=verified_figures(output, results),
+        review=review_link(output),
         table=_table(listed, results.calls, scores, output),
         failures=failures[:FAILURES_AT_MOST],
         n_failures=len(failures),

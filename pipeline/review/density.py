@@ -12,6 +12,7 @@ Three things are added, since most bins hold thousands of units and a few dozen 
   model's own calibration. Without it, 25 labels without a call leave up to a tenth of the weakest
   bin's thousands of units in doubt. A part of the prior is vague, so that a bin which disagrees
   with the curve goes by its labels (robust mixture prior, Schmidli et al. 2014, Biometrics 70).
+  Rates of counted calls go by labels nearly alone.
 - *A site's rates* draw on other sites as far as the sites are alike: their labels count up to as
   much as its own (power prior, Ibrahim and Chen 2000, Statistical Science 15), after all odds are
   multiplied by one number, the site's shift: as follows (Bayes) where calls are more or less
@@ -41,8 +42,9 @@ DRAWS = 4000
 PRIOR_YES = 0.15
 """Units with a call that a rate's prior is worth: little, as each of many bins adds its own."""
 
-VAGUE = 0.1
-"""Share of the vague part in a rate's prior, a Beta(1/2, 1/2)."""
+VAGUE, VAGUE_COUNTED = 0.1, 0.9
+"""Share of the vague part, a Beta(1/2, 1/2), in the prior of a rate; more for counted calls: what
+else scores like one is seldom known beforehand."""
 
 OFFSET_SD, SLOPE_SD = 3.0, 0.4
 """How far from the model's own calibration, in log odds, the curve may be."""
@@ -114,9 +116,9 @@ def _within(log_odds: Floats) -> Floats:
 
 
 def interval(draws: Floats) -> tuple[float, float, float]:
-    """Mean, 5 % and 95 % point."""
-    low, high = np.quantile(draws, [0.05, 0.95])
-    return float(draws.mean()), float(low), float(high)
+    """Median, 5 % and 95 % point."""
+    low, middle, high = np.quantile(draws, [0.05, 0.5, 0.95])
+    return float(middle), float(low), float(high)
 
 
 def fit_curve(evidence: Floats, labelled: Floats, yes: Floats) -> tuple[Floats, Floats]:
@@ -196,19 +198,22 @@ def _log_marginal(labelled: Floats, yes: Floats, a: Floats, b: Floats) -> Floats
     return _log_beta(a + yes, b + labelled - yes) - _log_beta(a, b)
 
 
-def _mixture(labelled: Floats, yes: Floats, expected: Floats) -> tuple[Floats, Floats]:
+def _mixture(
+    labelled: Floats, yes: Floats, expected: Floats, counted: Flags
+) -> tuple[Floats, Floats]:
     """Log probability of labels, and of that the share of the prior around the curve, 0 to 1."""
-    near = np.log(1 - VAGUE) + _log_marginal(labelled, yes, *_prior(expected))
+    share = np.where(counted, VAGUE_COUNTED, VAGUE)
+    near = np.log(1 - share) + _log_marginal(labelled, yes, *_prior(expected))
     half = np.full(np.broadcast(labelled, yes).shape, 0.5)
-    vague = np.log(VAGUE) + _log_marginal(labelled, yes, half, half)
+    vague = np.log(share) + _log_marginal(labelled, yes, half, half)
     return np.logaddexp(near, vague), np.exp(near - np.logaddexp(near, vague))
 
 
 def _draw_rates(
-    labelled: Floats, yes: Floats, expected: Floats, rng: np.random.Generator
+    labelled: Floats, yes: Floats, expected: Floats, counted: Flags, rng: np.random.Generator
 ) -> Floats:
     """Posterior draws of rates, as many as ``expected`` has rows, ``[draws, b]``."""
-    _, share = _mixture(labelled, yes, expected.mean(0))
+    _, share = _mixture(labelled, yes, expected.mean(0), counted)
     a, b = _prior(expected)
     near = rng.random(expected.shape) < share
     return rng.beta(
@@ -251,7 +256,7 @@ def _birds(found: Labelled, rng: np.random.Generator, draws: int) -> Floats:
 def estimate(found: Labelled, rng: np.random.Generator, draws: int = DRAWS) -> Draws:
     """Units with a call, and calls, at all sites together."""
     worth, yes = _pooled(found)
-    rates = _draw_rates(worth, yes, _curves(found, rng, draws), rng)
+    rates = _draw_rates(worth, yes, _curves(found, rng, draws), found.counted, rng)
     return _predict(found, slice(None), rates, _birds(found, rng, draws), rng)
 
 
@@ -275,8 +280,8 @@ def estimate_sites(found: Labelled, rng: np.random.Generator, draws: int = DRAWS
     fit = np.zeros(len(ALIKE))
     for index, weight in enumerate(ALIKE):
         n, yes = weight * others_n, weight * others_n * here
-        with_own, _ = _mixture(found.labelled + n, found.yes + yes, near)
-        fit[index] = np.sum(with_own - _mixture(n, yes, near)[0])
+        with_own, _ = _mixture(found.labelled + n, found.yes + yes, near, found.counted)
+        fit[index] = np.sum(with_own - _mixture(n, yes, near, found.counted)[0])
     alike = ALIKE[rng.choice(len(ALIKE), draws, p=_shares(fit))][:, None]
 
     birds = _birds(found, rng, draws)
@@ -285,7 +290,8 @@ def estimate_sites(found: Labelled, rng: np.random.Generator, draws: int = DRAWS
         n = alike * others_n[s]
         yes = n * probabilities(rates[s] + shift)
         around = probabilities(log_odds(expected) + shift)
-        drawn = _draw_rates(found.labelled[s] + n, found.yes[s] + yes, around, rng)
+        labels = found.labelled[s] + n, found.yes[s] + yes
+        drawn = _draw_rates(*labels, around, found.counted, rng)
         sites.append(_predict(found, slice(s, s + 1), drawn, birds, rng))
     return sites
 

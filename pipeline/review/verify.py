@@ -130,7 +130,8 @@ def verify(output: str, tables: Sequence[str], wanted: float) -> Verification:
         "schema_version": SCHEMA_VERSION,
     }
     rows = []
-    for index, (scope, draws) in enumerate([("all", both), *(("site", d) for d in by_site)]):
+    each = [("site", draws) for draws in by_site] if any(sites) else []
+    for index, (scope, draws) in enumerate([("all", both), *each]):
         some = sites if scope == "all" else [sites[index - 1]]
         at = [sites.index(site) for site in some]
         units = sum((frame.units[site] for site in some), np.zeros((len(KINDS), N_LEVELS), int))
