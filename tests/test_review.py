@@ -367,3 +367,26 @@ def test_levels_of_scores_are_those_of_their_log_odds() -> None:
     from pipeline.review.units import level_of, log_odds_of_level
 
     assert np.abs(log_odds_of_level(level_of(scores)) - log_odds(scores)).max() <= 1 / 32
+
+
+def test_the_report_shows_verified_figures_beside_the_counted_ones(night: Path) -> None:
+    out = str(night / "out")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(night)
+        assert main(["review", "out", "--clips", "10"]) == 0
+        assert main(["verify", "out", "--labels", label_all(night, 100, "Ana")]) == 0
+        assert main(["report", "out"]) == 0
+    overall = read_verified(out)[0]
+    html = (night / "out/report.html").read_text("utf-8")
+    assert "<h2>Verified by ear</h2>" in html
+    assert "calls verified by ear" in html
+    assert f'<td class="number" data-label="labels">{overall.labelled}</td>' in html
+    assert 'href="review/review.html#site=Crique%20%C3%89"' in html
+    assert "tables have changed" not in html
+    table = (night / "out/verified.csv").read_text("utf-8")
+    old = table.replace(overall.run_id, "20200101T000000Z-old")
+    (night / "out/verified.csv").write_text(old, "utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(night)
+        assert main(["report", "out"]) == 0
+    assert "The tables have changed since" in (night / "out/report.html").read_text("utf-8")
