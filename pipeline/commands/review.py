@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from pipeline.commands import add_speech, check_speech
 from pipeline.options import Parser, UsageError
 
 
@@ -28,6 +29,7 @@ def parser() -> Parser:
     result.add_argument(
         "--seed", type=int, default=0, help="decides which clips are drawn (default: 0)"
     )
+    add_speech(result)
     return result
 
 
@@ -37,6 +39,7 @@ def main(argv: Sequence[str]) -> int:
     flags = command.parse_args(argv)
     if flags.clips < 1:
         command.error(f"--clips {flags.clips}: it must be 1 or more")
+    check_speech(flags.speech)
     from pipeline.review.frame import read_frame
     from pipeline.review.page import write_review
     from pipeline.review.sample import draw_sample
@@ -53,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
             )
         sample = draw_sample(flags.run, results, frame, flags.clips, flags.seed)
         folder = flags.output or files.join(flags.run, "review")
-        page, problems = write_review(sample, results.calls, folder)
+        page, problems = write_review(sample, results.calls, folder, flags.speech)
     except OSError as error:
         raise UsageError(str(error)) from None
     for problem in problems:

@@ -16,6 +16,7 @@ from pipeline.records import DetectedCall
 from pipeline.report.charts import distinct_names
 from pipeline.report.html import data_uri, fill_in
 from pipeline.report.spectrograms import TOP_HZ, picture_call
+from pipeline.report.speech import SpeechMode
 from pipeline.review.sample import Sample
 from pipeline.storage import files
 from pipeline.tables.cell_text import encode
@@ -27,7 +28,7 @@ CLIPS = "clips.csv"
 
 
 def write_review(
-    sample: Sample, calls: Sequence[DetectedCall], folder: str
+    sample: Sample, calls: Sequence[DetectedCall], folder: str, speech: SpeechMode = ""
 ) -> tuple[str, list[str]]:
     """Cuts the clips and writes the page, and clips.csv with a row for each.
 
@@ -37,6 +38,7 @@ def write_review(
         sample: what to label.
         calls: all that were counted; those near a clip are marked in it.
         folder: where to, here or in a bucket.
+        speech: what becomes of people's voices.
 
     Returns:
         The page's name, and a line for each clip that could not be cut.
@@ -49,7 +51,7 @@ def write_review(
     problems = []
     for clip in sample.clips:
         try:
-            picture = picture_call(clip.recording, clip.start_s, clip.end_s)
+            picture = picture_call(clip.recording, clip.start_s, clip.end_s, speech)
         except (AudioError, OSError) as error:
             problems.append(str(error))
             continue
@@ -69,6 +71,9 @@ def write_review(
             "start": clip.start_s,
             "stop": clip.end_s,
             "others": others,
+            "speech": (" · speech" + (" silenced" if speech == "blank" else ""))
+            if picture.speech
+            else "",
             "picture": data_uri(picture.jpeg, "image/jpeg"),
             "sound": data_uri(picture.mp3, "audio/mpeg"),
         }

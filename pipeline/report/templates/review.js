@@ -35,7 +35,7 @@ const show = (n, plays) => {
   const clip = clips[n], length = clip.end - clip.begin;
   const percent = (s) => Math.min(100, Math.max(0, (100 * (s - clip.begin)) / length));
   by("name").textContent = clip.name;
-  by("where").textContent = `${clip.site ? clip.site + " · " : ""}from ${clock(clip.begin)} · clip ${queue().indexOf(n) + 1} of ${queue().length}`;
+  by("where").textContent = `${clip.site ? clip.site + " · " : ""}from ${clock(clip.begin)} · clip ${queue().indexOf(n) + 1} of ${queue().length}${clip.speech}`;
   by("picture").src = clip.picture;
   by("play").setAttribute("aria-label", `Play. Spectrogram of the clip, ${length.toFixed(1)} s; marked from ${(clip.start - clip.begin).toFixed(1)} to ${(clip.stop - clip.begin).toFixed(1)} s`);
   by("before").style.width = percent(clip.start) + "%";
