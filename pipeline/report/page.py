@@ -84,7 +84,7 @@ def write_page(output: str, speech: SpeechMode = "") -> str:
     return name
 
 
-def _pictured(call: DetectedCall, name: str, speech: SpeechMode) -> ShownCall:
+def _pictured(call: DetectedCall, name: str, speech: SpeechMode = "") -> ShownCall:
     when = call.called_local.replace("T", " ")[: len("YYYY-MM-DD HH:MM:SS")]
     title = " · ".join(filter(None, (call.site, when))) if when else ""
     title = title or " · ".join(filter(None, (call.site, name)))
