@@ -288,7 +288,46 @@ class ActivityHour:
     calls: int = column("Calls that began in it.")
 
 
-Row = RecordingCount | DetectedCall | ActivityHour
+@dataclass(frozen=True, kw_only=True)
+class VerifiedCount:
+    """A row of verified.csv: what a labelled sample says of one site, or of all together."""
+
+    scope: str = column("all (every site together) or site.")
+    site: str = text("Name of the place; empty for recordings without one.")
+    recorded_h: float = column("Hours validly recorded: heard, less silence and dropouts.", 4)
+    counted_calls: int = column("Calls that the model counted: rows of calls.csv.")
+    labelled: int = column("Clips labelled yes or no.")
+    unsure: int = column("Clips labelled unsure; they are left out.")
+    precision: float | None = optional("Share of the counted calls that are calls.", 3)
+    precision_low: float | None = optional("Its 5 % point.", 3)
+    precision_high: float | None = optional("Its 95 % point.", 3)
+    recall: float | None = optional("Share of all calls that were counted. Empty without any.", 3)
+    recall_low: float | None = optional("Its 5 % point.", 3)
+    recall_high: float | None = optional("Its 95 % point.", 3)
+    verified_calls: float = column(
+        "Calls that there are, counted or missed: the middle of what is likely.", 1
+    )
+    verified_low: float = column("Their 5 % point.", 1)
+    verified_high: float = column("Their 95 % point.", 1)
+    calls_per_h: float | None = optional("`verified_calls` for each hour of `recorded_h`.", 3)
+    calls_per_h_low: float | None = optional("Its 5 % point.", 3)
+    calls_per_h_high: float | None = optional("Its 95 % point.", 3)
+    calls_by_scores: float | None = optional(
+        "Calls that the site's scores alone suggest, if calls and all else score there as they do "
+        "elsewhere. Far outside the interval: label more clips of this site.",
+        1,
+    )
+    threshold: float = column("Score that made a call when the clips were drawn, 0 to 1.", 4)
+    wanted_precision: float = column("Precision that `threshold_wanted` is for.", 3)
+    threshold_wanted: float | None = optional(
+        "Least threshold with that precision. Empty where none has it.", 4
+    )
+    model_version: str = column("Name and version of the model.")
+    run_id: str = column("The last run that counted.")
+    schema_version: int = column("Version of this table's layout.")
+
+
+Row = RecordingCount | DetectedCall | ActivityHour | VerifiedCount
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def test_the_first_day(clone: Path, shell: Shell, tmp_path: Path) -> None:
     assert "look.png" in look
     assert "nothing new: 3 of 3 recordings were done before" in formats
     assert "nothing new: 3 of 3 recordings were done before" in again
-    assert "check/review.html" in check
+    assert "results/review/review.html" in check
 
     results = season / "results"
     with (results / "activity.csv").open(newline="", encoding="utf-8") as file:

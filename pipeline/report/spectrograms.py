@@ -12,6 +12,7 @@ import soundfile
 from model.isolated import IsolatedRecording
 from model.spectrogram import spectrogram_db
 from model.windows import SAMPLE_RATE_HZ, Samples, samples_from_seconds
+from pipeline.report.speech import Spans, SpeechMode, blanked, find_speech
 from pipeline.storage import files
 
 TOP_HZ = 3000
@@ -30,16 +31,25 @@ class CallPicture:
         begin_s, end_s: the stretch shown, in seconds from the start of the recording.
         jpeg: its spectrogram, 0 to ``TOP_HZ``, from the lower left corner, without axes.
         mp3: its audio, mono, 16 kHz, made as loud as other clips.
+        speech: where people speak in it, or spoke before they were silenced, in seconds from the
+            start of the recording; empty where nobody asked.
     """
 
     begin_s: float
     end_s: float
     jpeg: bytes
     mp3: bytes
+    speech: Spans = ()
 
 
-def picture_call(recording: str, start_s: float, end_s: float) -> CallPicture:
+def picture_call(
+    recording: str, start_s: float, end_s: float, speech: SpeechMode = ""
+) -> CallPicture:
     """Reads the seconds around a call, and only those.
+
+    Args:
+        recording, start_s, end_s: the call, in seconds from the start of the recording.
+        speech: what becomes of people's voices.
 
     Raises:
         AudioError: the recording cannot be opened (any more).
@@ -54,12 +64,16 @@ def picture_call(recording: str, start_s: float, end_s: float) -> CallPicture:
             first + samples_from_seconds(_LONGEST_S),
         )
         samples = opened.read(first, max(0, end - first)).samples
+    spans = find_speech(samples) if speech else ()
+    if speech == "blank":
+        samples = blanked(samples, spans)
     gain = min(_MOST_GAIN, _PEAK / max(float(np.abs(samples).max(initial=0.0)), 1e-9))
     return CallPicture(
         begin_s=first / SAMPLE_RATE_HZ,
         end_s=end / SAMPLE_RATE_HZ,
         jpeg=spectrogram_jpeg(samples),
         mp3=_mp3(samples * np.float32(gain)),
+        speech=tuple((a + first / SAMPLE_RATE_HZ, b + first / SAMPLE_RATE_HZ) for a, b in spans),
     )
 
 

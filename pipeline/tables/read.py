@@ -19,7 +19,7 @@ from model.windows import SAMPLE_RATE_HZ, WINDOW_S, WINDOW_SAMPLES
 from pipeline.inputs.deployments import where_and_when_called
 from pipeline.ledger.kept_scores import with_todays_names
 from pipeline.ledger.moves import read_moves
-from pipeline.records import DetectedCall, RecordingCount
+from pipeline.records import DetectedCall, RecordingCount, VerifiedCount
 from pipeline.storage import files
 from pipeline.tables.cell_text import guard_path
 from pipeline.tables.schema import row_from_cells
@@ -36,6 +36,11 @@ class WindowScores:
     starts_s: npt.NDArray[np.float64]
     scores: npt.NDArray[np.float32]
     score_s: float = WINDOW_S
+
+    def highest(self, start_s: float, end_s: float) -> float | None:
+        """The highest score of what begins in a stretch of the recording; None if nothing does."""
+        inside = (self.starts_s >= start_s) & (self.starts_s < end_s)
+        return float(self.scores[inside].max()) if inside.any() else None
 
 
 @dataclass(frozen=True)
@@ -82,10 +87,19 @@ def read_calls(output: str) -> list[DetectedCall]:
     return _read_rows(files.join(output, "calls.csv"), DetectedCall)
 
 
-def _read_rows(name: str, row_type: type[Any]) -> list[Any]:
+VERIFIED = "verified.csv"
+
+
+def read_verified(output: str) -> list[VerifiedCount]:
+    """The rows of verified.csv; none if it is not there."""
+    name = files.join(output, VERIFIED)
+    return _read_rows(name, VerifiedCount, "scope") if files.exists(name) else []
+
+
+def _read_rows(name: str, row_type: type[Any], first: str = "recording") -> list[Any]:
     rows = csv.DictReader(io.StringIO(files.read_bytes(name).decode(), newline=""))
-    if "recording" not in (rows.fieldnames or ()):
-        raise OSError(f"{name}: lacks the column recording; it is no table of a run")
+    if first not in (rows.fieldnames or ()):
+        raise OSError(f"{name}: lacks the column {first}; it is no table of a run")
     try:
         return [row_from_cells(row_type, row) for row in rows]
     except ValueError as error:

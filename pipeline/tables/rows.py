@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from pipeline.records import ActivityHour, Outcome, RecordingCount, Row
+from pipeline.records import ActivityHour, Outcome, RecordingCount, Row, VerifiedCount
 
 OUTCOME_WORDS = {
     Outcome.OK.value: "with calls",
@@ -30,6 +30,8 @@ def row_order(row: Row) -> tuple[Any, ...]:
     """The order of rows in every table: by recording or site, then by time."""
     if isinstance(row, ActivityHour):
         return row.site, row.date, row.hour
+    if isinstance(row, VerifiedCount):
+        return row.scope, row.site
     return row.recording, getattr(row, "start_s", 0.0)
 
 

@@ -43,10 +43,15 @@ def test_tables_in_a_bucket_are_written_when_they_change_and_can_be_reviewed(
     assert count(f"--input={bucket.uri}/night/*.wav", *arguments) == 0
     assert bucket.get(stale).startswith(b"Selection\t")
 
-    assert main(["review", output, f"--output={bucket.uri}/review", "--clips=3"]) == 0
-    assert f"look at {bucket.uri}/review/review.html" in capsys.readouterr().out
-    names = bucket.names()
-    clips = [name for name in names if name.startswith("review/recordings/")]
-    assert len(clips) >= 3
-    assert bucket.get("review/annotations.csv").count(b"\n") == 1 + 3
-    assert b"<audio controls" in bucket.get("review/review.html")
+    assert main(["review", output, "--clips=8"]) == 0
+    page = f"{output}/review/review.html"
+    assert f"8 clips, seed 0: open {page}" in capsys.readouterr().out
+    assert b"data:audio/mpeg;base64," in bucket.get("out/review/review.html")
+    header, *clips = bucket.get("out/review/clips.csv").decode().splitlines()
+    assert len(clips) == 8
+    labelled = [clip.replace(",,,,", ",yes,,Ana,") for clip in clips]  # whatever there is
+    bucket.put("labels.csv", "\n".join([header, *labelled, ""]).encode())
+    assert main(["verify", output, f"--labels={bucket.uri}/labels.csv"]) == 0
+    assert bucket.get("out/verified.csv").startswith(b"scope,site,")
+    assert main(["report", output]) == 0
+    assert b"Verified by ear" in bucket.get("out/report.html")

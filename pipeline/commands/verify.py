@@ -1,0 +1,97 @@
+"""Estimate from labels how many calls there are, with intervals."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pipeline.options import Parser, UsageError
+
+if TYPE_CHECKING:
+    from pipeline.records import VerifiedCount
+
+
+def parser() -> Parser:
+    """The flags."""
+    result = Parser(
+        prog="capuchinbird verify",
+        example="verify results --labels labels.csv",
+        description="Estimate from the labels of a review, by site and in all: precision, recall, "
+        "calls and calls an hour with 90 % intervals, and the threshold for a wanted precision. "
+        "Writes verified.csv and verified.json into RESULTS; counts and scores stay as they are.",
+    )
+    result.add_argument(
+        "run", metavar="RESULTS", help="output folder of a run, here or in a bucket (gs://)"
+    )
+    result.add_argument(
+        "--labels",
+        action="append",
+        required=True,
+        metavar="FILE",
+        help="labels.csv of the review; may be given several times, for several observers",
+    )
+    result.add_argument(
+        "--precision",
+        type=float,
+        default=0.95,
+        metavar="SHARE",
+        help="look for the threshold with this precision (default: 0.95)",
+    )
+    return result
+
+
+def main(argv: Sequence[str]) -> int:
+    """Writes the figures. Returns 0; labels or results that cannot be used: UsageError."""
+    command = parser()
+    flags = command.parse_args(argv)
+    if not 0 < flags.precision < 1:
+        command.error(f"--precision {flags.precision:g}: it must lie between 0 and 1")
+    from pipeline.report.page import write_page
+    from pipeline.review.verify import verify, write_verified
+    from pipeline.storage import files
+
+    try:
+        found = verify(flags.run, flags.labels, flags.precision)
+        name = write_verified(found, flags.run)
+        if files.exists(files.join(flags.run, "report.html")):
+            write_page(flags.run)
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from None
+    for warning in found.warnings:
+        print(f"capuchinbird verify: {warning}", file=sys.stderr)
+    print("\n".join(table(found.rows)))
+    for pair in found.document["agreement"]["pairs"]:
+        kappa = "not defined" if pair["kappa"] is None else f"{pair['kappa']:.2f}"
+        print(
+            f"{' and '.join(pair['observers'])} agree on {pair['same']} of {pair['clips']} clips: "
+            f"Cohen's kappa {kappa}"
+        )
+    print(f"brackets: 90 % intervals; all figures: {name}")
+    return 0
+
+
+def table(rows: Sequence[VerifiedCount]) -> list[str]:
+    """The figures for people, a line a site."""
+
+    def share(mean: float | None, low: float | None, high: float | None) -> str:
+        return "–" if mean is None else f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+
+    heads = ("site", "counted", "precision", "recall", "calls", "calls an hour", "threshold")
+    lines = [
+        (
+            "all" if row.scope == "all" else row.site or "(no site)",
+            f"{row.counted_calls:,}",
+            share(row.precision, row.precision_low, row.precision_high),
+            share(row.recall, row.recall_low, row.recall_high),
+            f"{row.verified_calls:,.0f} [{row.verified_low:,.0f}, {row.verified_high:,.0f}]",
+            share(row.calls_per_h, row.calls_per_h_low, row.calls_per_h_high),
+            "–" if row.threshold_wanted is None else f"{row.threshold_wanted:.4f}",
+        )
+        for row in rows
+    ]
+    widths = [max(len(line[i]) for line in [heads, *lines]) for i in range(len(heads))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in [heads, *lines]
+    ]

@@ -1,0 +1,126 @@
+"""All units of an output folder, one recording in memory at a time, and how many there are.
+
+This is the one place of this room that reads kept scores.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from model.calls import CountingRule
+from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES
+from pipeline.ledger.kept_scores import kept_files, with_todays_names
+from pipeline.ledger.moves import read_moves
+from pipeline.records import DetectedCall, RecordingCount
+from pipeline.review.units import KINDS, N_LEVELS, Integers, Units, units_of
+from pipeline.storage import files
+from pipeline.tables.cell_text import guard_path
+from pipeline.tables.read import RunResults, WindowScores, read_scores
+from pipeline.tables.rows import valid_s, was_counted
+
+_KEYS = ["recording", "run_id"]
+_VALUES = ["score_samples", "starts", "scores"]
+
+
+def each_recording(output: str, results: RunResults) -> Iterator[tuple[RecordingCount, Units]]:
+    """Every counted recording whose scores were kept, with its units.
+
+    The order is that of the files of scores; nothing may depend on it. Time and reading grow with
+    the scores, memory with the largest file of them.
+    """
+    rows = {row.recording: row for row in results.recordings if was_counted(row)}
+    calls: dict[str, list[DetectedCall]] = defaultdict(list)
+    for call in results.calls:
+        calls[call.recording].append(call)
+    used = results.run.get("counting", {}).get("rule", {})
+    for recording, scores in _each_scores(output, rows):
+        row = rows[recording]
+        rule = CountingRule(**{**used, "threshold": row.threshold})
+        yield row, units_of(row, calls[recording], scores, rule)
+
+
+def _each_scores(
+    output: str, rows: Mapping[str, RecordingCount]
+) -> Iterator[tuple[str, WindowScores]]:
+    """Scores as ``read_scores`` gives them, for any number of recordings."""
+    lies_in: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for name in kept_files(output):
+        for recording, run_id, _ in _segments(output, name, []):
+            if recording in rows:
+                lies_in[recording][run_id].add(name)
+    # Of a recording that was scored by several runs, the last one's.
+    last = {recording: max(runs) for recording, runs in lies_in.items()}
+    scattered = {rec for rec, run_id in last.items() if len(lies_in[rec][run_id]) > 1}
+    for name in kept_files(output):
+        found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for recording, run_id, values in _segments(output, name, _VALUES):
+            if last.get(recording) == run_id and recording not in scattered:
+                found[recording].append(values)
+        for recording, segments in found.items():
+            yield recording, _joined(segments)
+    if scattered:
+        yield from read_scores(output, scattered).items()
+
+
+def _segments(
+    output: str, name: str, columns: list[str]
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Recording, run and chosen columns of the segments in a file of scores."""
+    moves = read_moves(files.join(output, "ledger"))
+    file = pq.ParquetFile(io.BytesIO(files.read_bytes(name)))
+    there = [c for c in [*_KEYS, *columns] if c in file.schema_arrow.names]
+    for group in range(file.num_row_groups):
+        table = with_todays_names(file.read_row_group(group, there), "recording", moves)
+        keys = table.select(_KEYS).to_pydict()
+        for index, (recording, run_id) in enumerate(
+            zip(keys["recording"], keys["run_id"], strict=True)
+        ):
+            values = {column: table[column][index] for column in there if column in columns}
+            yield guard_path(recording), run_id, values
+
+
+def _joined(segments: list[dict[str, Any]]) -> WindowScores:
+    starts = np.concatenate([segment["starts"].values.to_numpy() for segment in segments])
+    scores = np.concatenate([segment["scores"].values.to_numpy() for segment in segments])
+    known = segments[0].get("score_samples")
+    score_samples = known.as_py() if known is not None else WINDOW_SAMPLES
+    starts, first = np.unique(starts, return_index=True)
+    return WindowScores(starts / SAMPLE_RATE_HZ, scores[first], score_samples / SAMPLE_RATE_HZ)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How many units of each kind and level there are at each site.
+
+    Attributes:
+        units: counts by site, int64 ``[kinds, levels]`` each.
+        recorded_s: seconds validly recorded, by site.
+        recordings: of which scores were kept.
+        without_scores: counted recordings of which none were kept.
+    """
+
+    units: Mapping[str, Integers]
+    recorded_s: Mapping[str, float]
+    recordings: int
+    without_scores: int
+
+
+def read_frame(output: str, results: RunResults) -> Frame:
+    """Counts the units of an output folder."""
+    units: dict[str, Integers] = {}
+    recorded_s: dict[str, float] = defaultdict(float)
+    n = 0
+    for row, found in each_recording(output, results):
+        at = units.setdefault(row.site, np.zeros((len(KINDS), N_LEVELS), np.int64))
+        np.add.at(at, (found.kinds, found.levels), 1)
+        recorded_s[row.site] += valid_s(row)
+        n += 1
+    counted = sum(map(was_counted, results.recordings))
+    return Frame(dict(sorted(units.items())), recorded_s, n, counted - n)

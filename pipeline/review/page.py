@@ -1,0 +1,109 @@
+"""The page on which a sample is labelled: one file with every clip in it, works offline.
+
+It shows neither scores nor what the model thought, so as not to sway whoever listens.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from model.decoders import AudioError
+from pipeline.records import DetectedCall
+from pipeline.report.charts import distinct_names
+from pipeline.report.html import data_uri, fill_in
+from pipeline.report.spectrograms import TOP_HZ, picture_call
+from pipeline.report.speech import SpeechMode
+from pipeline.review.sample import Sample
+from pipeline.storage import files
+from pipeline.tables.cell_text import encode
+from pipeline.tables.csv_text import csv_line
+from pipeline.tables.labels import LABEL_COLUMNS, Label, label_lines
+
+PAGE = "review.html"
+CLIPS = "clips.csv"
+
+
+def write_review(
+    sample: Sample, calls: Sequence[DetectedCall], folder: str, speech: SpeechMode = ""
+) -> tuple[str, list[str]]:
+    """Cuts the clips and writes the page, and clips.csv with a row for each.
+
+    Only the clips themselves are decoded.
+
+    Args:
+        sample: what to label.
+        calls: all that were counted; those near a clip are marked in it.
+        folder: where to, here or in a bucket.
+        speech: what becomes of people's voices.
+
+    Returns:
+        The page's name, and a line for each clip that could not be cut.
+    """
+    of_recording: dict[str, list[DetectedCall]] = defaultdict(list)
+    for call in calls:
+        of_recording[call.recording].append(call)
+    names = distinct_names([clip.recording for clip in sample.clips])
+    cut: list[tuple[Label, dict[str, Any]]] = []
+    problems = []
+    for clip in sample.clips:
+        try:
+            picture = picture_call(clip.recording, clip.start_s, clip.end_s, speech)
+        except (AudioError, OSError) as error:
+            problems.append(str(error))
+            continue
+        others = [
+            [call.start_s, call.end_s]
+            for call in of_recording[clip.recording]
+            if call.start_s < picture.end_s
+            and picture.begin_s < call.end_s
+            and abs(call.start_s - clip.start_s) > 0.01
+        ]
+        shown = {
+            "cells": _cells(clip),
+            "name": names[clip.recording],
+            "site": clip.site,
+            "begin": round(picture.begin_s, 3),
+            "end": round(picture.end_s, 3),
+            "start": clip.start_s,
+            "stop": clip.end_s,
+            "others": others,
+            "speech": (" · speech" + (" silenced" if speech == "blank" else ""))
+            if picture.speech
+            else "",
+            "picture": data_uri(picture.jpeg, "image/jpeg"),
+            "sound": data_uri(picture.mp3, "audio/mpeg"),
+        }
+        cut.append((clip, shown))
+    table = "".join(csv_line(cells) for cells in [LABEL_COLUMNS, *(c["cells"] for _, c in cut)])
+    data = {
+        "id": hashlib.sha256(table.encode()).hexdigest()[:16],
+        "columns": LABEL_COLUMNS,
+        "clips": [shown for _, shown in cut],
+        "top": TOP_HZ,
+    }
+    text = fill_in(
+        PAGE,
+        data=data,
+        n_clips=len(cut),
+        seed=sample.seed,
+        sites=sorted({clip.site for clip, _ in cut}),
+        sizes=[
+            (bin_.name, sum(of_site.values()), sum(clip.stratum == bin_.name for clip, _ in cut))
+            for bin_, of_site in sample.strata.items()
+        ],
+    )
+    files.write_atomically(files.join(folder, CLIPS), [encode(table)])
+    page = files.join(folder, PAGE)
+    files.write_atomically(page, [encode(text)])
+    return page, problems
+
+
+def _cells(clip: Label) -> list[str]:
+    """A clip as labels.csv has it, its label left blank."""
+    _, line = label_lines([clip])
+    (cells,) = csv.reader([line])
+    return ["" if name == "label" else c for name, c in zip(LABEL_COLUMNS, cells, strict=True)]

@@ -1,0 +1,419 @@
+"""From labels to figures: verified.csv, verified.json."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from model.calls import Floats, probabilities
+from pipeline.records import SCHEMA_VERSION, VerifiedCount
+from pipeline.review.density import (
+    DRAWS,
+    Curve,
+    Draws,
+    Flags,
+    Labelled,
+    cohens_kappa,
+    curve_of,
+    estimate,
+    estimate_sites,
+    interval,
+    shifted_shares,
+)
+from pipeline.review.frame import Frame, read_frame
+from pipeline.review.sample import Stratum
+from pipeline.review.units import CALL, KINDS, N_LEVELS, REST, Integers, level_of, log_odds_of_level
+from pipeline.storage import files
+from pipeline.tables.cell_text import encode
+from pipeline.tables.csv_text import csv_line
+from pipeline.tables.labels import Label, read_labels
+from pipeline.tables.read import VERIFIED, RunResults, read_results
+from pipeline.tables.schema import cells, columns_of
+
+SEED = 0
+"""Of the draws: the same labels give the same figures."""
+
+_SAME_S = 0.01
+
+
+class LabelError(ValueError):
+    """Labels that are none of these results. The message says which, and the remedy."""
+
+
+@dataclass(frozen=True)
+class HeardUnit:
+    """A unit and what observers heard in it.
+
+    Attributes:
+        unit: as it was drawn; what it says of labels is of no matter.
+        label: yes, no or unsure, by observer.
+        birds: calls in it, by those who said yes.
+    """
+
+    unit: Label
+    label: Mapping[str, str]
+    birds: Mapping[str, int]
+
+    @property
+    def decided(self) -> list[str]:
+        """Labels other than unsure."""
+        return [label for label in self.label.values() if label != "unsure"]
+
+    @property
+    def yes(self) -> float:
+        """Share of the decided labels that are yes."""
+        return self.decided.count("yes") / len(self.decided)
+
+    @property
+    def extra(self) -> float:
+        """Calls beyond the first, on the average of the decided labels."""
+        return sum(n - 1 for n in self.birds.values()) / len(self.decided)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What labels say of an output.
+
+    Attributes:
+        rows: all sites together, then each.
+        document: what verified.json holds: curve, bins, agreement.
+        warnings: what whoever asked should know, a line each.
+    """
+
+    rows: tuple[VerifiedCount, ...]
+    document: Mapping[str, Any]
+    warnings: tuple[str, ...]
+
+
+def verify(output: str, tables: Sequence[str], wanted: float) -> Verification:
+    """Estimates what an output holds from labels of its clips.
+
+    Args:
+        output: the folder of a run.
+        tables: labels.csv, or those of several observers or samples.
+        wanted: the precision that a threshold is looked for, 0 to 1.
+
+    Raises:
+        ValueError: labels that cannot be read, or that are of other results.
+        OSError: no tables of a run there, or a table cannot be read.
+    """
+    heard = combine([label for name in tables for label in read_labels(name)])
+    if not any(unit.decided for unit in heard):
+        raise LabelError(f"{', '.join(tables)}: no clip is labelled yes or no")
+    results = read_results(output)
+    heard = of_these_results(heard, results, output)
+    frame = read_frame(output, results)
+    if not frame.recordings:
+        raise LabelError(f"{output}: no scores were kept there; count once more into a new folder")
+    sites = list(frame.units)
+    strata = strata_in(heard)
+    found = tabulate(heard, strata, frame, results)
+    rng = np.random.default_rng(SEED)
+    both, by_site = estimate(found, rng), estimate_sites(found, rng)
+    rule = results.run.get("counting", {}).get("rule", {})
+    slope, offset = rule.get("evidence_slope", 1.0), rule.get("evidence_offset", 0.0)
+    of_evidence = curve_of(found)
+    curve = Curve(of_evidence.offset + of_evidence.slope * offset, of_evidence.slope * slope)
+    shares = shifted_shares(found.units, both.rates.mean(0))
+    birds = float(both.calls.sum() / max(both.yes.sum(), 1e-9))
+    common: dict[str, Any] = {
+        "threshold": _threshold(results),
+        "wanted_precision": wanted,
+        "model_version": next((r.model_version for r in results.recordings), ""),
+        "run_id": max((r.run_id for r in results.recordings), default=""),
+        "schema_version": SCHEMA_VERSION,
+    }
+    rows = []
+    each = [("site", draws) for draws in by_site] if any(sites) else []
+    for index, (scope, draws) in enumerate([("all", both), *each]):
+        some = sites if scope == "all" else [sites[index - 1]]
+        at = [sites.index(site) for site in some]
+        units = sum((frame.units[site] for site in some), np.zeros((len(KINDS), N_LEVELS), int))
+        here = [unit for unit in heard if scope == "all" or unit.unit.site == some[0]]
+        candidates = found.units[at].sum(0)
+        rows.append(
+            VerifiedCount(
+                scope=scope,
+                site="" if scope == "all" else some[0],
+                recorded_h=sum(frame.recorded_s[site] for site in some) / 3600,
+                counted_calls=int(units[CALL].sum()),
+                labelled=sum(bool(unit.decided) for unit in here),
+                unsure=sum(not unit.decided for unit in here),
+                **_figures(draws, found.counted, candidates),
+                **_per_hour(draws, sum(frame.recorded_s[site] for site in some)),
+                calls_by_scores=(
+                    float(shares[at[0]]) * int(candidates.sum()) * birds
+                    if scope == "site" and len(sites) > 1
+                    else None
+                ),
+                threshold_wanted=threshold_for(wanted, units, curve, draws.yes.mean(0), strata),
+                **common,
+            )
+        )
+    agreement = agreement_of(heard)
+    document = {
+        "method": "call density (Navine et al. 2024), see docs/findings.md",
+        "seed": SEED,
+        "draws": DRAWS,
+        "threshold": common["threshold"],
+        "labels": list(tables),
+        "agreement": agreement,
+        "curve": {
+            "says": "probability of a call = 1 / (1 + exp(-(offset + slope * log_odds(score))))",
+            "offset": round(curve.offset, 4),
+            "slope": round(curve.slope, 4),
+            "applied": False,
+        },
+        "bins": [
+            {
+                "bin": bin_.name,
+                "units": int(found.units[:, b].sum()),
+                "labelled": float(found.labelled[:, b].sum()),
+                "yes": float(found.yes[:, b].sum()),
+                "calls": [round(value, 1) for value in interval(both.calls[:, b])],
+            }
+            for b, bin_ in enumerate(strata)
+        ],
+    }
+    return Verification(tuple(rows), document, tuple(_warnings(heard, found, frame, sites)))
+
+
+def combine(labels: Sequence[Label]) -> list[HeardUnit]:
+    """One entry for each unit; of one observer's labels for it, the last one's."""
+    units: dict[tuple[str, float, float], list[Label]] = defaultdict(list)
+    for label in labels:
+        units[label.recording, round(label.start_s, 2), round(label.end_s, 2)].append(label)
+    heard = []
+    for given in units.values():
+        last = {label.observer: label for label in sorted(given, key=lambda g: g.labelled_at)}
+        heard.append(
+            HeardUnit(
+                given[0],
+                {observer: label.label for observer, label in last.items()},
+                {o: label.n_birds or 1 for o, label in last.items() if label.label == "yes"},
+            )
+        )
+    return heard
+
+
+def of_these_results(
+    heard: Sequence[HeardUnit], results: RunResults, output: str
+) -> list[HeardUnit]:
+    """Labels with the sites that results know, once they are known to be of these results.
+
+    Raises:
+        LabelError: a recording is unknown, or calls were counted otherwise since.
+    """
+    sites = {row.recording: row.site for row in results.recordings}
+    calls: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for call in results.calls:
+        calls[call.recording].append((call.start_s, call.end_s))
+    placed = []
+    for entry in heard:
+        unit = entry.unit
+        if unit.recording not in sites:
+            raise LabelError(
+                f"{unit.recording} is labelled but not in {output}; give the results that the "
+                "clips were drawn from"
+            )
+        is_call = any(
+            abs(start_s - unit.start_s) < _SAME_S and abs(end_s - unit.end_s) < _SAME_S
+            for start_s, end_s in calls[unit.recording]
+        )
+        if is_call != unit.stratum.startswith(KINDS[CALL]):
+            raise LabelError(
+                f"{unit.recording} at {unit.start_s:g} s was {'no' if is_call else 'a'} counted "
+                f"call when the clips were drawn; bring {output} back to that threshold with "
+                "capuchinbird rescore, or draw new clips"
+            )
+        placed.append(replace(entry, unit=replace(unit, site=sites[unit.recording])))
+    return placed
+
+
+def strata_in(heard: Sequence[HeardUnit]) -> tuple[Stratum, ...]:
+    """The bins that cover all scores, as the sample with most labels has them.
+
+    A bin without any label goes with the next lower one.
+    """
+    n_of: dict[Stratum, int] = defaultdict(int)
+    for entry in heard:
+        n_of[_stratum(entry.unit)] += 1
+    covering: list[Stratum] = []
+    for bin_ in sorted(n_of, key=lambda b: -n_of[b]):
+        if not any(
+            b.kind == bin_.kind and b.first < bin_.end and bin_.first < b.end for b in covering
+        ):
+            covering.append(bin_)
+    result = []
+    for kind in range(len(KINDS)):
+        firsts = sorted(bin_.first for bin_ in covering if bin_.kind == kind)
+        edges = [0, *firsts[1:], N_LEVELS]
+        result += [Stratum(kind, first, end) for first, end in pairwise(edges)]
+    return tuple(result)
+
+
+def _stratum(unit: Label) -> Stratum:
+    try:
+        return Stratum.from_name(unit.stratum)
+    except ValueError:
+        raise LabelError(
+            f"{unit.recording} at {unit.start_s:g} s: stratum {unit.stratum!r} is none of a review"
+        ) from None
+
+
+def tabulate(
+    heard: Sequence[HeardUnit], strata: Sequence[Stratum], frame: Frame, results: RunResults
+) -> Labelled:
+    """Labels and units by site and bin."""
+    sites = list(frame.units)
+    shape = len(sites), len(strata)
+    units = np.array([[bin_.count(frame.units[site]) for bin_ in strata] for site in sites])
+    labelled, yes, extra = (np.zeros(shape) for _ in range(3))
+    for entry in heard:
+        unit = entry.unit
+        if not entry.decided or unit.site not in frame.units:
+            continue
+        drawn = _stratum(unit)
+        middle = (
+            (drawn.first + drawn.end) // 2 if drawn in strata else int(level_of(unit.score or 0.0))
+        )
+        b = next(
+            i for i, bin_ in enumerate(strata)
+            if bin_.kind == drawn.kind and bin_.first <= middle < bin_.end
+        )  # fmt: skip
+        at = sites.index(unit.site), b
+        labelled[at] += 1
+        yes[at] += entry.yes
+        extra[at] += entry.extra
+    rule = results.run.get("counting", {}).get("rule", {})
+    slope, offset = rule.get("evidence_slope", 1.0), rule.get("evidence_offset", 0.0)
+    together = sum(frame.units.values(), np.zeros((len(KINDS), N_LEVELS), np.int64))
+    levels = log_odds_of_level(np.arange(N_LEVELS))
+    means = []
+    for bin_ in strata:
+        of_bin = together[bin_.kind, bin_.first : bin_.end]
+        inside = levels[bin_.first : bin_.end]
+        means.append(np.average(inside, weights=of_bin) if of_bin.any() else inside.mean())
+    return Labelled(
+        units=units,
+        labelled=labelled,
+        yes=yes,
+        extra=extra,
+        evidence=slope * np.array(means) + offset,
+        counted=np.array([bin_.kind == CALL for bin_ in strata]),
+    )
+
+
+def _figures(draws: Draws, counted: Flags, units: Integers) -> dict[str, Any]:
+    """Precision, recall and verified calls, with their intervals."""
+    figures: dict[str, Any] = {}
+    calls = draws.calls.sum(1)
+    n_counted = int(units[counted].sum())
+    right = draws.yes[:, counted].sum(1)
+    of_all = draws.calls[:, counted].sum(1)
+    with_calls = calls > 0
+    for name, values in (
+        ("precision", right / n_counted if n_counted else None),
+        ("recall", of_all[with_calls] / calls[with_calls] if with_calls.mean() > 0.5 else None),
+    ):
+        found = (None, None, None) if values is None else interval(values)
+        for ending, value in zip(("", "_low", "_high"), found, strict=True):
+            figures[name + ending] = value
+    mean, low, high = interval(calls)
+    return figures | {"verified_calls": mean, "verified_low": low, "verified_high": high}
+
+
+def _per_hour(draws: Draws, recorded_s: float) -> dict[str, Any]:
+    names = ("calls_per_h", "calls_per_h_low", "calls_per_h_high")
+    if not recorded_s:
+        return dict.fromkeys(names)
+    return dict(zip(names, interval(draws.calls.sum(1) / recorded_s * 3600), strict=True))
+
+
+def threshold_for(
+    wanted: float, units: Integers, curve: Curve, yes: Floats, strata: Sequence[Stratum]
+) -> float | None:
+    """The least threshold at which so large a share of what is counted is calls; None if none has.
+
+    The curve is shifted so that it gives as many calls and faint ones with a call as were found.
+
+    Args:
+        wanted: that share, 0 to 1.
+        units: int64 ``[kinds, levels]``.
+        curve: from log odds of a score to the probability of a call.
+        yes: units with a call in each bin.
+        strata: the bins.
+    """
+    alike = units[:REST].sum(0)
+    if not alike.any():
+        return None
+    levels = log_odds_of_level(np.arange(N_LEVELS))
+    target = sum(n for n, bin_ in zip(yes, strata, strict=True) if bin_.kind < REST)
+    shifts = np.linspace(-8, 8, 321)
+    chances = Curve(curve.offset, curve.slope)(levels + shifts[:, None] / curve.slope)
+    chance = chances[np.argmin(np.abs((chances * alike).sum(1) - target))]
+    n_above = np.cumsum(alike[::-1])[::-1]
+    right = np.cumsum((alike * chance)[::-1])[::-1]
+    precision = np.divide(right, n_above, out=np.zeros(N_LEVELS), where=n_above > 0)
+    good = np.flatnonzero((precision >= wanted) & (alike > 0))
+    return float(probabilities(log_odds_of_level(good[0] - 0.5))) if len(good) else None
+
+
+def _threshold(results: RunResults) -> float:
+    used = results.run.get("counting", {}).get("rule", {}).get("threshold")
+    return float(used or next((r.threshold for r in results.recordings), 0.5))
+
+
+def agreement_of(heard: Sequence[HeardUnit]) -> dict[str, Any]:
+    """Who labelled, and how far two observers agree on what both labelled."""
+    observers = sorted({observer for entry in heard for observer in entry.label})
+    result: dict[str, Any] = {"observers": observers, "pairs": []}
+    for index, first in enumerate(observers):
+        for second in observers[index + 1 :]:
+            both = [e.label for e in heard if first in e.label and second in e.label]
+            if both:
+                kappa = cohens_kappa([e[first] for e in both], [e[second] for e in both])
+                same = sum(e[first] == e[second] for e in both)
+                result["pairs"].append(
+                    {
+                        "observers": [first, second],
+                        "clips": len(both),
+                        "same": same,
+                        "kappa": None if kappa is None else round(kappa, 3),
+                    }
+                )
+    return result
+
+
+def _warnings(
+    heard: Sequence[HeardUnit], found: Labelled, frame: Frame, sites: Sequence[str]
+) -> list[str]:
+    lines = []
+    if frame.without_scores:
+        lines.append(
+            f"{frame.without_scores:,} counted recordings have no kept scores and are left out"
+        )
+    few = [site for site, n in zip(sites, found.labelled.sum(1), strict=True) if n < 20]
+    if few and len(sites) > 1:
+        some = ", ".join(site or "(no site)" for site in few[:5])
+        lines.append(f"fewer than 20 labels at {some}: their figures lean on other sites")
+    if (n := found.labelled.sum()) < 100:
+        lines.append(f"{n:g} labels: with 100 and more the intervals are known to hold (docs)")
+    return lines
+
+
+def write_verified(verification: Verification, output: str) -> str:
+    """Writes verified.json, then verified.csv. Returns the name of the latter."""
+    text = json.dumps(verification.document, indent=2, ensure_ascii=False) + "\n"
+    files.write_atomically(files.join(output, "verified.json"), [encode(text)])
+    header = csv_line([column.name for column in columns_of(VerifiedCount)])
+    lines = [csv_line(cells(row)) for row in verification.rows]
+    name = files.join(output, VERIFIED)
+    files.write_atomically(name, [encode(header + "".join(lines))])
+    return name

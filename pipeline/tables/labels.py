@@ -1,0 +1,168 @@
+"""labels.csv: what people heard when they checked a sample of a run."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Literal, get_args
+
+from pipeline.inputs.sheets import read_text
+from pipeline.records import DetectedCall, RecordingCount
+from pipeline.tables.cell_text import guard_path, guard_text, unguard_text
+from pipeline.tables.csv_text import csv_line
+from pipeline.tables.read import WindowScores
+
+Answer = Literal["yes", "no", "unsure"]
+ANSWERS: tuple[Answer, ...] = get_args(Answer)
+
+
+@dataclass(frozen=True)
+class Label:
+    """One person's answer to whether a bird calls between ``start_s`` and ``end_s``.
+
+    Attributes:
+        score: of the model there, 0 to 1; None if unknown.
+        stratum: of the sample; empty where the label is part of none.
+        n_birds: birds heard; None if not said.
+        labelled_at: ISO 8601, or empty.
+    """
+
+    recording: str
+    start_s: float
+    end_s: float
+    score: float | None
+    site: str
+    stratum: str
+    label: Answer
+    n_birds: int | None = None
+    observer: str = ""
+    labelled_at: str = ""
+
+
+STRATUM = "heard in full"
+"""Of labels that come from annotations of whole recordings, not from a sample."""
+
+LABEL_COLUMNS = tuple(field.name for field in fields(Label))
+
+
+def read_labels(path: str) -> list[Label]:
+    """The rows of labels.csv, as it was written or as a spreadsheet saved it.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: a column that is needed is not there, or a cell that cannot be right; the
+            message names file and row.
+    """
+    text = read_text(path)
+    first = text.partition("\n")[0].strip()
+    separator = max(",;\t", key=first.count)
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+    if missing := {"recording", "start_s", "end_s", "label"} - set(rows.fieldnames or ()):
+        raise ValueError(f"{path}: lacks the column {', '.join(sorted(missing))}")
+    found = []
+    for row in rows:
+        try:
+            found.append(_label({name: row.get(name) or "" for name in LABEL_COLUMNS}))
+        except ValueError as error:
+            raise ValueError(f"{path}: row {rows.line_num}: {error}") from None
+    return found
+
+
+def label_lines(labels: Iterable[Label]) -> Iterator[str]:
+    """The lines of labels.csv."""
+    yield csv_line(LABEL_COLUMNS)
+    for one in labels:
+        told = {
+            **asdict(one),
+            "recording": guard_path(one.recording),
+            "start_s": f"{one.start_s:.3f}",
+            "end_s": f"{one.end_s:.3f}",
+            "score": None if one.score is None else f"{one.score:.4f}",
+            "site": guard_text(one.site),
+            "observer": guard_text(one.observer),
+        }
+        yield csv_line(["" if told[name] is None else str(told[name]) for name in LABEL_COLUMNS])
+
+
+def labels_from_marks(
+    row: RecordingCount,
+    calls: Sequence[DetectedCall],
+    marked: Sequence[tuple[float, float]],
+    scores: WindowScores | None,
+    observer: str,
+    labelled_at: str,
+) -> list[Label]:
+    """What somebody's annotations say of the calls in a recording that they heard in full.
+
+    A call that overlaps an annotation by half of the shorter of both is one, any other call is
+    none; an annotation that no call overlaps so is a call that the model missed.
+
+    Args:
+        row: the recording.
+        calls: the model's.
+        marked: where they heard calls, in seconds.
+        scores: of the recording, where they were kept: the highest one in a missed call is told.
+        observer, labelled_at: who and when; may be empty.
+    """
+    free = list(marked)
+    labels = []
+
+    def label(times: tuple[float, float], score: float | None, answer: Answer) -> Label:
+        return Label(
+            row.recording,
+            *times,
+            score=score,
+            site=row.site,
+            stratum=STRATUM,
+            label=answer,
+            observer=observer,
+            labelled_at=labelled_at,
+        )
+
+    for call in sorted(calls, key=lambda call: call.start_s):
+        overlaps = [(_overlap((call.start_s, call.end_s), mark), mark) for mark in free]
+        share, mark = max(overlaps, default=(0.0, (0.0, 0.0)))
+        if share >= 0.5:
+            free.remove(mark)
+        labels.append(
+            label((call.start_s, call.end_s), call.score, "yes" if share >= 0.5 else "no")
+        )
+    for start_s, end_s in free:
+        score = scores.highest(start_s, end_s) if scores else None
+        labels.append(label((start_s, end_s), score, "yes"))
+    return sorted(labels, key=lambda one: one.start_s)
+
+
+def _overlap(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """What two stretches share, of the shorter one: 0 to 1."""
+    shared = min(one[1], other[1]) - max(one[0], other[0])
+    return max(0.0, shared) / max(1e-9, min(one[1] - one[0], other[1] - other[0]))
+
+
+def _label(cells: Mapping[str, str]) -> Label:
+    answer = cells["label"].strip().lower()
+    if answer not in ANSWERS:
+        raise ValueError(f"label {answer!r}: write yes, no or unsure")
+    start_s, end_s = _number(cells["start_s"]), _number(cells["end_s"])
+    if start_s is None or end_s is None or not 0 <= start_s < end_s:
+        raise ValueError(f"{cells['start_s']} to {cells['end_s']} s is no stretch of a recording")
+    n_birds = _number(cells["n_birds"])
+    return Label(
+        recording=guard_path(cells["recording"]),
+        start_s=start_s,
+        end_s=end_s,
+        score=_number(cells["score"]),
+        site=unguard_text(cells["site"]),
+        stratum=unguard_text(cells["stratum"]),
+        label=answer,
+        n_birds=None if n_birds is None else int(n_birds),
+        observer=unguard_text(cells["observer"]),
+        labelled_at=cells["labelled_at"],
+    )
+
+
+def _number(cell: str) -> float | None:
+    """A number, with a point or, as some spreadsheets save it, a comma."""
+    return float(cell.replace(",", ".")) if cell.strip() else None

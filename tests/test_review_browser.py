@@ -1,0 +1,194 @@
+"""The page of a review in a browser: labelled by keyboard, closed, opened again, saved."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from websockets.sync.client import connect
+
+from pipeline.__main__ import main
+from pipeline.tables.labels import read_labels
+from tests.fixed_run import run_in, write_recording
+from tests.test_report_browser import AXE, CHROMIUM, FLAGS, Page
+
+N_CLIPS = 60
+CODES = {"Backspace": 8, " ": 32, "ArrowLeft": 37, "ArrowRight": 39}
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def review(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two sites, and the page to label 60 of its clips."""
+    folder = tmp_path_factory.mktemp("review")
+    calls = {12.0 * n: 0.5 + 0.02 * n for n in range(1, 20)}
+    write_recording(folder / "ridge/loud.wav", 250, calls)
+    write_recording(folder / "creek/faint, far.wav", 120, {10: 0.45, 40: 0.7, 80: 0.2})
+    (folder / "sites.csv").write_text("folder,site\nridge,Ridge\ncreek,Crique É\n", "utf-8")
+    run_in(folder, ["--input", "ridge", "creek", "--deployments", "sites.csv"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main(["review", "out", "--clips", str(N_CLIPS)]) == 0
+    return folder
+
+
+@contextmanager
+def opened(page: Path, profile: Path, fragment: str = "") -> Iterator[Page]:
+    """The page in a browser that is closed afterwards."""
+    assert CHROMIUM is not None
+    port_file = profile / "DevToolsActivePort"
+    port_file.unlink(missing_ok=True)
+    browser = subprocess.Popen(
+        [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not (port_file.exists() and len(port_file.read_text().split()) == 2):
+            assert time.monotonic() < deadline, "Chromium did not start"
+            time.sleep(0.1)
+        port = port_file.read_text().split()[0]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
+            (target,) = [t for t in json.load(answer) if t["type"] == "page"]
+        with connect(target["webSocketDebuggerUrl"], max_size=None, proxy=None) as connection:
+            found = Page(connection)
+            for domain in ("Runtime", "Log", "Network", "Page"):
+                found.call(f"{domain}.enable")
+            found.call("Page.navigate", url=page.as_uri() + fragment)
+            found.wait_for("document.readyState === 'complete' && !!document.querySelector('h1')")
+            yield found
+            found.call("Browser.close")
+        browser.wait(timeout=60)
+    finally:
+        if browser.poll() is None:
+            browser.kill()
+            browser.wait(timeout=60)
+
+
+def press(page: Page, key: str) -> None:
+    text = {"text": key} if len(key) == 1 else {}
+    code = CODES.get(key, ord(key.upper()[0]))
+    page.call("Input.dispatchKeyEvent", type="keyDown", key=key, windowsVirtualKeyCode=code, **text)
+    page.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
+
+
+def done(page: Page) -> str:
+    return str(page.run("document.getElementById('done').textContent"))
+
+
+def test_sixty_clips_are_labelled_by_keyboard_alone(review: Path, tmp_path: Path) -> None:
+    html = review / "out/review/review.html"
+    profile, downloads = tmp_path / "profile", tmp_path / "downloads"
+    profile.mkdir()
+    downloads.mkdir()
+    keys = ["y", "n", "u", "3", "1", "0"]
+    with opened(html, profile) as page:
+        assert done(page).startswith(f"0 of {N_CLIPS} labelled")
+        page.run("document.getElementById('observer').focus()")
+        for letter in "Ana":  # is typed, not taken for answers
+            press(page, letter)
+        page.run("document.activeElement.blur()")
+        assert done(page).startswith(f"0 of {N_CLIPS} labelled")
+        press(page, " ")
+        page.wait_for("document.getElementById('sound').currentTime > 0.2")
+        press(page, "n")
+        page.wait_for("document.getElementById('sound').currentTime > 0.1")  # the next one plays
+        press(page, "z")
+        assert done(page).startswith(f"0 of {N_CLIPS} labelled")
+        for n in range(35):
+            press(page, keys[n % len(keys)])
+        press(page, "Backspace")
+        press(page, "ArrowLeft")
+        press(page, "ArrowRight")
+        assert done(page).startswith(f"34 of {N_CLIPS} labelled")
+        assert page.complaints == []
+    with opened(html, profile) as page:  # closed and opened again
+        assert done(page).startswith(f"34 of {N_CLIPS} labelled")
+        assert page.run("document.getElementById('observer').value") == "Ana"
+        for n in range(34, N_CLIPS):
+            press(page, keys[n % len(keys)])
+        assert done(page) == f"{N_CLIPS} of {N_CLIPS} labelled: 30 yes, 20 no, 10 unsure"
+        assert "All clips are labelled" in page.run("document.getElementById('said').textContent")
+        page.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(downloads))
+        page.run("document.getElementById('save').click()")
+        deadline = time.monotonic() + 60
+        saved = downloads / "labels-ana.csv"
+        while not saved.exists():
+            assert time.monotonic() < deadline, "nothing was saved"
+            time.sleep(0.1)
+        assert page.complaints == []
+        assert {url.split(":")[0] for url in page.requests} <= {"file", "data", "blob"}
+    labels = read_labels(str(saved))
+    assert len(labels) == N_CLIPS
+    assert Counter(label.label for label in labels) == {"yes": 30, "no": 20, "unsure": 10}
+    assert Counter(label.n_birds for label in labels) == {None: 50, 3: 10}
+    assert {label.observer for label in labels} == {"Ana"}
+    assert {label.site for label in labels} == {"Ridge", "Crique É"}
+    in_order = {(label.recording, label.start_s): label.label for label in labels}
+    drawn = read_csv_clips(review)
+    assert [in_order[clip] for clip in drawn[:4]] == ["yes", "no", "unsure", "yes"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(review)
+        assert main(["verify", "out", "--labels", str(saved)]) == 0
+
+
+def read_csv_clips(review: Path) -> list[tuple[str, float]]:
+    with (review / "out/review/clips.csv").open(newline="", encoding="utf-8") as file:
+        return [(row["recording"], float(row["start_s"])) for row in csv.DictReader(file)]
+
+
+def test_a_site_has_an_address_and_two_observers_are_compared(review: Path, tmp_path: Path) -> None:
+    html = review / "out/review/review.html"
+    with opened(html, tmp_path, "#site=Crique%20%C3%89") as page:
+        n_site = int(done(page).split()[2])
+        assert 0 < n_site < N_CLIPS
+        assert "Crique É" in page.run("document.getElementById('where').textContent")
+        for key in "ynynyn":
+            press(page, key)
+        page.run(
+            "{ const o = document.getElementById('observer'); o.value = 'Ben';"
+            "o.dispatchEvent(new Event('change')); }"
+        )
+        theirs = page.run("table()")
+        assert theirs.count("Ben") == 6
+        page.run(
+            "{ const o = document.getElementById('observer'); o.value = 'Ana';"
+            "o.dispatchEvent(new Event('change')); }"
+        )
+        assert done(page).startswith("0 of")
+        for key in "ynynyy":
+            press(page, key)
+        said = page.run(f"agreement({json.dumps(theirs)})")
+        assert said == "You agree on 83 % of 6 clips: Cohen's kappa 0.67."
+        assert page.run("agreement('a,b\\n1,2\\n')") == "This is no labels.csv of a review."
+
+
+@pytest.mark.skipif(AXE is None, reason="AXE_JS names no axe.min.js (npm pack axe-core)")
+def test_axe_finds_nothing_in_the_review(review: Path, tmp_path: Path) -> None:
+    assert AXE
+    with opened(review / "out/review/review.html", tmp_path) as page:
+        page.run("document.querySelectorAll('details').forEach((d) => { d.open = true })")
+        press(page, "y")
+        page.run(Path(AXE).read_text("utf-8") + ";1")
+        rules = "axe.run().then((r) => r.violations.map((v) => v.id + v.nodes[0].html))"
+        for width in (1400, 400):
+            size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+            page.call("Emulation.setDeviceMetricsOverride", **size)
+            for scheme in ("light", "dark"):
+                feature = {"name": "prefers-color-scheme", "value": scheme}
+                page.call("Emulation.setEmulatedMedia", features=[feature])
+                assert page.run(rules) == []
+            assert page.run("document.documentElement.scrollWidth <= window.innerWidth")
