@@ -27,6 +27,7 @@ COMMANDS = {
     "report": "make report.html from the tables of earlier runs",
     "show": "draw one recording as the model hears it",
     "review": "cut the clips of a run that a person should check",
+    "histories": "make detection histories for occupancy and abundance models",
     "train": "train a model on annotated recordings or clips",
     "evaluate": "measure a model on annotated recordings",
     "examples": "write training examples as TFRecord files",

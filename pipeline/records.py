@@ -291,6 +291,25 @@ class ActivityHour:
 Row = RecordingCount | DetectedCall | ActivityHour
 
 
+@dataclass(frozen=True, kw_only=True)
+class SiteVisit:
+    """A row of history.csv: one for each site and visit, whether or not anything was recorded."""
+
+    site: str = column("Name of the place.")
+    visit: str = column("The day, the evening of the night, or the Monday of the week.")
+    starts_local: str = column("When the visit begins by the clock on site.")
+    ends_local: str = column("When it ends; the next one begins then.")
+    recorded_h: float = column("Hours recorded in it.", 4)
+    valid_h: float = column("Of these, hours in which a bird could have been heard.", 4)
+    calls: int | None = optional("Calls in it, less those that people heard to be none.")
+    detected: int | None = optional("1 if there are any, 0 if not.")
+    verified_calls: int | None = optional("Of the calls, those that people confirmed by ear.")
+    verified: int | None = optional(
+        "1 if any call was confirmed, 0 if there are no calls, NA as long as nobody has confirmed "
+        "or refuted the calls there are."
+    )
+
+
 @dataclass(frozen=True)
 class RunSummary:
     """A row of the table of runs: what was run, and what came out."""

@@ -14,12 +14,11 @@ from pipeline.records import (
     DetectedCall,
     Outcome,
     RecordingCount,
-    Row,
-    column_names,
+    SiteVisit,
 )
 from pipeline.report.html import fill_in
 from pipeline.tables.csv_text import TUTORIAL_COLUMNS, csv_line, tutorial_cells
-from pipeline.tables.schema import Column, cells, columns_of
+from pipeline.tables.schema import Column, TableRow, cells, columns_of
 from pipeline.tables.tool_formats import TOOL_FORMATS, Selection, render, table_name
 
 _EXAMPLE: dict[str, Any] = {
@@ -58,6 +57,13 @@ _EXAMPLE: dict[str, Any] = {
     "date": "2024-06-11",
     "hour": 5,
     "recorded_h": 0.5,
+    "visit": "2024-06-10",
+    "starts_local": "2024-06-10T12:00:00",
+    "ends_local": "2024-06-11T12:00:00",
+    "valid_h": 0.5,
+    "detected": 1,
+    "verified_calls": 1,
+    "verified": 1,
     "calls": 2,
     "schema_version": SCHEMA_VERSION,
 }
@@ -72,6 +78,7 @@ def document() -> str:
         count=_example(RecordingCount),
         call=call,
         hour=_example(ActivityHour),
+        visit=_example(SiteVisit),
         selection=Selection(1, call, 0.0),
         described=_described,
         outcomes=dict(_outcomes()),
@@ -84,12 +91,12 @@ def document() -> str:
     )
 
 
-def _example(row_type: type[Row]) -> Any:
-    names = column_names(row_type)
+def _example(row_type: type[TableRow]) -> Any:
+    names = [column.name for column in columns_of(row_type)]
     return row_type(**{name: _EXAMPLE[name] for name in names if name in _EXAMPLE})
 
 
-def _described(row: Row) -> list[tuple[Column, str]]:
+def _described(row: TableRow) -> list[tuple[Column, str]]:
     return list(zip(columns_of(type(row)), cells(row), strict=True))
 
 
