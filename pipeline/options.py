@@ -28,6 +28,7 @@ COMMANDS = {
     "show": "draw one recording as the model hears it",
     "review": "cut the clips of a run that a person should check",
     "histories": "make detection histories for occupancy and abundance models",
+    "publish-data": "make a Camtrap DP package and a Darwin Core archive of a run",
     "train": "train a model on annotated recordings or clips",
     "evaluate": "measure a model on annotated recordings",
     "examples": "write training examples as TFRecord files",

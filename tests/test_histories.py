@@ -31,7 +31,7 @@ from pipeline.tables.histories import (
     time_shares,
     visit_of,
 )
-from pipeline.tables.labels import LABEL_COLUMNS, Label, read_labels
+from pipeline.tables.labels import LABEL_COLUMNS, Answer, Label, read_labels
 from pipeline.tables.schema import cells
 from pipeline.tables.survey import Survey, as_heard, findings_of, placed_again, read_survey
 
@@ -78,7 +78,7 @@ def call(row: RecordingCount, start_s: float, score: float = 0.9) -> DetectedCal
     )
 
 
-def label(row: RecordingCount, start_s: float, answer: str, observer: str = "Ana") -> Label:
+def label(row: RecordingCount, start_s: float, answer: Answer, observer: str = "Ana") -> Label:
     told = "2024-07-01T10:00:00+00:00"
     return Label(
         row.recording,
@@ -90,7 +90,7 @@ def label(row: RecordingCount, start_s: float, answer: str, observer: str = "Ana
         answer,
         1,
         observer,
-        told,  # type: ignore[arg-type]
+        told,
     )
 
 
@@ -226,7 +226,7 @@ def write_results(folder: Path, rows: list[RecordingCount], calls: list[Detected
         ("counts.csv", RecordingCount, rows),
         ("calls.csv", DetectedCall, calls),
     ):
-        lines = [csv_line(column_names(kind)), *(csv_line(cells(row)) for row in those)]  # type: ignore[attr-defined, arg-type]
+        lines = [csv_line(column_names(kind)), *(csv_line(cells(row)) for row in those)]
         (folder / name).write_text("".join(lines), encoding="utf-8")
 
 
@@ -309,7 +309,7 @@ def test_the_vignette_in_python(made: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(made.parent)
     space: dict[str, float] = {}
     (code,) = vignette("python")
-    exec(code, space)  # type: ignore[arg-type]
+    exec(code, space)
     detected = pandas.read_csv(made / "detected.csv", index_col="site")
     assert space["psi"] == pytest.approx(2 / 3, abs=0.01)  # nothing calls at the third site
     expected = detected.loc[["Creek", "Ridge"]].stack().mean()

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 from pipeline.inputs.sheets import read_text
 from pipeline.tables.cell_text import guard_path, unguard_text
@@ -79,7 +79,7 @@ def _label(cells: Mapping[str, str]) -> Label:
         score=_number(cells["score"]),
         site=unguard_text(cells["site"]),
         stratum=unguard_text(cells["stratum"]),
-        label=cast(Answer, answer),
+        label=answer,
         n_birds=None if n_birds is None else int(n_birds),
         observer=unguard_text(cells["observer"]),
         labelled_at=cells["labelled_at"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -29,7 +30,7 @@ def parquet_schema(row_type: type[TableRow]) -> pa.Schema:
     return pa.schema(columns, metadata={"schema_version": str(SCHEMA_VERSION)})
 
 
-def parquet_bytes(rows: Sequence[TableRow], row_type: type[TableRow]) -> bytes:
+def parquet_bytes(rows: Sequence[Any], row_type: type[TableRow]) -> bytes:
     """A Parquet file with these rows, in their order."""
     schema = parquet_schema(row_type)
     arrays = [
