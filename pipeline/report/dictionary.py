@@ -19,7 +19,13 @@ from pipeline.records import (
 from pipeline.report.html import fill_in
 from pipeline.tables.csv_text import TUTORIAL_COLUMNS, csv_line, tutorial_cells
 from pipeline.tables.schema import Column, TableRow, cells, columns_of
-from pipeline.tables.tool_formats import TOOL_FORMATS, Selection, render, table_name
+from pipeline.tables.tool_formats import (
+    TOOL_FORMATS,
+    CountedRecording,
+    Selection,
+    own_lines,
+    table_name,
+)
 
 _EXAMPLE: dict[str, Any] = {
     "recording": "night1/S4A01_20240611_053000.wav",
@@ -79,12 +85,13 @@ def document() -> str:
         call=call,
         hour=_example(ActivityHour),
         visit=_example(SiteVisit),
-        selection=Selection(1, call, 0.0),
+        selection=Selection(1, call, 0.0, _EXAMPLE["threshold"]),
+        counted=CountedRecording(_example(RecordingCount), (call,)),
         described=_described,
         outcomes=dict(_outcomes()),
         tools=TOOL_FORMATS.values(),
         table_name=table_name,
-        render=render,
+        own_lines=own_lines,
         csv_line=csv_line,
         tutorial_columns=TUTORIAL_COLUMNS,
         tutorial_cells=tutorial_cells,

@@ -27,8 +27,8 @@ from pipeline.tables.publication.dataset import (
     whole_second,
 )
 from pipeline.tables.publication.vocabulary import LICENCES, TAXON
+from pipeline.tables.species import CAPUCHINBIRD, species_of
 from pipeline.tables.survey import Finding
-from pipeline.tables.tool_formats import CAPUCHINBIRD, species_of
 
 VERSION = "1.0.2"
 SCHEMAS = "camtrap_dp_1_0_2"

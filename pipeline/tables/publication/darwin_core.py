@@ -32,8 +32,8 @@ from pipeline.tables.publication.dataset import (
     whole_second,
 )
 from pipeline.tables.publication.vocabulary import LICENCES, TAXON
+from pipeline.tables.species import CAPUCHINBIRD
 from pipeline.tables.survey import Finding
-from pipeline.tables.tool_formats import CAPUCHINBIRD
 
 TERMS = "http://rs.tdwg.org/dwc/terms/"
 DUBLIN_CORE = "http://purl.org/dc/terms/"
