@@ -64,7 +64,9 @@ def main(argv: Sequence[str]) -> int:
         plan = TrainingPlan(flags.label, flags.folds, WINDOW_S, "front", (), ())
     sources = flags.data, flags.negatives, flags.annotations
     try:
-        contract = train_and_export(*sources, flags.output, settings, plan, flags.resume)
+        contract = train_and_export(
+            *sources, flags.output, settings, plan, flags.resume, flags.annotated_as
+        )
     except (DataError, OSError) as error:
         raise UsageError(str(error)) from None
     figures = contract.metrics

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Literal, get_args
 
 from pipeline.inputs.sheets import read_text
-from pipeline.tables.cell_text import guard_path, unguard_text
+from pipeline.records import DetectedCall, RecordingCount
+from pipeline.tables.cell_text import guard_path, guard_text, unguard_text
+from pipeline.tables.csv_text import csv_line
+from pipeline.tables.read import WindowScores
 
 Answer = Literal["yes", "no", "unsure"]
 ANSWERS: tuple[Answer, ...] = get_args(Answer)
@@ -38,6 +41,9 @@ class Label:
     labelled_at: str = ""
 
 
+STRATUM = "heard in full"
+"""Of labels that come from annotations of whole recordings, not from a sample."""
+
 LABEL_COLUMNS = tuple(field.name for field in fields(Label))
 
 
@@ -62,6 +68,77 @@ def read_labels(path: str) -> list[Label]:
         except ValueError as error:
             raise ValueError(f"{path}: row {rows.line_num}: {error}") from None
     return found
+
+
+def label_lines(labels: Iterable[Label]) -> Iterator[str]:
+    """The lines of labels.csv."""
+    yield csv_line(LABEL_COLUMNS)
+    for one in labels:
+        told = {
+            **asdict(one),
+            "recording": guard_path(one.recording),
+            "start_s": f"{one.start_s:.3f}",
+            "end_s": f"{one.end_s:.3f}",
+            "score": None if one.score is None else f"{one.score:.4f}",
+            "site": guard_text(one.site),
+            "observer": guard_text(one.observer),
+        }
+        yield csv_line(["" if told[name] is None else str(told[name]) for name in LABEL_COLUMNS])
+
+
+def labels_from_marks(
+    row: RecordingCount,
+    calls: Sequence[DetectedCall],
+    marked: Sequence[tuple[float, float]],
+    scores: WindowScores | None,
+    observer: str,
+    labelled_at: str,
+) -> list[Label]:
+    """What somebody's annotations say of the calls in a recording that they heard in full.
+
+    A call that overlaps an annotation by half of the shorter of both is one, any other call is
+    none; an annotation that no call overlaps so is a call that the model missed.
+
+    Args:
+        row: the recording.
+        calls: the model's.
+        marked: where they heard calls, in seconds.
+        scores: of the recording, where they were kept: the highest one in a missed call is told.
+        observer, labelled_at: who and when; may be empty.
+    """
+    free = list(marked)
+    labels = []
+
+    def label(times: tuple[float, float], score: float | None, answer: Answer) -> Label:
+        return Label(
+            row.recording,
+            *times,
+            score=score,
+            site=row.site,
+            stratum=STRATUM,
+            label=answer,
+            observer=observer,
+            labelled_at=labelled_at,
+        )
+
+    for call in sorted(calls, key=lambda call: call.start_s):
+        overlaps = [(_overlap((call.start_s, call.end_s), mark), mark) for mark in free]
+        share, mark = max(overlaps, default=(0.0, (0.0, 0.0)))
+        if share >= 0.5:
+            free.remove(mark)
+        labels.append(
+            label((call.start_s, call.end_s), call.score, "yes" if share >= 0.5 else "no")
+        )
+    for start_s, end_s in free:
+        score = scores.highest(start_s, end_s) if scores else None
+        labels.append(label((start_s, end_s), score, "yes"))
+    return sorted(labels, key=lambda one: one.start_s)
+
+
+def _overlap(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """What two stretches share, of the shorter one: 0 to 1."""
+    shared = min(one[1], other[1]) - max(one[0], other[0])
+    return max(0.0, shared) / max(1e-9, min(one[1] - one[0], other[1] - other[0]))
 
 
 def _label(cells: Mapping[str, str]) -> Label:

@@ -37,6 +37,11 @@ class WindowScores:
     scores: npt.NDArray[np.float32]
     score_s: float = WINDOW_S
 
+    def highest(self, start_s: float, end_s: float) -> float | None:
+        """The highest score of what begins in a stretch of the recording; None if nothing does."""
+        inside = (self.starts_s >= start_s) & (self.starts_s < end_s)
+        return float(self.scores[inside].max()) if inside.any() else None
+
 
 @dataclass(frozen=True)
 class RunResults:
