@@ -37,6 +37,7 @@ COMMANDS = {
     "report": "make report.html from the tables of earlier runs",
     "show": "draw one recording as the model hears it",
     "review": "cut the clips of a run that a person should check",
+    "recorders": "list a run's recorders: battery, temperature, and doubtful clocks",
     "clips": "cut calls out of recordings, each as an audio file of its own",
     "labels": "turn annotations of other programs into labels of a run's calls",
     "histories": "make detection histories for occupancy and abundance models",

@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields
 from datetime import date, datetime, time, timedelta
 from typing import Literal, get_args
 
+from pipeline.inputs.deployments import clock_flags
 from pipeline.records import RecordingCount, SiteVisit
 from pipeline.tables.cell_text import encode, guard_text
 from pipeline.tables.csv_text import csv_line
@@ -95,16 +96,17 @@ def histories(survey: Survey, kind: VisitKind, min_valid_h: float = 0.0) -> list
     """
     sums: dict[tuple[str, date], _Sums] = defaultdict(_Sums)
     for row in survey.recordings:
-        if row.site:
+        if row.site and "clock_unset" not in clock_flags(row):
             for visit, recorded_ms, valid_ms in time_shares(row, kind):
                 of = sums[row.site, visit]
                 of.recorded_ms += recorded_ms
                 of.valid_ms += valid_ms
     for finding in survey.findings:
         began = finding.local
-        if began is None or not finding.recording.site or finding.is_refuted:
+        row = finding.recording
+        if began is None or not row.site or finding.is_refuted or "clock_unset" in clock_flags(row):
             continue
-        of = sums[finding.recording.site, visit_of(began, kind)]
+        of = sums[row.site, visit_of(began, kind)]
         of.calls += 1
         of.verified_calls += finding.is_verified
     if not sums:
@@ -152,6 +154,11 @@ def left_out(survey: Survey) -> list[str]:
         )
     if timeless := sum(1 for row in survey.recordings if row.site and not row.recorded_local):
         lines.append(f"{timeless:,} of {n:,} recordings have no time and are left out")
+    if unset := sum(1 for row in survey.recordings if "clock_unset" in clock_flags(row)):
+        lines.append(
+            f"{unset:,} of {n:,} recordings were made by a clock that was never set and are left "
+            "out; see capuchinbird recorders"
+        )
     return lines
 
 

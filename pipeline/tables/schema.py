@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, fields
 from typing import Any, get_args, get_type_hints
 
-from pipeline.records import Row, RunSummary, SiteVisit
+from pipeline.records import RecorderAtSite, Row, RunSummary, SiteVisit
 from pipeline.tables.cell_text import guard_path, guard_text, unguard_text
 
-TableRow = Row | RunSummary | SiteVisit
+TableRow = Row | RunSummary | SiteVisit | RecorderAtSite
 
 _PARQUET = {str: "string", int: "int64", float: "double"}
 _BIGQUERY = {str: "STRING", int: "INTEGER", float: "FLOAT"}

@@ -131,7 +131,8 @@ def placed_again(row: RecordingCount, place: Place) -> RecordingCount:
     known = merge(place, Place(row.site, row.latitude, row.longitude, "", row.time_zone))
     began = row.recorded_at or row.recorded_local
     told = when_and_where(replace(known, recorded_at=began), RecorderNote())
-    return replace(row, **{**asdict(told), "time_source": row.time_source})
+    kept = {"time_source": row.time_source, "clock_conflict": row.clock_conflict}
+    return replace(row, **{**asdict(told), **kept})
 
 
 def as_heard(labels: Iterable[Label]) -> dict[str, list[HeardStretch]]:

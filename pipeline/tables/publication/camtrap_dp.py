@@ -87,6 +87,8 @@ def deployment_rows(data: DataSet) -> Iterator[Cells]:
             "coordinateUncertainty": data.about.uncertainty_m,
             "deploymentStart": whole_second(one.starts),
             "deploymentEnd": whole_second(one.ends, up=True),
+            "cameraID": one.recorder,
+            "timestampIssues": one.is_doubtful,
             "deploymentComments": f"Acoustic recorder. {one.recorded_h:.2f} h recorded in "
             f"{len(one.recordings):,} recordings, {one.valid_h:.2f} h of them valid.",
         }

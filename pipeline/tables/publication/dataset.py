@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from pipeline.inputs.deployments import clock_flags
 from pipeline.records import RecordingCount
 from pipeline.tables.cell_text import encode
+from pipeline.tables.recorders import recorders
 from pipeline.tables.rows import valid_s, was_counted
 from pipeline.tables.survey import Finding, Survey
 
@@ -69,12 +71,16 @@ class Deployment:
     """A recorder at a site for a while.
 
     Attributes:
+        recorder: its serial number, or empty.
+        is_doubtful: whether something is wrong with its clock, as far as files tell.
         starts, ends: of its first and last recording, with their offset from UTC.
         recorded_h, valid_h: hours recorded, and those in which a bird could have been heard.
     """
 
     name: str
     site: str
+    recorder: str
+    is_doubtful: bool
     latitude: float
     longitude: float
     starts: datetime
@@ -121,17 +127,17 @@ def data_set(survey: Survey, about: About, unverified: bool = False) -> DataSet:
     Raises:
         ValueError: nothing is left; the message says why.
     """
-    rows_of: dict[str, list[RecordingCount]] = defaultdict(list)
+    rows_of: dict[tuple[str, str], list[RecordingCount]] = defaultdict(list)
     n_failed = n_nowhere = n_timeless = 0
     for row in survey.recordings:
         if not was_counted(row):
             n_failed += 1
         elif not row.site or row.latitude is None or row.longitude is None:
             n_nowhere += 1
-        elif not row.recorded_at:
+        elif not row.recorded_at or "clock_unset" in clock_flags(row):
             n_timeless += 1
         else:
-            rows_of[row.site].append(row)
+            rows_of[row.site, row.recorder].append(row)
     left_out = list(survey.remarks)
     if n_failed:
         left_out.append(f"{n_failed:,} recordings that failed are left out")
@@ -147,7 +153,7 @@ def data_set(survey: Survey, about: About, unverified: bool = False) -> DataSet:
         )
     if not rows_of:
         raise ValueError("; ".join(left_out) or "no recordings there")
-    deployments = tuple(_deployment(site, rows) for site, rows in sorted(rows_of.items()))
+    deployments = tuple(_deployment(*of, rows) for of, rows in sorted(rows_of.items()))
     published = {row.recording for rows in rows_of.values() for row in rows}
     candidates = [f for f in survey.findings if f.recording.recording in published]
     findings = [f for f in candidates if f.is_verified or (unverified and not f.is_refuted)]
@@ -165,7 +171,8 @@ def data_set(survey: Survey, about: About, unverified: bool = False) -> DataSet:
     )
 
 
-def _deployment(site: str, rows: Sequence[RecordingCount]) -> Deployment:
+def _deployment(site: str, recorder: str, rows: Sequence[RecordingCount]) -> Deployment:
+    (line,) = recorders(rows)
     starts = [datetime.fromisoformat(row.recorded_at) for row in rows]
     ends = [
         start + timedelta(seconds=row.duration_s or 0)
@@ -175,8 +182,10 @@ def _deployment(site: str, rows: Sequence[RecordingCount]) -> Deployment:
     assert first.latitude is not None
     assert first.longitude is not None
     return Deployment(
-        name=site,
+        name=f"{site}:{recorder}" if recorder else site,
         site=site,
+        recorder=recorder,
+        is_doubtful=bool(line.warnings),
         latitude=round(first.latitude, 6),
         longitude=round(first.longitude, 6),
         starts=min(starts),
