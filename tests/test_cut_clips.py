@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pipeline.__main__ import main
 from pipeline.inputs.recorder_notes import read_note
 from pipeline.records import RecordingCount
-from pipeline.report.clips import CHOICES, Choice, choose_findings, cut_clips
+from pipeline.report.clips import CLIP_CHOICES, ClipChoice, choose_findings, cut_clips
 from pipeline.tables.survey import Finding, as_heard, findings_of
 from tests.test_histories import call, label, recording, write_results
 
@@ -41,10 +41,10 @@ SCORES = st.lists(st.floats(0.5, 1), max_size=30)
     st.dictionaries(st.sampled_from(["Creek", "Ridge"]), SCORES),
     st.integers(1, 20),
     st.floats(0.01, 1),
-    st.sampled_from(CHOICES),
+    st.sampled_from(CLIP_CHOICES),
 )
 def test_no_site_has_more_than_it_should(
-    scores: dict[str, list[float]], per_site: int, share: float, choice: Choice
+    scores: dict[str, list[float]], per_site: int, share: float, choice: ClipChoice
 ) -> None:
     found = findings(scores)
     chosen = choose_findings(found, per_site, share, choice, np.random.default_rng(0))

@@ -122,7 +122,9 @@ def test_frictionless_would_say_what_is_wrong(tmp_path: Path) -> None:
 
 def test_the_package_says_who_heard_what(tmp_path: Path) -> None:
     write_package(tmp_path, published())
-    deployments, media, observations = (rows_of(tmp_path, name) for name in camtrap_dp.TABLES)
+    deployments, media, observations = (
+        rows_of(tmp_path, name) for name in camtrap_dp.PACKAGE_TABLES
+    )
     assert [row["deploymentID"] for row in deployments] == ["Creek", "Ridge"]
     assert deployments[1]["deploymentStart"] == "2024-06-10T22:00:00-03:00"
     assert deployments[1]["deploymentEnd"] == "2024-06-11T06:00:00-03:00"

@@ -58,7 +58,7 @@ class Mark:
     take: str = ""
 
 
-Row = Mapping[str, str]
+_Row = Mapping[str, str]
 
 
 def read_marks(path: Path) -> list[Mark] | None:
@@ -209,7 +209,7 @@ def _decoded(content: bytes) -> str:
         return content.decode("cp1252", "replace")
 
 
-def _rows(path: Path, text: str, separator: str) -> Iterator[tuple[int, Row]]:
+def _rows(path: Path, text: str, separator: str) -> Iterator[tuple[int, _Row]]:
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
     try:
         for row in reader:
@@ -218,7 +218,9 @@ def _rows(path: Path, text: str, separator: str) -> Iterator[tuple[int, Row]]:
         raise AnnotationError(f"{path}, line {reader.line_num}: {error}") from None
 
 
-def _checked(path: Path, line: int, of_row: Callable[[Row], Mark | None], row: Row) -> Mark | None:
+def _checked(
+    path: Path, line: int, of_row: Callable[[_Row], Mark | None], row: _Row
+) -> Mark | None:
     try:
         mark = of_row(row)
     except (KeyError, ValueError) as error:
@@ -250,11 +252,11 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _first(row: Row, *columns: str) -> str:
+def _first(row: _Row, *columns: str) -> str:
     return next((row[column] for column in columns if row.get(column)), "")
 
 
-def _own(row: Row) -> Mark:
+def _own(row: _Row) -> Mark:
     times = _seconds(row["start_s"]), _seconds(row["end_s"])
     return Mark(row["recording"], *times, row.get("label", ""), row.get("take", ""))
 
@@ -262,7 +264,7 @@ def _own(row: Row) -> Mark:
 _RAVEN_LABELS = ("Common Name", "Species", "Annotation", "Label", "label", "Species Code", "Tags")
 
 
-def _raven(row: Row) -> Mark:
+def _raven(row: _Row) -> Mark:
     """Begin and end run on over all files of a table; the offset is that within its own file."""
     begin, end = _seconds(row["Begin Time (s)"]), _seconds(row["End Time (s)"])
     recording = _first(row, "Begin File", "Begin Path")
@@ -271,29 +273,29 @@ def _raven(row: Row) -> Mark:
     return Mark(recording, begin, end, _first(row, *_RAVEN_LABELS))
 
 
-def _birdnet(row: Row) -> Mark:
+def _birdnet(row: _Row) -> Mark:
     times = _seconds(row["Start (s)"]), _seconds(row["End (s)"])
     return Mark(row.get("File", ""), *times, _first(row, "Common name", "Scientific name"))
 
 
-def _birdnet_for_r(row: Row) -> Mark:
+def _birdnet_for_r(row: _Row) -> Mark:
     times = _seconds(row["start"]), _seconds(row["end"])
     return Mark(row["filepath"], *times, _first(row, "common_name", "scientific_name"))
 
 
-def _kaleidoscope(row: Row) -> Mark:
+def _kaleidoscope(row: _Row) -> Mark:
     start_s = _seconds(row["OFFSET"])
     end_s = round(start_s + _seconds(row["DURATION"]), 6)
     label = _first(row, "MANUAL ID", "MANUAL ID*", "TOP1MATCH", "TOP1MATCH*", "AUTO ID", "AUTO ID*")
     return Mark(row["IN FILE"], start_s, end_s, label)
 
 
-def _of_a_segmenter(row: Row) -> Mark:
+def _of_a_segmenter(row: _Row) -> Mark:
     times = _seconds(row["start_seconds"]), _seconds(row["stop_seconds"])
     return Mark(row.get("source_file", ""), *times, row.get("name", ""))
 
 
-_TABLES: tuple[tuple[tuple[str, ...], Callable[[Row], Mark]], ...] = (
+_TABLES: tuple[tuple[tuple[str, ...], Callable[[_Row], Mark]], ...] = (
     (("recording", "start_s", "end_s"), _own),
     (("Begin Time (s)", "End Time (s)"), _raven),
     (("Start (s)", "End (s)"), _birdnet),

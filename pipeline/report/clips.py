@@ -32,8 +32,8 @@ from pipeline.tables.csv_text import csv_line
 from pipeline.tables.species import CAPUCHINBIRD, species_of
 from pipeline.tables.survey import Finding
 
-Choice = Literal["balanced", "strongest", "random"]
-CHOICES: tuple[Choice, ...] = get_args(Choice)
+ClipChoice = Literal["balanced", "strongest", "random"]
+CLIP_CHOICES: tuple[ClipChoice, ...] = get_args(ClipChoice)
 AudioFormat = Literal["flac", "wav"]
 AUDIO_FORMATS: tuple[AudioFormat, ...] = get_args(AudioFormat)
 SCORE_BINS = 10
@@ -65,7 +65,7 @@ def choose_findings(
     findings: Iterable[Finding],
     per_site: int,
     share: float,
-    choice: Choice,
+    choice: ClipChoice,
     rng: np.random.Generator,
 ) -> list[Finding]:
     """Some findings of each site, by recording and time.

@@ -34,9 +34,9 @@ VERSION = "1.0.2"
 SCHEMAS = "camtrap_dp_1_0_2"
 ADDRESS = f"https://raw.githubusercontent.com/tdwg/camtrap-dp/{VERSION}"
 """Where the standard wants its schemas and profile to be named."""
-TABLES = ("deployments", "media", "observations")
+PACKAGE_TABLES = ("deployments", "media", "observations")
 
-Cells = Mapping[str, object]
+_Cells = Mapping[str, object]
 
 
 @cache
@@ -53,13 +53,13 @@ def package_files(data: DataSet) -> Iterator[tuple[str, bytes]]:
         "media": media_rows(data),
         "observations": observation_rows(data),
     }
-    for table in TABLES:
+    for table in PACKAGE_TABLES:
         yield f"{table}.csv", encode("".join(_lines(table, rows[table])))
     text = json.dumps(descriptor(data), indent=2, ensure_ascii=False) + "\n"
     yield "datapackage.json", text.encode()
 
 
-def _lines(table: str, rows: Iterable[Cells]) -> Iterator[str]:
+def _lines(table: str, rows: Iterable[_Cells]) -> Iterator[str]:
     yield csv_line(columns(table))
     for row in rows:
         yield csv_line([_cell(row.get(column)) for column in columns(table)])
@@ -75,7 +75,7 @@ def _cell(value: object) -> str:
     return str(value)
 
 
-def deployment_rows(data: DataSet) -> Iterator[Cells]:
+def deployment_rows(data: DataSet) -> Iterator[_Cells]:
     """A row for each deployment."""
     for one in data.deployments:
         yield {
@@ -94,7 +94,7 @@ def deployment_rows(data: DataSet) -> Iterator[Cells]:
         }
 
 
-def media_rows(data: DataSet) -> Iterator[Cells]:
+def media_rows(data: DataSet) -> Iterator[_Cells]:
     """A row for each recording that was counted, with calls and without: the effort."""
     paths = file_paths([row.recording for one in data.deployments for row in one.recordings])
     for one in data.deployments:
@@ -115,7 +115,7 @@ def media_rows(data: DataSet) -> Iterator[Cells]:
             }
 
 
-def observation_rows(data: DataSet) -> Iterator[Cells]:
+def observation_rows(data: DataSet) -> Iterator[_Cells]:
     """A row for each call."""
     deployment_of = data.deployment_of
     for finding in data.findings:
@@ -153,7 +153,7 @@ def _score_in_words(finding: Finding) -> str:
     return "" if finding.score is None else f"; score {finding.score:.4f}"
 
 
-def _classified(data: DataSet, finding: Finding) -> Cells:
+def _classified(data: DataSet, finding: Finding) -> _Cells:
     """By whom, when and how surely: a person's word is not given as a probability."""
     if finding.heard is not None and finding.is_verified:
         return {
@@ -199,7 +199,7 @@ def descriptor(data: DataSet) -> dict[str, Any]:
                 "encoding": "utf-8",
                 "schema": f"{ADDRESS}/{table}-table-schema.json",
             }
-            for table in TABLES
+            for table in PACKAGE_TABLES
         ],
         "profile": f"{ADDRESS}/camtrap-dp-profile.json",
         "name": re.sub(r"[^a-z0-9]+", "-", about.title.lower()).strip("-") or "dataset",

@@ -81,7 +81,7 @@ OCCURRENCE_COLUMNS = (
     "associatedMedia",
 )
 
-Cells = Mapping[str, object]
+_Cells = Mapping[str, object]
 
 
 def archive(data: DataSet) -> bytes:
@@ -101,7 +101,7 @@ def archive_files(data: DataSet) -> Iterator[tuple[str, bytes]]:
     yield "eml.xml", _xml(eml(data))
 
 
-def _table(columns: tuple[str, ...], rows: Iterable[Cells]) -> bytes:
+def _table(columns: tuple[str, ...], rows: Iterable[_Cells]) -> bytes:
     lines = ["\t".join(columns)]
     for row in rows:
         lines.append("\t".join(_cell(row.get(column)) for column in columns))
@@ -117,7 +117,7 @@ def night_of(deployment: Deployment, night: date) -> str:
     return f"{deployment.name}:{night.isoformat()}"
 
 
-def event_rows(data: DataSet) -> Iterator[Cells]:
+def event_rows(data: DataSet) -> Iterator[_Cells]:
     """Deployments, each followed by its nights."""
     for one in data.deployments:
         place = {
@@ -156,7 +156,7 @@ def event_rows(data: DataSet) -> Iterator[Cells]:
             }
 
 
-def _effort(recorded_h: float, valid_h: float, n: int) -> Cells:
+def _effort(recorded_h: float, valid_h: float, n: int) -> _Cells:
     return {
         "sampleSizeValue": f"{valid_h:.4f}",
         "samplingEffort": f"{recorded_h:.2f} recorder-hours in {n:,} recordings, "
@@ -177,7 +177,7 @@ def interval(starts: datetime, ends: datetime) -> str:
     return f"{starts.isoformat(timespec='seconds')}/{ends.isoformat(timespec='seconds')}"
 
 
-def occurrence_rows(data: DataSet) -> Iterator[Cells]:
+def occurrence_rows(data: DataSet) -> Iterator[_Cells]:
     """A row for each call."""
     deployments = {one.name: one for one in data.deployments}
     deployment_of = data.deployment_of
@@ -201,13 +201,13 @@ def occurrence_rows(data: DataSet) -> Iterator[Cells]:
             **(known if name == CAPUCHINBIRD.scientific else {}),
             "individualCount": finding.heard.n_birds if finding.heard else None,
             "behavior": "calling",
-            "identificationRemarks": remarks(data, finding),
+            "identificationRemarks": identification_remarks(data, finding),
             "associatedMedia": posixpath.basename(row.recording),
             **_identified(data, finding),
         }
 
 
-def _identified(data: DataSet, finding: Finding) -> Cells:
+def _identified(data: DataSet, finding: Finding) -> _Cells:
     if finding.heard is not None and finding.is_verified:
         when = with_offset(finding.heard.labelled_at)
         return {
@@ -223,7 +223,7 @@ def _identified(data: DataSet, finding: Finding) -> Cells:
     }
 
 
-def remarks(data: DataSet, finding: Finding) -> str:
+def identification_remarks(data: DataSet, finding: Finding) -> str:
     """What the model made of a call."""
     where = f"{finding.start_s:.3f} to {finding.end_s:.3f} s of the recording"
     if finding.call is None:
