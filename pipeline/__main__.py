@@ -15,7 +15,7 @@ from pipeline.options import COMMANDS, EXIT_CODES, UsageError
 
 def overview() -> str:
     """The commands, a line each."""
-    lines = [f"  {name:9} {summary}" for name, summary in COMMANDS.items()]
+    lines = [f"  {name:12} {summary}" for name, summary in COMMANDS.items()]
     return "\n".join(
         [
             "usage: capuchinbird COMMAND [FLAGS]",
@@ -29,6 +29,11 @@ def overview() -> str:
             EXIT_CODES,
         ]
     )
+
+
+def module_of(command: str) -> str:
+    """The module in ``pipeline.commands`` that a command lies in."""
+    return command.replace("-", "_")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"capuchinbird: no command {name}; {hint}", file=sys.stderr)
         return 2
     try:
-        return int(import_module(f"pipeline.commands.{name}").main(arguments))
+        return int(import_module(f"pipeline.commands.{module_of(name)}").main(arguments))
     except UsageError as error:
         print(f"capuchinbird {name}: {error}", file=sys.stderr)
         return 2

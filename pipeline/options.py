@@ -17,7 +17,17 @@ from pipeline import __version__
 
 RELEASED_MODEL = str(Path(__file__).resolve().parent.parent / "model" / "released")
 
-FORMATS = ("raven", "audacity", "kaleidoscope", "birdnet", "excel", "parquet", "tutorial")
+FORMATS = (
+    "raven",
+    "audacity",
+    "kaleidoscope",
+    "birdnet",
+    "aoef",
+    "label_studio",
+    "excel",
+    "parquet",
+    "tutorial",
+)
 
 COMMANDS = {
     "count": "count the calls in recordings (the default when flags come first)",
@@ -28,6 +38,11 @@ COMMANDS = {
     "show": "draw one recording as the model hears it",
     "review": "draw clips of a run, and make a page to label them by ear",
     "verify": "estimate from labels how many calls there are, with intervals",
+    "recorders": "list a run's recorders: battery, temperature, and doubtful clocks",
+    "clips": "cut calls out of recordings, each as an audio file of its own",
+    "labels": "turn annotations of other programs into labels of a run's calls",
+    "histories": "make detection histories for occupancy and abundance models",
+    "publish-data": "make a Camtrap DP package and a Darwin Core archive of a run",
     "train": "train a model on annotated recordings or clips",
     "evaluate": "measure a model on annotated recordings",
     "examples": "write training examples as TFRecord files",
@@ -302,9 +317,10 @@ def parser() -> Parser:
         default=[],
         choices=FORMATS,
         help="further tables, for other programs; may be given several times. raven, audacity, "
-        "kaleidoscope, birdnet: a file for each recording in a folder of that name, and (not for "
-        "audacity) one for the run. excel: the CSV tables once more, in a folder excel, with a "
-        "mark by which spreadsheets know UTF-8. parquet: counts and calls with typed columns. "
+        "kaleidoscope, birdnet, aoef (soundevent, whombat), label_studio: a file for each "
+        "recording in a folder of that name, and (not for audacity and aoef) one for the run. "
+        "excel: the CSV tables once more, in a folder excel, with a mark by which spreadsheets "
+        "know UTF-8. parquet: counts and calls with typed columns. "
         "tutorial: tutorial.csv with recording,capuchin_calls",
     )
     out.add_argument(

@@ -56,10 +56,14 @@ class RecorderNote:
     Attributes:
         clock: start of the recording by the recorder's clock, ISO 8601 without an offset.
         utc_offset: of that clock, ``+HH:MM``; empty when the file does not say.
-        source: where it was found: ``guano``, ``song_meter_header``, ``audiomoth_header`` or
-            ``file_name``; empty when nowhere.
+        source: where it was found: ``guano``, ``song_meter_header``, ``audiomoth_header``,
+            ``flac_comment`` or ``file_name``; empty when nowhere.
         latitude, longitude: degrees, WGS 84.
         dropped: ``invalid_time`` or ``invalid_position``, or both: noted, but impossible.
+        conflict: another time that the file notes elsewhere, in words; empty where all agree.
+        recorder: its serial number.
+        firmware, gain: as it writes them.
+        battery_v: volts. temperature_c: degrees Celsius.
     """
 
     clock: str = ""
@@ -68,6 +72,12 @@ class RecorderNote:
     latitude: float | None = None
     longitude: float | None = None
     dropped: str = ""
+    conflict: str = ""
+    recorder: str = ""
+    firmware: str = ""
+    gain: str = ""
+    battery_v: float | None = None
+    temperature_c: float | None = None
 
 
 @dataclass(frozen=True)
@@ -237,11 +247,18 @@ class RecordingCount:
     recorded_local: str = text("Start by the clock on site, or else the recorder's. No offset.")
     time_zone: str = text("Zone or offset of recorded_local. Empty if nobody stated it.")
     time_source: str = text(
-        "Origin of the time: manifest, guano, song_meter_header, audiomoth_header or file_name."
+        "Origin of the time: manifest, guano, song_meter_header, audiomoth_header, flac_comment or "
+        "file_name."
     )
+    clock_conflict: str = text("Other times that the file or the manifest state, and where.")
+    recorder: str = text("Serial number of the recorder, where the file says it.")
+    firmware: str = text("Version of the recorder's firmware.")
+    gain: str = text("Gain of the recorder, in its words.")
+    battery_v: float | None = optional("Voltage of the recorder's battery.", 2)
+    temperature_c: float | None = optional("Temperature in the recorder, in degrees Celsius.", 1)
     quality_flags: str = text(
         "Any of clipped, silent, dropouts, dc_offset, shorter_than_header, low_sample_rate, "
-        "invalid_time, invalid_position."
+        "invalid_time, invalid_position, clock_conflict, clock_unset."
     )
     clipped_share: float | None = optional("Share of the samples at full scale, as recorded.", 6)
     silent_share: float | None = optional("Share of the recording in blocks below -80 dBFS.", 4)
@@ -330,6 +347,48 @@ class VerifiedCount:
 Row = RecordingCount | DetectedCall | ActivityHour | VerifiedCount
 
 
+@dataclass(frozen=True, kw_only=True)
+class SiteVisit:
+    """A row of history.csv: one for each site and visit, whether or not anything was recorded."""
+
+    site: str = column("Name of the place.")
+    visit: str = column("The day, the evening of the night, or the Monday of the week.")
+    starts_local: str = column("When the visit begins by the clock on site.")
+    ends_local: str = column("When it ends; the next one begins then.")
+    recorded_h: float = column("Hours recorded in it.", 4)
+    valid_h: float = column("Of these, hours in which a bird could have been heard.", 4)
+    calls: int | None = optional("Calls in it, less those that people heard to be none.")
+    detected: int | None = optional("1 if there are any, 0 if not.")
+    verified_calls: int | None = optional("Of the calls, those that people confirmed by ear.")
+    verified: int | None = optional(
+        "1 if any call was confirmed, 0 if there are no calls, NA as long as nobody has confirmed "
+        "or refuted the calls there are."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecorderAtSite:
+    """A row of recorders.csv: one for each site and recorder."""
+
+    site: str = text("Name of the place; empty for recordings without one.")
+    recorder: str = text("Serial number; empty for all recorders that no file names.")
+    recordings: int = column("Recordings, whatever became of them.")
+    first_local: str = text("Start of the first one by the clock on site.")
+    last_local: str = text("End of the last one.")
+    recorded_h: float = column("Hours recorded.", 2)
+    firmware: str = text("Versions of the firmware.")
+    gain: str = text("Gains, in the recorder's words.")
+    battery_first_v: float | None = optional("Voltage of the battery in the first recording.", 2)
+    battery_last_v: float | None = optional("Voltage in the last one.", 2)
+    battery_lowest_v: float | None = optional("Lowest voltage.", 2)
+    temperature_lowest_c: float | None = optional("Lowest temperature, in degrees Celsius.", 1)
+    temperature_highest_c: float | None = optional("Highest temperature.", 1)
+    latitude: float | None = optional("Degrees north, WGS 84.", 6)
+    longitude: float | None = optional("Degrees east, WGS 84.", 6)
+    time_sources: str = text("Where its times are from.")
+    warnings: str = text("What is doubtful about its clock or its name.")
+
+
 @dataclass(frozen=True)
 class RunSummary:
     """A row of the table of runs: what was run, and what came out."""
@@ -352,6 +411,6 @@ class RunSummary:
     schema_version: int = column("Version of this table's layout.")
 
 
-def column_names(row_type: type[Row | RunSummary]) -> list[str]:
+def column_names(row_type: type[Row | RunSummary | SiteVisit | RecorderAtSite]) -> list[str]:
     """The header of a table."""
     return [f.name for f in fields(row_type)]

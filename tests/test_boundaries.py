@@ -163,9 +163,7 @@ def test_what_a_header_cannot_mean_is_dropped_and_flagged(
 
 @given(st.text())
 def test_no_timestamp_or_position_reaches_a_row_unchecked(text: str) -> None:
-    note = recorder_notes._guano(
-        f"Timestamp: {text}\nLoc Position: {text}".encode(errors="replace")
-    )
+    note = recorder_notes._guano(f"Timestamp: {text}\nLoc Position: {text}")
     if note.clock:
         parse_moment(note.clock + note.utc_offset)
     assert note.latitude is None or -90 <= note.latitude <= 90

@@ -1,4 +1,4 @@
-"""docs/findings.md: from recordings to a verified count, by its commands as they stand."""
+"""docs/verifying.md: from recordings to a verified count, by its commands as they stand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.tables.read import read_verified
 from tests.forest_labels import label_clips
 from tests.test_first_day import Shell, clone, shell  # noqa: F401  (fixtures)
 
-FINDINGS = Path(__file__).resolve().parents[1] / "docs" / "findings.md"
+FINDINGS = Path(__file__).resolve().parents[1] / "docs" / "verifying.md"
 
 pytestmark = pytest.mark.slow
 

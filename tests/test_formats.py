@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+import soundevent.io
 from crowsetta.formats.bbox import AudBBox, Raven
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,19 +45,22 @@ from pipeline.tables.csv_text import csv_line
 from pipeline.tables.parquet import parquet_bytes
 from pipeline.tables.read import read_calls, read_counts
 from pipeline.tables.schema import Column, cells, columns_of
+from pipeline.tables.species import CALL_HIGH_HZ, CALL_LOW_HZ
 from pipeline.tables.tool_formats import (
+    AOEF,
     AUDACITY,
     BIRDNET,
-    CALL_HIGH_HZ,
-    CALL_LOW_HZ,
     KALEIDOSCOPE,
+    LABEL_STUDIO,
     RAVEN,
     TOOL_FORMATS,
     CountedRecording,
     Selection,
     recording_selections,
     render,
+    run_lines,
     run_selections,
+    split_folder,
     table_name,
 )
 from tests.fakes import origin, row_and_calls
@@ -92,6 +97,7 @@ OWN_TABLES = (
     "calls.csv",
     "activity.csv",
     "failures.csv",
+    "run.json",
 )  # their columns grow with the project
 
 
@@ -100,7 +106,9 @@ def tables_of(output: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(output)): path.read_bytes()
         for path in sorted(output.rglob("*"))
-        if path.suffix in (".csv", ".txt") and path.name not in OWN_TABLES
+        if path.suffix in (".csv", ".txt", ".json")
+        and path.name not in OWN_TABLES
+        and "ledger" not in path.parts
     }
 
 
@@ -222,9 +230,11 @@ def test_only_tables_that_change_are_written(tmp_path: Path) -> None:
     assert own_tables(output) == after
     run_in(tmp_path, [*stricter, *every], "20240614T050000Z-fixed3")
     changed = {path for path, table in own_tables(output).items() if table != after[path]}
-    assert changed == {
-        output / table_name("night1/REC_01.wav", TOOL_FORMATS[n]) for n in TOOL_FORMATS
+    with_other_calls = {
+        output / table_name("night1/REC_01.wav", tool) for tool in TOOL_FORMATS.values()
     }
+    says_the_threshold = {output / table_name("night2/REC_01.wav", BIRDNET)}
+    assert changed == with_other_calls | says_the_threshold
 
 
 def test_parquet_has_types_and_the_rows_of_the_csv(output: Path) -> None:
@@ -294,6 +304,93 @@ def test_many_recordings_do_not_drift() -> None:
     assert selection.file_begins_s == 10_000.0
 
 
+def test_soundevent_reads_each_recordings_aoef(output: Path) -> None:
+    for recording in ("night1/REC_01.wav", "night1/REC_02.wav", "night2/REC_01.wav"):
+        found = soundevent.io.load(output / table_name(recording, AOEF), type="prediction_set")
+        (clip,) = found.clip_predictions
+        assert str(clip.clip.recording.path) == recording
+        assert clip.clip.end_time == clip.clip.recording.duration
+        boxes = [one.sound_event.geometry.coordinates for one in clip.sound_events]
+        assert [(start, end) for start, _, end, _ in boxes] == calls_of(output, recording)
+        tags = {(tag.tag.term.name, tag.tag.value) for one in clip.sound_events for tag in one.tags}
+        assert tags <= {("dwc:scientificName", "Perissocephalus tricolor")}
+        assert bool(tags) == bool(boxes)
+
+
+def test_label_studio_has_a_task_for_each_recording(output: Path) -> None:
+    tasks = json.loads((output / LABEL_STUDIO.run_file).read_text("utf-8"))
+    names = ["night1/REC_01.wav", "night1/REC_02.wav", "night2/REC_01.wav"]
+    assert [task["data"]["audio"] for task in tasks] == names
+    for task in tasks:
+        (prediction,) = task["predictions"]
+        values = [one["value"] for one in prediction["result"]]
+        times = [(value["start"], value["end"]) for value in values]
+        assert times == calls_of(output, task["data"]["audio"])
+        own = output / table_name(task["data"]["audio"], LABEL_STUDIO)
+        assert json.loads(own.read_text("utf-8")) == [task]
+    assert json.loads("".join(run_lines(LABEL_STUDIO, []))) == []
+
+
+def test_label_studios_own_code_accepts_the_tasks(output: Path) -> None:
+    interface = pytest.importorskip("label_studio_sdk.label_interface")
+    view = re.search("<View>.*</View>", LABEL_STUDIO.doc)
+    assert view
+    labels = interface.LabelInterface(view[0])
+    labels.validate()
+    for task in json.loads((output / LABEL_STUDIO.run_file).read_text("utf-8")):
+        assert labels.validate_task({"data": task["data"]})
+        assert all(map(labels.validate_prediction, task["predictions"]))
+
+
+def test_birdnets_columns_are_those_that_its_readers_look_for(output: Path) -> None:
+    header = (output / BIRDNET.run_file).read_text("utf-8").splitlines()[0].split(",")
+    # NSNSDAcoustics, birdnet_format: these and, as additional columns, those after them.
+    base = ["Start (s)", "End (s)", "Scientific name", "Common name", "Confidence", "File"]
+    more = ["lat", "lon", "week", "overlap", "sensitivity", "min_conf", "species_list", "model"]
+    assert header == base + more
+    # birdnetTools, birdnet_detect_columns: the first column that any of its patterns finds.
+    for patterns, column in (
+        ("start|begin time", "Start (s)"),
+        ("end", "End (s)"),
+        ("scientific", "Scientific name"),
+        ("common|label", "Common name"),
+        ("confidence|score", "Confidence"),
+        ("file|path", "File"),
+    ):
+        assert next(name for name in header if re.search(patterns, name.lower())) == column
+    table = pandas.read_csv(output / BIRDNET.run_file)
+    assert set(table["min_conf"]) == {0.5}
+    assert set(table["model"]) == {"peak-1"}
+
+
+@pytest.mark.parametrize(
+    ("local", "week"),
+    [("2024-01-01", "1"), ("2024-06-30", "24"), ("2024-06-15", "23"), ("2024-12-31", "48")],
+)
+def test_birdnets_week(local: str, week: str) -> None:
+    (call,) = counted().calls
+    call = replace(call, called_local=f"{local}T05:00:00", latitude=4.5, longitude=-52.5)
+    (row,) = csv.DictReader(io.StringIO("".join(render(BIRDNET, [Selection(1, call, 0.0, 0.4)]))))
+    assert (row["week"], row["lat"], row["min_conf"]) == (week, "4.500000", "0.4000")
+
+
+@pytest.mark.parametrize(
+    ("recording", "folders"),
+    [
+        ("card/night1/a.wav", ("card", "night1")),
+        ("night1/a.wav", (".", "night1")),
+        ("a.wav", (".", "")),
+        ("/a.wav", ("/", "")),
+        ("gs://bucket/a.wav", ("gs://bucket", "")),
+        ("gs://bucket/night/a.wav", ("gs://bucket", "night")),
+    ],
+)
+def test_kaleidoscope_finds_the_recording(recording: str, folders: tuple[str, str]) -> None:
+    assert split_folder(recording) == folders
+    name = recording.rpartition("/")[2]
+    assert os.path.normpath(os.path.join(*folders, name)) == os.path.normpath(recording)
+
+
 @pytest.fixture(scope="module")
 def awkward(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, set[str]]:
     """A run over awkward names, and the names."""
@@ -344,6 +441,9 @@ def test_awkward_names_give_each_recording_its_own_tables(awkward: tuple[Path, s
         paths = {output / table_name(name, tool) for name in names}
         assert len(paths) == len(names)
         for path in paths:
+            if tool.to_json:
+                assert json.loads(path.read_bytes())
+                continue
             rows = read_table(path)
             assert len(rows) == tool.header + 1 + bool(tool.after_row)
 

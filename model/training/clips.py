@@ -28,6 +28,15 @@ import numpy as np
 from model.audio import AUDIO_EXTENSIONS, read_all
 from model.calls import MOO_S
 from model.decoders import AudioError
+from model.training.annotations import (
+    PROGRAMS,
+    AnnotationError,
+    Mark,
+    calls_among,
+    marks_in,
+    read_marks,
+    recording_of,
+)
 from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES, Samples
 
 POSITIVE_SHARE = 0.7
@@ -44,6 +53,8 @@ GUARD_BEFORE_S, GUARD_AFTER_S = 2.0, 0.6
 
 TUTORIAL_CALLS = "Parsed_Capuchinbird_Clips"
 TUTORIAL_OTHERS = "Parsed_Not_Capuchinbird_Clips"
+
+RECORDINGS_TABLE = "recordings.csv"
 
 ClipKind = Literal["call", "background"]
 
@@ -203,7 +214,10 @@ class TrainingData:
 
 
 def read_data(
-    sources: Sequence[Path], negatives: Sequence[Path] = (), annotations: Path | None = None
+    sources: Sequence[Path],
+    negatives: Sequence[Path] = (),
+    annotations: Path | None = None,
+    call_labels: Sequence[str] = (),
 ) -> TrainingData:
     """Labelled recordings from folders.
 
@@ -212,8 +226,8 @@ def read_data(
     * a folder with ``recordings/`` (or the audio files themselves) and ``annotations.csv``
       (``recording,start_s,end_s[,take]``), optionally ``recordings.csv``
       (``recording,background``);
-    * such a folder with Raven selection tables (``NAME*.txt`` beside each recording or in
-      ``annotations/``);
+    * such a folder with files of Raven, Audacity, BirdNET, Kaleidoscope, soundevent or whatever
+      crowsetta reads, beside each recording or in ``annotations/``;
     * a folder with the tutorial's ``Parsed_Capuchinbird_Clips`` and
       ``Parsed_Not_Capuchinbird_Clips``.
 
@@ -221,10 +235,23 @@ def read_data(
         sources: folders with labelled audio.
         negatives: folders of recordings that hold no call.
         annotations: a table to use in place of a source's own (a corrected one from the review).
+        call_labels: labels of annotations that mean a call, see ``annotations.calls_among``.
 
     Raises:
         DataError: nothing usable, or a table that is wrong.
     """
+    try:
+        return _read_data(sources, negatives, annotations, call_labels)
+    except AnnotationError as error:
+        raise DataError(str(error)) from None
+
+
+def _read_data(
+    sources: Sequence[Path],
+    negatives: Sequence[Path],
+    annotations: Path | None,
+    call_labels: Sequence[str],
+) -> TrainingData:
     recordings: list[LabelledRecording] = []
     skipped: list[str] = []
     for folder in (*sources, *negatives):
@@ -234,7 +261,7 @@ def read_data(
         if (source / TUTORIAL_CALLS).is_dir() or (source / TUTORIAL_OTHERS).is_dir():
             recordings += _clip_folders(source)
         else:
-            recordings += _annotated_folder(source, annotations, skipped)
+            recordings += _annotated_folder(source, annotations, skipped, call_labels)
     for folder in negatives:
         recordings += [LabelledRecording(path, f"negatives/{path.stem}") for path in _audio(folder)]
     if not recordings:
@@ -266,80 +293,82 @@ def _clip_folders(source: Path) -> Iterator[LabelledRecording]:
 
 
 def _annotated_folder(
-    source: Path, table: Path | None, skipped: list[str]
+    source: Path, table: Path | None, skipped: list[str], call_labels: Sequence[str]
 ) -> Iterator[LabelledRecording]:
     folder = source / "recordings" if (source / "recordings").is_dir() else source
     paths = _audio(folder)
     if not paths:
         raise DataError(f"{folder}: holds no audio files")
     table = table or source / "annotations.csv"
-    notes = read_annotations(table) if table.is_file() else _raven_tables(source, paths)
+    if table.is_file():
+        notes = read_annotations(table, [path.name for path in paths], call_labels)
+    else:
+        notes = _annotation_files(source, paths, call_labels)
     for name in sorted(notes.keys() - {p.name for p in paths}):
         skipped.append(f"{name}: annotated, but not in {folder}")
-    groups = _groups(source / "recordings.csv")
+    groups = _groups(source / RECORDINGS_TABLE)
     for path in paths:
         calls = tuple(sorted(notes.get(path.name, ()), key=lambda a: a.start_s))
         yield LabelledRecording(path, groups.get(path.name, path.stem), calls)
 
 
-def read_annotations(table: Path) -> dict[str, list[Annotation]]:
-    """Calls of each recording from ``recording,start_s,end_s[,take]``.
+def read_annotations(
+    table: Path, names: Iterable[str], call_labels: Sequence[str] = ()
+) -> dict[str, list[Annotation]]:
+    """Calls of each recording from one file of annotations, see ``annotations.read_marks``.
 
-    A take given as empty, or no such column, means that each recording is its own source.
+    Args:
+        table: the file.
+        names: of the recordings; a mark of another one is kept under the name that it has.
+        call_labels: see ``annotations.calls_among``.
+
+    Raises:
+        DataError: it cannot be read.
     """
-    notes: dict[str, list[Annotation]] = {}
-    for row, note in _annotated_rows(table, ",", ("recording", "start_s", "end_s")):
-        notes.setdefault(row["recording"], []).append(replace(note, take=row.get("take") or ""))
-    return notes
+    return _calls_by_recording({table: _marks(table)}, names, call_labels)
 
 
-def _annotated_rows(
-    table: Path, delimiter: str, needed: Sequence[str]
-) -> Iterator[tuple[dict[str, str], Annotation]]:
-    """Rows with the calls in them; the last two of the needed columns are start and end."""
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file, delimiter=delimiter)
-        if missing := set(needed) - set(rows.fieldnames or ()):
-            raise DataError(f"{table}: lacks the column {', '.join(sorted(missing))}")
-        for line, row in enumerate(rows, 2):
-            start, end = (row[name] for name in needed[-2:])
-            try:
-                note = Annotation(float(start), float(end))
-            except (TypeError, ValueError):
-                message = f"{start!r} to {end!r} are not seconds"
-                raise DataError(f"{table}, line {line}: {message}") from None
-            if not 0 <= note.start_s < note.end_s:
-                raise DataError(f"{table}, line {line}: a call cannot last from {start} to {end} s")
-            yield row, note
-
-
-def _raven_tables(source: Path, paths: Sequence[Path]) -> dict[str, list[Annotation]]:
-    """Calls from Raven selection tables, found by the recording's name.
-
-    Raven names a table ``RECORDING.Table.1.selections.txt``.
-    """
-    tables = [t for f in (source, source / "recordings", source / "annotations") if f.is_dir()
-              for t in sorted(f.glob("*.txt"))]  # fmt: skip
-    notes: dict[str, list[Annotation]] = {}
-    matched = set()
-    for path in paths:
-        own = [t for t in tables if t.name.startswith((path.name + ".", path.stem + "."))]
-        matched.update(own)
-        for table in own:
-            notes.setdefault(path.name, []).extend(read_raven(table))
-    if not matched:
+def _marks(table: Path) -> list[Mark]:
+    marks = read_marks(table)
+    if marks is None:
         raise DataError(
-            f"{source}: holds neither annotations.csv (recording,start_s,end_s) nor Raven "
-            "selection tables named after its recordings"
+            f"{table}: lacks the column end_s, start_s or recording, and is no file of {PROGRAMS}"
         )
+    return marks
+
+
+def _calls_by_recording(
+    files: Mapping[Path, Sequence[Mark]], names: Iterable[str], call_labels: Sequence[str]
+) -> dict[str, list[Annotation]]:
+    """A take that is not stated means that each recording is its own source."""
+    known, notes = list(names), dict[str, list[Annotation]]()
+    calls = set(calls_among([mark for marks in files.values() for mark in marks], call_labels))
+    for file, marks in files.items():
+        for mark in marks:
+            if mark in calls:
+                name = recording_of(mark, file, known) or Path(mark.recording).name
+                notes.setdefault(name, []).append(Annotation(mark.start_s, mark.end_s, mark.take))
     return notes
+
+
+def _annotation_files(
+    source: Path, paths: Sequence[Path], call_labels: Sequence[str]
+) -> dict[str, list[Annotation]]:
+    """Calls from all files of annotations beside the recordings or in ``annotations/``."""
+    names = [path.name for path in paths]
+    folders = (source, source / "recordings", source / "annotations")
+    found = marks_in(folders, names, {*names, RECORDINGS_TABLE})
+    if not found:
+        raise DataError(
+            f"{source}: holds neither annotations.csv (recording,start_s,end_s) nor files of "
+            f"{PROGRAMS} named after its recordings"
+        )
+    return _calls_by_recording(found, names, call_labels)
 
 
 def read_raven(table: Path) -> list[Annotation]:
-    """Calls from one Raven selection table (tab-separated, a row per view of a selection)."""
-    rows = _annotated_rows(table, "\t", ("Begin Time (s)", "End Time (s)"))
-    notes = {row.get("Selection") or str(n): note for n, (row, note) in enumerate(rows)}
-    return list(notes.values())  # one for the waveform view and the spectrogram view together
+    """Calls from one Raven selection table, each once, whatever its views and labels."""
+    return [Annotation(mark.start_s, mark.end_s) for mark in _marks(table)]
 
 
 def _groups(table: Path) -> Mapping[str, str]:

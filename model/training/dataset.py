@@ -64,7 +64,10 @@ class Material:
 
 
 def read_material(
-    sources: Sequence[Path], negatives: Sequence[Path] = (), annotations: Path | None = None
+    sources: Sequence[Path],
+    negatives: Sequence[Path] = (),
+    annotations: Path | None = None,
+    call_labels: Sequence[str] = (),
 ) -> Material:
     """Labelled audio from folders (see ``clips.read_data``) or from TFRecord files.
 
@@ -73,7 +76,7 @@ def read_material(
     """
     files = [path for path in sources if path.is_file()]
     if not files:
-        data = read_data(sources, negatives, annotations)
+        data = read_data(sources, negatives, annotations, call_labels)
         scenes, skipped = load_scenes(data)
         examples = tuple(e for scene in scenes for e in cut_examples(scene))
         return Material(tuple(scenes), examples, data.sha256(), (*data.skipped, *skipped))

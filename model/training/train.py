@@ -174,11 +174,12 @@ def train_and_export(
     settings: Settings,
     plan: TrainingPlan,
     resume: bool = False,
+    call_labels: Sequence[str] = (),
 ) -> ServingContract:
     """The whole command: read, train every fold, choose, train on everything, export.
 
     Args:
-        sources, negatives, annotations: as for ``dataset.read_material``.
+        sources, negatives, annotations, call_labels: as for ``dataset.read_material``.
         output: the folder of the exported model. Checkpoints, curves and TensorBoard's files go to
             ``OUTPUT-training`` beside it.
         settings, plan: how.
@@ -196,7 +197,7 @@ def train_and_export(
     use_threads(settings.threads)
     started = time.monotonic()
     tell("reading the data")
-    material = read_material(sources, negatives, annotations)
+    material = read_material(sources, negatives, annotations, call_labels)
     scenes, examples, data_hash = material.scenes, material.examples, material.sha256
     for line in material.skipped:
         tell(f"skipped: {line}")

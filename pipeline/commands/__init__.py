@@ -22,7 +22,8 @@ def add_training_data(parser: ArgumentParser, n: str = "+") -> None:
         "data",
         nargs=n,
         type=Path,
-        help="folders of labelled audio: recordings/ with annotations.csv or Raven tables, or the "
+        help="folders of labelled audio: recordings/ with annotations.csv or files of Raven, "
+        "Audacity, BirdNET, Kaleidoscope, soundevent or whatever crowsetta reads, or the "
         "tutorial's clip folders; or TFRecord files made by capuchinbird examples",
     )
     parser.add_argument(
@@ -38,6 +39,13 @@ def add_training_data(parser: ArgumentParser, n: str = "+") -> None:
         type=Path,
         metavar="FILE",
         help="a table used in place of the data's own",
+    )
+    parser.add_argument(
+        "--annotated_as",
+        nargs="+",
+        default=[],
+        metavar="LABEL",
+        help="labels of annotations that mean a call (default: those that name the Capuchinbird)",
     )
 
 

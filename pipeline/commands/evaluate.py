@@ -71,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
 
     use_threads(flags.threads)
     try:
-        material = read_material(flags.data, flags.negatives, flags.annotations)
+        material = read_material(flags.data, flags.negatives, flags.annotations, flags.annotated_as)
         for line in material.skipped:
             print(f"skipped: {line}", file=sys.stderr)
         if flags.leave_out:

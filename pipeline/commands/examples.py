@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
     from pipeline.launch import new_pipeline, run_to_end
 
     try:
-        data = read_data(flags.data, flags.negatives, flags.annotations)
+        data = read_data(flags.data, flags.negatives, flags.annotations, flags.annotated_as)
     except (DataError, OSError) as error:
         raise UsageError(str(error)) from None
     for line in data.skipped:

@@ -101,7 +101,9 @@ def main(argv: Sequence[str]) -> int:
     try:
         data = [*flags.data, *labelled_clips(flags.labels, flags.output)]
         sources = data, flags.negatives, flags.annotations
-        contract = train_and_export(*sources, flags.output, settings, plan, flags.resume)
+        contract = train_and_export(
+            *sources, flags.output, settings, plan, flags.resume, flags.annotated_as
+        )
     except (DataError, OSError) as error:
         raise UsageError(str(error)) from None
     figures = contract.metrics

@@ -33,7 +33,7 @@ from model.windows import (
     samples_from_seconds,
     seconds_from_samples,
 )
-from pipeline.inputs.deployments import when_and_where, where_and_when_called
+from pipeline.inputs.deployments import clock_flags, when_and_where, where_and_when_called
 from pipeline.inputs.recorder_notes import note_from_name
 from pipeline.options import Config
 from pipeline.records import (
@@ -43,6 +43,7 @@ from pipeline.records import (
     Failure,
     Listed,
     Outcome,
+    RecorderNote,
     RecordingCount,
     RecordingHeader,
     SegmentScores,
@@ -220,11 +221,17 @@ def _failed_row(
 ) -> RecordingCount:
     """What is known without a count."""
     header = evidence.header
-    note = header.note if header and header.note.source else note_from_name(recording)
+    known = header is not None and header.note != RecorderNote()
+    note = header.note if header and known else note_from_name(recording)
     row = RecordingCount(
         recording=recording,
         outcome=Outcome.FAILED.value,
         **asdict(when_and_where(evidence.listed.place, note)),
+        recorder=note.recorder,
+        firmware=note.firmware,
+        gain=note.gain,
+        battery_v=note.battery_v,
+        temperature_c=note.temperature_c,
         error=error,
         counting=counting.method,
         threshold=counting.rule.threshold,
@@ -262,8 +269,9 @@ def _counted_row(
             f"decode: {recording}: {lost_s:.1f} s of {header.duration_s:.1f} s could not be "
             "decoded; the counts are of the rest"
         )
+    failed = _failed_row(recording, evidence, counting, error)
     row = replace(
-        _failed_row(recording, evidence, counting, error),
+        failed,
         outcome=outcome.value,
         call_count=len(calls),
         positive_windows=count_positive_windows(windows[1], counting.rule.threshold),
@@ -271,7 +279,11 @@ def _counted_row(
         max_score=float(scores.max()),
         heard_s=heard_s,
         quality_flags=" ".join(
-            (*flags(quality, header.sample_rate_hz, lost_s), *header.note.dropped.split())
+            (
+                *flags(quality, header.sample_rate_hz, lost_s),
+                *header.note.dropped.split(),
+                *clock_flags(failed),
+            )
         ),
         clipped_share=quality.clipped_share,
         silent_share=quality.silent_share,

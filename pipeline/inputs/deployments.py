@@ -16,7 +16,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from pipeline.inputs.sheets import Sheet, SheetRow, parse_degrees, parse_sheet, read_text
-from pipeline.inputs.times import parse_moment, read_moment
+from pipeline.inputs.times import FIRST_SET_YEAR, LAST_YEAR, Clock, parse_moment, read_moment
 from pipeline.records import Place, RecorderNote, RecordingCount
 from pipeline.storage import files
 
@@ -32,6 +32,7 @@ class WhenAndWhere:
     recorded_local: str
     time_zone: str
     time_source: str
+    clock_conflict: str
 
 
 def when_and_where(place: Place, note: RecorderNote) -> WhenAndWhere:
@@ -43,8 +44,13 @@ def when_and_where(place: Place, note: RecorderNote) -> WhenAndWhere:
     """
     stated = place.time_zone
     source, moment = note.source, _moment(note.clock + note.utc_offset)
+    conflict = note.conflict
     if place.recorded_at:
+        zone = parse_zone(stated) if stated else None
+        noted = Clock.of(moment, zone)
         source, moment = "manifest", _moment(place.recorded_at)
+        if noted and not noted.may_be(Clock.of(moment, zone)):
+            conflict = "; ".join(filter(None, [f"{note.source} says {noted}", conflict]))
     at = None
     if moment is not None and moment.tzinfo is None and stated:
         at = _localised(moment, parse_zone(stated))
@@ -61,7 +67,16 @@ def when_and_where(place: Place, note: RecorderNote) -> WhenAndWhere:
         recorded_local=on_site.replace(tzinfo=None).isoformat() if on_site else "",
         time_zone=(stated or offset) if at else "",
         time_source=source if on_site else "",
+        clock_conflict=conflict,
     )
+
+
+def clock_flags(row: RecordingCount) -> list[str]:
+    """What is doubtful about a recording's time, for ``quality_flags``."""
+    found = ["clock_conflict"] if row.clock_conflict else []
+    year = int(row.recorded_local[:4] or LAST_YEAR)
+    unset = year < FIRST_SET_YEAR and row.time_source != "manifest"
+    return [*found, "clock_unset"] if unset else found
 
 
 def where_and_when_called(row: RecordingCount, start_s: float) -> dict[str, Any]:

@@ -1,9 +1,12 @@
 """What a recorder noted about a recording: in its file's header or, failing that, its name.
 
 Headers are chunks of a RIFF file: GUANO (``guan``, text), Wildlife Acoustics' ``wamd`` (Song Meter)
-and the comment that AudioMoth writes (``LIST``/``ICMT``). Names are Song Meter's
-``NAME_YYYYMMDD_HHMMSS`` and AudioMoth's ``YYYYMMDD_HHMMSS``, ``HHMMSS`` in a folder of the date
-``YYYYMMDD``, or eight hexadecimal digits.
+and the comment that AudioMoth writes (``LIST``/``ICMT``); or the comments of a FLAC file, as
+Frontier Labs' recorders write them. Names are Song Meter's ``NAME_YYYYMMDD_HHMMSS``, AudioMoth's
+``YYYYMMDD_HHMMSS``, ``HHMMSS`` in a folder of the date ``YYYYMMDD``, or eight hexadecimal digits,
+and Frontier Labs' ``YYYYMMDDTHHMMSS+HHMM_NAME [latitude longitude]``.
+
+Where header and name state different times, the header's is taken and the other one told.
 """
 
 from __future__ import annotations
@@ -12,12 +15,12 @@ import os
 import posixpath
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import IO
 
-from pipeline.inputs.times import parse_moment
+from pipeline.inputs.times import Clock, parse_moment
 from pipeline.records import RecorderNote
 
 _LONGEST_NOTE_BYTES = 256 * 1024
@@ -36,26 +39,55 @@ def read_note(source: str | IO[bytes], name: str) -> RecorderNote:
             chunks = dict(_note_chunks(file))
     else:
         chunks = dict(_note_chunks(source))
+    comments = _flac_comments(chunks.get(b"fLaC", b""))
     found = [
-        _guano(chunks.get(b"guan", b"")),
+        _guano(_text(chunks.get(b"guan", b""))),
         _wamd(chunks.get(b"wamd", b"")),
-        _audiomoth(chunks.get(b"LIST", b"")),
+        _audiomoth(_text(chunks.get(b"LIST", b""))),
+        *(_guano(text) for text in comments.values() if text.startswith("GUANO|")),
+        *map(_audiomoth, comments.values()),
+        _frontier_labs(comments),
         note_from_name(name),
     ]
-    timed = next((note for note in found if note.clock), RecorderNote())
+    return _joined(found)
+
+
+def _joined(found: list[RecorderNote]) -> RecorderNote:
+    """Notes as one: of each thing, what the first says that says something."""
+    timed = [note for note in found if note.clock]
     placed = next((note for note in found if note.latitude is not None), RecorderNote())
-    dropped = " ".join(sorted({word for note in found for word in note.dropped.split()}))
-    return replace(timed, latitude=placed.latitude, longitude=placed.longitude, dropped=dropped)
+    clocks = [(note.source, _clock_of(note)) for note in timed]
+    others = {f"{source} says {c}": None for source, c in clocks[1:] if not clocks[0][1].may_be(c)}
+    return replace(
+        timed[0] if timed else RecorderNote(),
+        latitude=placed.latitude,
+        longitude=placed.longitude,
+        dropped=" ".join(sorted({word for note in found for word in note.dropped.split()})),
+        conflict="; ".join(others),
+        recorder=next((note.recorder for note in found if note.recorder), ""),
+        firmware=next((note.firmware for note in found if note.firmware), ""),
+        gain=next((note.gain for note in found if note.gain), ""),
+        battery_v=next((n.battery_v for n in found if n.battery_v is not None), None),
+        temperature_c=next((n.temperature_c for n in found if n.temperature_c is not None), None),
+    )
+
+
+def _clock_of(note: RecorderNote) -> Clock:
+    clock = Clock.of(parse_moment(note.clock + note.utc_offset))
+    assert clock
+    return clock
 
 
 def _note_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Notes among the chunks of a RIFF or RF64 file, also those after the audio.
+    """Notes among the chunks of a RIFF or RF64 file, also those after the audio, or of a FLAC file.
 
     A damaged header ends the search: the decoder is who says what is wrong with a file.
     """
     size_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
     head = file.read(12)
+    if head[:4] == b"fLaC":
+        yield from _flac_blocks(file)
     if head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
         return
     position, long_data_bytes = 12, 0
@@ -80,6 +112,54 @@ def _note_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
         position += 8 + size + size % 2
 
 
+_VORBIS_COMMENT, _LAST_BLOCK = 4, 0x80
+
+
+def _flac_blocks(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """The block of comments of a FLAC file, https://xiph.org/flac/format.html."""
+    position = 4
+    for _ in range(_MOST_CHUNKS):
+        file.seek(position)
+        head = file.read(4)
+        if len(head) < 4:
+            return
+        size = int.from_bytes(head[1:], "big")
+        if head[0] & ~_LAST_BLOCK == _VORBIS_COMMENT and size <= _LONGEST_NOTE_BYTES:
+            yield b"fLaC", file.read(size)
+        if head[0] & _LAST_BLOCK:
+            return
+        position += 4 + size
+
+
+def _flac_comments(block: bytes) -> dict[str, str]:
+    """Comments by name in lower case: a maker's name, a number of comments, each ``NAME=value``."""
+
+    def piece(at: int) -> tuple[bytes, int]:
+        size = int.from_bytes(block[at : at + 4], "little")
+        return block[at + 4 : at + 4 + size], at + 4 + size
+
+    _, position = piece(0)
+    count = int.from_bytes(block[position : position + 4], "little")
+    position += 4
+    comments: dict[str, str] = {}
+    for _ in range(min(count, _MOST_CHUNKS)):
+        if position + 4 > len(block):
+            break
+        comment, position = piece(position)
+        name, _, value = _text(comment).partition("=")
+        comments.setdefault(name.strip().lower(), value.strip())
+    return comments
+
+
+_NUMBER = re.compile(r"-?\d{1,9}(?:\.\d{1,9})?")
+
+
+def _number(text: str) -> float | None:
+    """The first number in a text such as ``23.25C``."""
+    match = _NUMBER.search(text[:100])
+    return float(match[0]) if match else None
+
+
 def _text(content: bytes) -> str:
     return content.decode("utf-8", errors="replace").strip(" \0\r\n\t")
 
@@ -89,7 +169,8 @@ def _note(timestamp: str, source: str) -> RecorderNote:
 
     >>> _note("2024-06-11T05:30:00-03:00", "guano")
     RecorderNote(clock='2024-06-11T05:30:00', utc_offset='-03:00', source='guano', latitude=None, \
-longitude=None, dropped='')
+longitude=None, dropped='', conflict='', recorder='', firmware='', gain='', battery_v=None, \
+temperature_c=None)
     >>> _note("0001-01-01T00:00:00Z", "guano").dropped
     'invalid_time'
     """
@@ -114,13 +195,24 @@ def _placed(note: RecorderNote, latitude: float, longitude: float) -> RecorderNo
     return replace(note, latitude=latitude, longitude=longitude)
 
 
-def _guano(content: bytes) -> RecorderNote:
-    """https://guano-md.org: lines ``Key: value``, time in ISO 8601 with or without an offset."""
-    fields = {}
-    for line in _text(content).splitlines():
+def _guano(text: str) -> RecorderNote:
+    """https://guano-md.org: lines ``Key: value``, time in ISO 8601 with or without an offset.
+
+    Battery and gain are in makers' namespaces, ``OAD|Battery Voltage``.
+    """
+    fields: dict[str, str] = {}
+    for line in text.splitlines():
         key, _, value = line.partition(":")
-        fields[key.strip()] = value.strip()
-    note = _note(fields.get("Timestamp", ""), "guano")
+        fields.setdefault(key.strip(), value.strip())
+        fields.setdefault(key.rpartition("|")[2].strip(), value.strip())
+    note = replace(
+        _note(fields.get("Timestamp", ""), "guano"),
+        recorder=fields.get("Serial", ""),
+        firmware=fields.get("Firmware Version", ""),
+        gain=fields.get("Gain", ""),
+        battery_v=_number(fields.get("Battery Voltage", "")),
+        temperature_c=_number(fields.get("Temperature Int", "")),
+    )
     try:
         latitude, longitude = map(float, fields.get("Loc Position", "").split())
     except ValueError:
@@ -128,7 +220,8 @@ def _guano(content: bytes) -> RecorderNote:
     return _placed(note, latitude, longitude)
 
 
-_WAMD_START, _WAMD_POSITION = 0x05, 0x06
+_WAMD_SERIAL, _WAMD_FIRMWARE, _WAMD_START, _WAMD_POSITION = 0x02, 0x03, 0x05, 0x06
+_WAMD_TEMPERATURE = 0x15
 _POSITION_CHARACTERS = 100  # a pattern searched for in a long text of digits takes minutes
 _WAMD_DEGREES = re.compile(r"(-?\d+(?:\.\d+)?)\s*,\s*([NS])\s*,\s*(-?\d+(?:\.\d+)?)\s*,\s*([EW])")
 
@@ -141,7 +234,12 @@ def _wamd(content: bytes) -> RecorderNote:
         kind, size = struct.unpack_from("<HI", content, position)
         entries.setdefault(kind, _text(content[position + 6 : position + 6 + size]))
         position += 6 + size
-    note = _note(entries.get(_WAMD_START, ""), "song_meter_header")
+    note = replace(
+        _note(entries.get(_WAMD_START, ""), "song_meter_header"),
+        recorder=entries.get(_WAMD_SERIAL, ""),
+        firmware=entries.get(_WAMD_FIRMWARE, ""),
+        temperature_c=_number(entries.get(_WAMD_TEMPERATURE, "")),
+    )
     if match := _WAMD_DEGREES.search(entries.get(_WAMD_POSITION, "")[:_POSITION_CHARACTERS]):
         latitude = float(match[1]) * (1 if match[2] == "N" else -1)
         longitude = float(match[3]) * (1 if match[4] == "E" else -1)
@@ -155,19 +253,65 @@ _AUDIOMOTH = re.compile(
 )
 
 
-def _audiomoth(content: bytes) -> RecorderNote:
-    """AudioMoth's comment: ``Recorded at 10:25:00 04/04/2020 (UTC-3) by AudioMoth …``."""
-    match = _AUDIOMOTH.search(_text(content))
+_AUDIOMOTH_STATE = {
+    "recorder": re.compile(r"AudioMoth ([0-9A-F]{16})"),
+    "gain": re.compile(r"at (?:gain setting (\d)|([a-z-]{3,11}) gain)"),
+    "battery": re.compile(r"battery (?:state )?was (?:less than |greater than |[<>] )?(\d\.\d)V"),
+    "temperature": re.compile(r"temperature was (-?\d{1,2}\.\d)C"),
+}
+
+
+def _audiomoth(text: str) -> RecorderNote:
+    """AudioMoth's comment, in the words of its firmware since 1.0.
+
+    ``Recorded at 10:25:00 04/04/2020 (UTC-3) by AudioMoth 24526B065D325963 at medium gain while
+    battery was 4.2V and temperature was 24.5C.``
+    """
+    match = _AUDIOMOTH.search(text)
     if not match:
         return RecorderNote()
     clock, day, month, year, sign, hours, minutes = match.groups()
     offset = f"{sign or '+'}{int(hours or 0):02d}:{minutes or '00'}"
-    return _note(f"{year}-{month}-{day}T{clock}{offset}", "audiomoth_header")
+    states = {name: pattern.search(text) for name, pattern in _AUDIOMOTH_STATE.items()}
+    said = {name: next(filter(None, m.groups()), "") if m else "" for name, m in states.items()}
+    return replace(
+        _note(f"{year}-{month}-{day}T{clock}{offset}", "audiomoth_header"),
+        recorder=said["recorder"],
+        gain=said["gain"],
+        battery_v=_number(said["battery"]),
+        temperature_c=_number(said["temperature"]),
+    )
+
+
+_DEGREES_PAIR = re.compile(r"([+-]?\d{1,3}(?:\.\d{1,9})?) ?([+-]\d{1,3}\.\d{1,9}|\d{1,3}\.\d{1,9})")
+_VOLTS = re.compile(r"(\d{1,2}(?:\.\d{1,3})?) ?V\b")
+
+
+def _frontier_labs(comments: Mapping[str, str]) -> RecorderNote:
+    """Comments of Frontier Labs' FLAC files."""
+    if "sensoruid" not in comments and "recordingstart" not in comments:
+        return RecorderNote()
+    volts = _VOLTS.search(comments.get("batterylevel", "")[:100])
+    firmware = comments.get("sensorfirmwareversion", "").removeprefix("Firmware:").split()
+    note = replace(
+        _note(comments.get("recordingstart", ""), "flac_comment"),
+        recorder=comments.get("sensoruid", ""),
+        firmware=firmware[0].removeprefix("V") if firmware else "",
+        gain=comments.get("channelgain", ""),
+        battery_v=float(volts[1]) if volts else None,
+    )
+    if match := _DEGREES_PAIR.match(comments.get("sensorlocation", "")[:_POSITION_CHARACTERS]):
+        return _placed(note, float(match[1]), float(match[2]))
+    return note
 
 
 _NAME = re.compile(r"(?<!\d)(\d{8})[_T](\d{6})(?!\d)(Z|[+-]\d{4}(?!\d))?")
 _DATE_FOLDER, _CLOCK_NAME = re.compile(r"\d{8}"), re.compile(r"\d{6}T?")  # T: triggered
 _HEX_NAME = re.compile(r"[0-9A-F]{8}")
+_POSITION_IN_NAME = re.compile(rf"\[{_DEGREES_PAIR.pattern}\]")
+_SERIAL_IN_NAME = re.compile(
+    r"(?:(S4[A-Z]\d{5}|SM[A-Z]\d{5}|SMM\d{5}|2M[A-Z]\d{5}|[0-9A-F]{16})_)?\d{8}[_T]\d{6}"
+)
 _FIRST_AUDIOMOTH, _END_OF_32_BITS = datetime(2015, 1, 1, tzinfo=UTC), 0x7FFF_FFFF
 
 
@@ -178,6 +322,15 @@ def note_from_name(name: str) -> RecorderNote:
     '2024-06-01T05:00:00'
     """
     stem, extension = os.path.splitext(posixpath.basename(name))
+    note = _time_in_name(name, stem, extension)
+    if (match := _SERIAL_IN_NAME.match(stem)) and match[1]:
+        note = replace(note, recorder=match[1])
+    if match := _POSITION_IN_NAME.search(stem):
+        note = _placed(note, float(match[1]), float(match[2]))
+    return note
+
+
+def _time_in_name(name: str, stem: str, extension: str) -> RecorderNote:
     if match := _NAME.search(stem):
         return _note(f"{match[1]}T{match[2]}{match[3] or ''}", "file_name")
     date = posixpath.basename(posixpath.dirname(name))

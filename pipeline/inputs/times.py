@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
 
 FIRST_YEAR, LAST_YEAR = 1970, 2100
 """Years in which a recording can have been made. 1970 is what a clock that was never set says."""
 LARGEST_OFFSET = timedelta(hours=14)
+FIRST_SET_YEAR = 2001
+"""Before it, a recorder's clock was never set: it began to count in 1970, 1980 or 2000."""
+TOLERATED_DIFFERENCE = timedelta(minutes=1)
+"""Between two notes of one start: a recorder may name the file before it writes the header."""
 
 
 def parse_moment(text: str) -> datetime:
@@ -70,3 +75,51 @@ def _as_iso(iso: str, text: str) -> datetime:
             f"{reason}; write 2024-06-01 05:45, 2024-06-01T05:45:00-03:00 or, with the day first, "
             "01/06/2024 5:45"
         ) from None
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A moment that is written somewhere, and all that it may mean.
+
+    Attributes:
+        shown: as it is written, with its offset if there is one.
+        readings: by the clock on site and in UTC, as far as each follows; none has an offset. What
+            has no offset may be either.
+    """
+
+    shown: datetime
+    readings: tuple[datetime, ...]
+
+    @classmethod
+    def of(cls, moment: datetime | None, zone: tzinfo | None = None) -> Clock | None:
+        """A clock; None for none.
+
+        Args:
+            moment: with or without an offset.
+            zone: on site, if it is known.
+        """
+        if moment is None:
+            return None
+        plain = moment.replace(tzinfo=None)
+        readings = [plain]
+        if moment.tzinfo is not None:
+            readings.append(moment.astimezone(UTC).replace(tzinfo=None))
+        if zone is not None:
+            at = moment if moment.tzinfo else moment.replace(tzinfo=zone)
+            readings += [at.astimezone(other).replace(tzinfo=None) for other in (zone, UTC)]
+        return cls(moment, tuple(dict.fromkeys(readings)))
+
+    def may_be(self, other: Clock | None) -> bool:
+        """Whether both can mean one moment."""
+        if other is None:
+            return True
+        if self.shown.tzinfo and other.shown.tzinfo:
+            return abs(self.shown - other.shown) <= TOLERATED_DIFFERENCE
+        return any(
+            abs(one - another) <= TOLERATED_DIFFERENCE
+            for one in self.readings
+            for another in other.readings
+        )
+
+    def __str__(self) -> str:
+        return self.shown.isoformat()

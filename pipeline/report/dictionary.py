@@ -13,15 +13,21 @@ from pipeline.records import (
     ActivityHour,
     DetectedCall,
     Outcome,
+    RecorderAtSite,
     RecordingCount,
-    Row,
+    SiteVisit,
     VerifiedCount,
-    column_names,
 )
 from pipeline.report.html import fill_in
 from pipeline.tables.csv_text import TUTORIAL_COLUMNS, csv_line, tutorial_cells
-from pipeline.tables.schema import Column, cells, columns_of
-from pipeline.tables.tool_formats import TOOL_FORMATS, Selection, render, table_name
+from pipeline.tables.schema import Column, TableRow, cells, columns_of
+from pipeline.tables.tool_formats import (
+    TOOL_FORMATS,
+    CountedRecording,
+    Selection,
+    own_lines,
+    table_name,
+)
 
 _EXAMPLE: dict[str, Any] = {
     "recording": "night1/S4A01_20240611_053000.wav",
@@ -77,6 +83,25 @@ _EXAMPLE: dict[str, Any] = {
     "calls_per_h_high": 8.0,
     "wanted_precision": 0.95,
     "threshold_wanted": 0.41,
+    "recorder": "243B1F026488F56E",
+    "gain": "medium",
+    "battery_v": 4.2,
+    "temperature_c": 24.5,
+    "recordings": 12,
+    "first_local": "2024-06-01T05:00:00",
+    "last_local": "2024-06-12T06:00:00",
+    "battery_first_v": 4.9,
+    "battery_last_v": 4.2,
+    "battery_lowest_v": 4.2,
+    "temperature_lowest_c": 21.5,
+    "temperature_highest_c": 31.0,
+    "time_sources": "audiomoth_header",
+    "visit": "2024-06-10",
+    "starts_local": "2024-06-10T12:00:00",
+    "ends_local": "2024-06-11T12:00:00",
+    "valid_h": 0.5,
+    "detected": 1,
+    "verified": 1,
     "calls": 2,
     "schema_version": SCHEMA_VERSION,
 }
@@ -93,23 +118,27 @@ def document() -> str:
         hour=_example(ActivityHour),
         verified=replace(_example(VerifiedCount), calls_by_scores=3.1),
         selection=Selection(1, call, 0.0),
+        visit=_example(SiteVisit),
+        recorder=_example(RecorderAtSite),
+        selection=Selection(1, call, 0.0, _EXAMPLE["threshold"]),
+        counted=CountedRecording(_example(RecordingCount), (call,)),
         described=_described,
         outcomes=dict(_outcomes()),
         tools=TOOL_FORMATS.values(),
         table_name=table_name,
-        render=render,
+        own_lines=own_lines,
         csv_line=csv_line,
         tutorial_columns=TUTORIAL_COLUMNS,
         tutorial_cells=tutorial_cells,
     )
 
 
-def _example(row_type: type[Row]) -> Any:
-    names = column_names(row_type)
+def _example(row_type: type[TableRow]) -> Any:
+    names = [column.name for column in columns_of(row_type)]
     return row_type(**{name: _EXAMPLE[name] for name in names if name in _EXAMPLE})
 
 
-def _described(row: Row) -> list[tuple[Column, str]]:
+def _described(row: TableRow) -> list[tuple[Column, str]]:
     return list(zip(columns_of(type(row)), cells(row), strict=True))
 
 

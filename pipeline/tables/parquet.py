@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet
 
-from pipeline.records import SCHEMA_VERSION, Row
+from pipeline.records import SCHEMA_VERSION
 from pipeline.tables.cell_text import encode
-from pipeline.tables.schema import columns_of
+from pipeline.tables.schema import TableRow, columns_of
 
 _TIMES = {str(kind): kind for kind in (pa.timestamp("us"), pa.timestamp("us", "UTC"))}
 
 
-def parquet_schema(row_type: type[Row]) -> pa.Schema:
+def parquet_schema(row_type: type[TableRow]) -> pa.Schema:
     """The columns of a table as Parquet types."""
     columns = [
         pa.field(
@@ -29,7 +30,7 @@ def parquet_schema(row_type: type[Row]) -> pa.Schema:
     return pa.schema(columns, metadata={"schema_version": str(SCHEMA_VERSION)})
 
 
-def parquet_bytes(rows: Sequence[Row], row_type: type[Row]) -> bytes:
+def parquet_bytes(rows: Sequence[Any], row_type: type[TableRow]) -> bytes:
     """A Parquet file with these rows, in their order."""
     schema = parquet_schema(row_type)
     arrays = [

@@ -19,9 +19,8 @@ from pipeline.tables.tool_formats import (
     TOOL_FORMATS,
     CountedRecording,
     ToolFormat,
-    recording_selections,
-    render,
-    run_selections,
+    own_lines,
+    run_lines,
     table_name,
 )
 
@@ -94,7 +93,7 @@ def own_tables(
     for tool in tools:
         content = None
         if was_counted(counted.row) and (counted.calls or tool.may_be_empty):
-            content = encode("".join(render(tool, recording_selections(counted.calls))))
+            content = encode("".join(own_lines(tool, counted)))
         yield table_name(counted.row.recording, tool), content
 
 
@@ -107,7 +106,7 @@ def run_tables(
     )
     for tool in tools:
         if tool.run_file:
-            yield tool.run_file, list(map(encode, render(tool, run_selections(ordered))))
+            yield tool.run_file, list(map(encode, run_lines(tool, ordered)))
 
 
 def all_tables(

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, fields
 from typing import Any, get_args, get_type_hints
 
-from pipeline.records import Row, RunSummary
+from pipeline.records import RecorderAtSite, Row, RunSummary, SiteVisit
 from pipeline.tables.cell_text import guard_path, guard_text, unguard_text
 
-TableRow = Row | RunSummary
+TableRow = Row | RunSummary | SiteVisit | RecorderAtSite
 
 _PARQUET = {str: "string", int: "int64", float: "double"}
 _BIGQUERY = {str: "STRING", int: "INTEGER", float: "FLOAT"}
@@ -97,7 +97,7 @@ def _column(field: Field[Any], hint: Any) -> Column:
     return Column(field.name, kind, type(None) in options, doc, digits)
 
 
-def cells(row: Row) -> list[str]:
+def cells(row: TableRow) -> list[str]:
     """A row as text, empty where a value is unknown."""
     return [column.to_cell(getattr(row, column.name)) for column in columns_of(type(row))]
 

@@ -6,35 +6,19 @@ Every table here is a ``ToolFormat``; files, tests and docs/outputs.md derive fr
 from __future__ import annotations
 
 import hashlib
+import json
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from pipeline.records import DetectedCall, RecordingCount
 from pipeline.tables.cell_text import encode, guard_path, guard_text, without_controls
 from pipeline.tables.csv_text import csv_line
-
-CALL_LOW_HZ, CALL_HIGH_HZ = 350, 1800
-"""Where a Capuchinbird's harmonics lie. The box drawn around a call; no call is measured for it."""
-
-
-@dataclass(frozen=True)
-class Species:
-    """Names that programs know a bird by; the code is eBird's."""
-
-    common: str
-    scientific: str
-    code: str
-
-
-CAPUCHINBIRD = Species("Capuchinbird", "Perissocephalus tricolor", "capuch1")
-
-
-def species_of(label: str) -> Species:
-    """The bird that a model's label means; for another model's label, the label itself."""
-    known = any(name in label.lower() for name in ("capuchin", "perissocephalus tricolor"))
-    return CAPUCHINBIRD if known else Species(label, "", "")
+from pipeline.tables.json_formats import aoef, label_studio
+from pipeline.tables.species import CALL_HIGH_HZ, CALL_LOW_HZ, Species, species_of
 
 
 @dataclass(frozen=True)
@@ -54,11 +38,13 @@ class Selection:
         call: the call, in seconds from the start of its recording.
         file_begins_s: where the recording begins on the table's clock: 0 in a recording's own
             table, the length of all recordings before it in the table of a run.
+        threshold: that the call reached; None if it is not known.
     """
 
     number: int
     call: DetectedCall
     file_begins_s: float
+    threshold: float | None = None
 
     @property
     def species(self) -> Species:
@@ -89,6 +75,9 @@ class ToolFormat:
         run_file: name of the table of a whole run, or empty where the program knows no such thing.
         after_row: a line that follows each row, or nothing.
         may_be_empty: whether a recording without a call has a table, without rows.
+        to_json: a recording as JSON, in a format that has no rows and columns. A run's file is a
+            list of them.
+        in_list: whether a recording's own file, too, is a list, of one.
     """
 
     name: str
@@ -100,18 +89,48 @@ class ToolFormat:
     header: bool = True
     after_row: str = ""
     may_be_empty: bool = True
+    to_json: Callable[[RecordingCount, Sequence[DetectedCall]], dict[str, Any]] | None = None
+    in_list: bool = False
 
 
 def _path(selection: Selection) -> str:
     return guard_path(selection.call.recording)
 
 
+def split_folder(recording: str) -> tuple[str, str]:
+    """A recording's folder as Kaleidoscope has it: what it was told to open, and the folder there.
+
+    >>> split_folder("card/night1/a.wav"), split_folder("gs://bucket/a.wav")
+    (('card', 'night1'), ('gs://bucket', ''))
+    """
+    folder = posixpath.dirname(recording)
+    if "://" in folder and "/" not in folder.partition("://")[2]:
+        return folder, ""
+    above, name = posixpath.split(folder)
+    return above or ".", name
+
+
+def _in_dir(selection: Selection) -> str:
+    return guard_path(split_folder(selection.call.recording)[0])
+
+
 def _folder(selection: Selection) -> str:
-    return guard_path(posixpath.dirname(selection.call.recording)) or "."
+    return guard_path(split_folder(selection.call.recording)[1])
 
 
 def _base_name(selection: Selection) -> str:
     return guard_path(posixpath.basename(selection.call.recording))
+
+
+def _degrees(value: float | None) -> str:
+    return "" if value is None else f"{value:.6f}"
+
+
+def _week(selection: Selection) -> str:
+    if not selection.call.called_local:
+        return ""
+    day = datetime.fromisoformat(selection.call.called_local)
+    return str((day.month - 1) * 4 + min(4, (day.day - 1) // 7 + 1))
 
 
 def _common_name(selection: Selection) -> str:
@@ -156,6 +175,7 @@ RAVEN = ToolFormat(
         ToolColumn("Common Name", "The bird's name.", _common_name),
         ToolColumn("Species Code", "The bird's eBird code.", lambda s: s.species.code),
         _score("Confidence"),
+        ToolColumn("Begin File", "The recording's name in its folder.", _base_name),
         ToolColumn("Begin Path", "The recording.", _path),
         _start("File Offset (s)", "Start of the call, from the start of its recording."),
     ),
@@ -186,8 +206,8 @@ KALEIDOSCOPE = ToolFormat(
     doc="Table for Kaleidoscope Pro's viewer. `TOP1DIST` holds our score, where **more is "
     "better**; Kaleidoscope's own tables hold a distance there, where less is better.",
     columns=(
-        ToolColumn("INDIR", "The recording's folder.", _folder),
-        _same("FOLDER", "Folder below `INDIR`; always empty.", ""),
+        ToolColumn("INDIR", "The folder above the recording's.", _in_dir),
+        ToolColumn("FOLDER", "The recording's folder, below `INDIR`.", _folder),
         ToolColumn("IN FILE", "The recording's name in its folder.", _base_name),
         _start("OFFSET"),
         ToolColumn(
@@ -205,7 +225,9 @@ KALEIDOSCOPE = ToolFormat(
 
 BIRDNET = ToolFormat(
     name="birdnet",
-    doc="Table with the columns of BirdNET-Analyzer's CSV results, for scripts written for those.",
+    doc="Table with the columns of BirdNET-Analyzer's CSV results, the additional ones too, for "
+    "scripts and packages written for those, such as birdnetTools and NSNSDAcoustics. What this "
+    "model does not know stays empty.",
     columns=(
         _start("Start (s)"),
         ToolColumn("End (s)", "End of the call, in seconds.", lambda s: f"{s.call.end_s:.3f}"),
@@ -213,12 +235,76 @@ BIRDNET = ToolFormat(
         ToolColumn("Common name", "The bird's.", _common_name),
         _score("Confidence"),
         ToolColumn("File", "The recording.", _path),
+        ToolColumn("lat", "Degrees north of the site.", lambda s: _degrees(s.call.latitude)),
+        ToolColumn("lon", "Degrees east of the site.", lambda s: _degrees(s.call.longitude)),
+        ToolColumn("week", "BirdNET's week of the year, 1 to 48, four a month.", _week),
+        _same("overlap", "Of BirdNET's windows; always empty.", ""),
+        _same("sensitivity", "Of BirdNET; always empty.", ""),
+        ToolColumn(
+            "min_conf",
+            "The threshold that the call reached.",
+            lambda s: "" if s.threshold is None else f"{s.threshold:.4f}",
+        ),
+        _same("species_list", "Of BirdNET; always empty.", ""),
+        ToolColumn("model", "The model.", lambda s: guard_text(s.call.model_version)),
     ),
     suffix=".BirdNET.results.csv",
     run_file="birdnet.csv",
 )
 
-TOOL_FORMATS = {f.name: f for f in (RAVEN, AUDACITY, KALEIDOSCOPE, BIRDNET)}
+
+AOEF = ToolFormat(
+    name="aoef",
+    doc="The Acoustic Objects Exchange Format of soundevent and whombat: a prediction set for each "
+    "recording, with a box in time and frequency and a score for each call. "
+    "`soundevent.io.load` reads it.",
+    columns=(),
+    suffix=".aoef.json",
+    header=False,
+    to_json=aoef,
+)
+
+LABEL_STUDIO = ToolFormat(
+    name="label_studio",
+    doc="Tasks for Label Studio with our calls as predictions (pre-annotations), for the labelling "
+    'interface `<View><Labels name="label" toName="audio"><Label value="Capuchinbird"/></Labels>'
+    '<Audio name="audio" value="$audio"/></View>`. `audio` holds the recording\'s name as it was '
+    "counted; where Label Studio reaches recordings by other addresses, replace its beginning.",
+    columns=(),
+    suffix=".label_studio.json",
+    run_file="label_studio.json",
+    header=False,
+    to_json=label_studio,
+    in_list=True,
+)
+
+TOOL_FORMATS = {f.name: f for f in (RAVEN, AUDACITY, KALEIDOSCOPE, BIRDNET, AOEF, LABEL_STUDIO)}
+
+
+def own_lines(tool: ToolFormat, counted: CountedRecording) -> Iterator[str]:
+    """The lines of a recording's own table."""
+    if tool.to_json is None:
+        yield from render(tool, recording_selections(counted.calls, counted.row.threshold))
+        return
+    text = json.dumps(tool.to_json(counted.row, counted.calls), indent=1, ensure_ascii=False)
+    yield f"[\n{text}\n]\n" if tool.in_list else f"{text}\n"
+
+
+def run_lines(tool: ToolFormat, counted: Iterable[CountedRecording]) -> Iterator[str]:
+    """The lines of the table of a run.
+
+    Args:
+        tool: which.
+        counted: recordings in the order of their names; each is forgotten before the next.
+    """
+    if tool.to_json is None:
+        yield from render(tool, run_selections(counted))
+        return
+    before = "["
+    for one in counted:
+        yield f"{before}\n{json.dumps(tool.to_json(one.row, one.calls), ensure_ascii=False)}"
+        before = ","
+    yield "[]\n" if before == "[" else "\n]\n"
 
 
 def render(tool: ToolFormat, selections: Iterable[Selection]) -> Iterator[str]:
@@ -237,10 +323,12 @@ def _line(tool: ToolFormat, cells: Sequence[str]) -> str:
     return csv_line(cells)
 
 
-def recording_selections(calls: Iterable[DetectedCall]) -> Iterator[Selection]:
+def recording_selections(
+    calls: Iterable[DetectedCall], threshold: float | None = None
+) -> Iterator[Selection]:
     """Rows of one recording's own table."""
     for number, call in enumerate(calls, 1):
-        yield Selection(number, call, 0.0)
+        yield Selection(number, call, 0.0, threshold)
 
 
 def run_selections(counted: Iterable[CountedRecording]) -> Iterator[Selection]:
@@ -250,7 +338,7 @@ def run_selections(counted: Iterable[CountedRecording]) -> Iterator[Selection]:
     for recording in counted:
         for call in recording.calls:
             number += 1
-            yield Selection(number, call, begins_ns / 1e9)
+            yield Selection(number, call, begins_ns / 1e9, recording.row.threshold)
         begins_ns += round((recording.row.duration_s or 0.0) * 1e9)
 
 

@@ -1,0 +1,270 @@
+"""A Camtrap DP package: deployments, media and observations as tables, and what describes them.
+
+https://camtrap-dp.tdwg.org, version 1.0.2. It was made for camera traps; a recorder stands for a
+camera and a recording for a media file.
+"""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files as resources
+from typing import Any
+
+from pipeline import __version__
+from pipeline.tables.cell_text import encode
+from pipeline.tables.csv_text import csv_line
+from pipeline.tables.publication.dataset import (
+    DataSet,
+    after_start,
+    file_paths,
+    identifier,
+    whole_second,
+)
+from pipeline.tables.publication.vocabulary import LICENCES, TAXON
+from pipeline.tables.species import CAPUCHINBIRD, species_of
+from pipeline.tables.survey import Finding
+
+VERSION = "1.0.2"
+SCHEMAS = "camtrap_dp_1_0_2"
+ADDRESS = f"https://raw.githubusercontent.com/tdwg/camtrap-dp/{VERSION}"
+"""Where the standard wants its schemas and profile to be named."""
+PACKAGE_TABLES = ("deployments", "media", "observations")
+
+_Cells = Mapping[str, object]
+
+
+@cache
+def columns(table: str) -> tuple[str, ...]:
+    """The columns of a table, in the standard's order."""
+    schema = resources("pipeline.tables.publication") / SCHEMAS / f"{table}-table-schema.json"
+    return tuple(field["name"] for field in json.loads(schema.read_text("utf-8"))["fields"])
+
+
+def package_files(data: DataSet) -> Iterator[tuple[str, bytes]]:
+    """The files of a package: each one's name and content."""
+    rows = {
+        "deployments": deployment_rows(data),
+        "media": media_rows(data),
+        "observations": observation_rows(data),
+    }
+    for table in PACKAGE_TABLES:
+        yield f"{table}.csv", encode("".join(_lines(table, rows[table])))
+    text = json.dumps(descriptor(data), indent=2, ensure_ascii=False) + "\n"
+    yield "datapackage.json", text.encode()
+
+
+def _lines(table: str, rows: Iterable[_Cells]) -> Iterator[str]:
+    yield csv_line(columns(table))
+    for row in rows:
+        yield csv_line([_cell(row.get(column)) for column in columns(table)])
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    return str(value)
+
+
+def deployment_rows(data: DataSet) -> Iterator[_Cells]:
+    """A row for each deployment."""
+    for one in data.deployments:
+        yield {
+            "deploymentID": one.name,
+            "locationID": one.site,
+            "locationName": one.site,
+            "latitude": one.latitude,
+            "longitude": one.longitude,
+            "coordinateUncertainty": data.about.uncertainty_m,
+            "deploymentStart": whole_second(one.starts),
+            "deploymentEnd": whole_second(one.ends, up=True),
+            "cameraID": one.recorder,
+            "timestampIssues": one.is_doubtful,
+            "deploymentComments": f"Acoustic recorder. {one.recorded_h:.2f} h recorded in "
+            f"{len(one.recordings):,} recordings, {one.valid_h:.2f} h of them valid.",
+        }
+
+
+def media_rows(data: DataSet) -> Iterator[_Cells]:
+    """A row for each recording that was counted, with calls and without: the effort."""
+    paths = file_paths([row.recording for one in data.deployments for row in one.recordings])
+    for one in data.deployments:
+        for row in one.recordings:
+            kind, _ = mimetypes.guess_type(posixpath.basename(row.recording))
+            is_audio = kind is not None and kind.startswith("audio/")
+            yield {
+                "mediaID": identifier(row.recording),
+                "deploymentID": one.name,
+                "captureMethod": "timeLapse",
+                "timestamp": whole_second(after_start(row, 0)),
+                "filePath": paths[row.recording],
+                "filePublic": False,
+                "fileName": posixpath.basename(row.recording),
+                "fileMediatype": kind if is_audio else "audio/wav",
+                "mediaComments": f"{row.duration_s or 0:.1f} s recorded, "
+                f"{row.heard_s or 0:.1f} s heard",
+            }
+
+
+def observation_rows(data: DataSet) -> Iterator[_Cells]:
+    """A row for each call."""
+    deployment_of = data.deployment_of
+    for finding in data.findings:
+        row = finding.recording
+        yield {
+            "observationID": identifier(row.recording, finding.start_s, finding.end_s),
+            "deploymentID": deployment_of[row.recording],
+            "mediaID": identifier(row.recording),
+            "eventID": identifier(row.recording, finding.start_s, finding.end_s),
+            "eventStart": whole_second(after_start(row, finding.start_s)),
+            "eventEnd": whole_second(after_start(row, finding.end_s), up=True),
+            "observationLevel": "media",
+            "observationType": "animal",
+            "scientificName": scientific_name(finding),
+            "count": _at_least_one(finding),
+            "behavior": "calling",
+            "observationTags": "verified" if finding.is_verified else "unverified",
+            "observationComments": f"Call from {finding.start_s:.3f} to {finding.end_s:.3f} s of "
+            f"the recording{_score_in_words(finding)}.",
+            **_classified(data, finding),
+        }
+
+
+def scientific_name(finding: Finding) -> str:
+    """Of the bird that calls; a person who listens is asked for the model's."""
+    species = species_of(finding.call.label) if finding.call else CAPUCHINBIRD
+    return species.scientific or species.common
+
+
+def _at_least_one(finding: Finding) -> int:
+    return max(1, (finding.heard.n_birds if finding.heard else None) or 1)
+
+
+def _score_in_words(finding: Finding) -> str:
+    return "" if finding.score is None else f"; score {finding.score:.4f}"
+
+
+def _classified(data: DataSet, finding: Finding) -> _Cells:
+    """By whom, when and how surely: a person's word is not given as a probability."""
+    if finding.heard is not None and finding.is_verified:
+        return {
+            "classificationMethod": "human",
+            "classifiedBy": " | ".join(finding.heard.observers) or None,
+            "classificationTimestamp": with_offset(finding.heard.labelled_at),
+        }
+    return {
+        "classificationMethod": "machine",
+        "classifiedBy": data.model,
+        "classificationTimestamp": run_moment(finding.recording.run_id),
+        "classificationProbability": None if finding.score is None else round(finding.score, 4),
+    }
+
+
+def with_offset(text: str) -> datetime | None:
+    """A moment in ISO 8601; one without an offset says too little here."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return whole_second(moment) if moment.tzinfo else None
+
+
+def run_moment(run_id: str) -> datetime | None:
+    """When a run began, by its name."""
+    match = re.match(r"(\d{8}T\d{6})", run_id)
+    return datetime.strptime(match[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC) if match else None
+
+
+def descriptor(data: DataSet) -> dict[str, Any]:
+    """datapackage.json."""
+    about = data.about
+    west, east, south, north = box(data)
+    found: dict[str, Any] = {
+        "resources": [
+            {
+                "name": table,
+                "path": f"{table}.csv",
+                "profile": "tabular-data-resource",
+                "format": "csv",
+                "mediatype": "text/csv",
+                "encoding": "utf-8",
+                "schema": f"{ADDRESS}/{table}-table-schema.json",
+            }
+            for table in PACKAGE_TABLES
+        ],
+        "profile": f"{ADDRESS}/camtrap-dp-profile.json",
+        "name": re.sub(r"[^a-z0-9]+", "-", about.title.lower()).strip("-") or "dataset",
+        "created": about.created.isoformat(timespec="seconds"),
+        "title": about.title,
+        "contributors": list(_contributors(data)),
+        "description": about.description or method_in_words(data),
+        "version": "1.0",
+        "keywords": ["passive acoustic monitoring", "birds"],
+        "sources": [{"title": f"capuchinbird-counter {__version__}, model {data.model}"}],
+        "licenses": [
+            {"name": about.licence, "path": LICENCES[about.licence], "scope": scope}
+            for scope in ("data", "media")
+        ],
+        "project": {
+            "title": about.title,
+            "description": method_in_words(data),
+            "samplingDesign": about.design,
+            "captureMethod": ["timeLapse"],
+            "individualAnimals": False,
+            "observationLevel": ["media"],
+        },
+        "spatial": {
+            "type": "Polygon",
+            "coordinates": [
+                [[west, south], [east, south], [east, north], [west, north], [west, south]]
+            ],
+        },
+        "temporal": {
+            "start": min(one.starts for one in data.deployments).date().isoformat(),
+            "end": max(one.ends for one in data.deployments).date().isoformat(),
+        },
+        "taxonomic": [_taxon(name) for name in sorted(set(map(scientific_name, data.findings)))],
+    }
+    return found
+
+
+def _contributors(data: DataSet) -> Iterator[dict[str, str]]:
+    about = data.about
+    for n, person in enumerate(about.authors):
+        told = {"title": person.name, "email": person.email, "organization": about.organisation}
+        yield {k: v for k, v in told.items() if v} | {"role": "contributor" if n else "contact"}
+    if about.organisation:
+        yield {"title": about.organisation, "role": "rightsHolder"}
+
+
+def _taxon(name: str) -> dict[str, Any]:
+    if name != CAPUCHINBIRD.scientific:
+        return {"scientificName": name}
+    return {"scientificName": name, **TAXON, "vernacularNames": {"eng": CAPUCHINBIRD.common}}
+
+
+def box(data: DataSet) -> tuple[float, float, float, float]:
+    """Degrees west, east, south and north of all deployments."""
+    longitudes = [one.longitude for one in data.deployments]
+    latitudes = [one.latitude for one in data.deployments]
+    return min(longitudes), max(longitudes), min(latitudes), max(latitudes)
+
+
+def method_in_words(data: DataSet) -> str:
+    """How calls were found and who checked them."""
+    n = len(data.findings)
+    n_heard = sum(finding.is_verified for finding in data.findings)
+    return (
+        "Autonomous recorders; calls found by capuchinbird-counter "
+        f"{__version__} with the model {data.model} at a threshold of {data.threshold:g}. "
+        f"Of {n:,} calls {n_heard:,} were confirmed by a person who listened to them."
+    )

@@ -1,0 +1,235 @@
+"""What both standards say of a survey: who publishes it, its deployments, what is published."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from pipeline.inputs.deployments import clock_flags
+from pipeline.records import RecordingCount
+from pipeline.tables.cell_text import encode
+from pipeline.tables.recorders import recorders
+from pipeline.tables.rows import valid_s, was_counted
+from pipeline.tables.survey import Finding, Survey
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who publishes."""
+
+    name: str
+    email: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Person:
+        """A person as mail programs write them.
+
+        Raises:
+            ValueError: no name.
+
+        >>> Person.parse("Ana Silva <ana@example.org>")
+        Person(name='Ana Silva', email='ana@example.org')
+        """
+        match = re.fullmatch(r"\s*([^<>]*?[^<>\s])\s*(?:<([^<>\s]+@[^<>\s]+)>)?\s*", text)
+        if not match:
+            raise ValueError(f"{text!r}: write it as 'Ana Silva <ana@example.org>'")
+        return cls(match[1], match[2] or "")
+
+
+@dataclass(frozen=True)
+class About:
+    """What no table of a run says.
+
+    Attributes:
+        title: of the data set.
+        authors: the first one is whom to ask.
+        licence: a key of ``vocabulary.LICENCES``, of the data.
+        design: one of ``vocabulary.SAMPLING_DESIGNS``.
+        uncertainty_m: of all positions, in metres; None if unknown.
+        country: ISO 3166 code of two letters, or empty.
+        created: when the data set was made.
+    """
+
+    title: str
+    authors: tuple[Person, ...]
+    licence: str
+    created: datetime
+    description: str = ""
+    organisation: str = ""
+    design: str = "opportunistic"
+    uncertainty_m: int | None = None
+    country: str = ""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A recorder at a site for a while.
+
+    Attributes:
+        recorder: its serial number, or empty.
+        is_doubtful: whether something is wrong with its clock, as far as files tell.
+        starts, ends: of its first and last recording, with their offset from UTC.
+        recorded_h, valid_h: hours recorded, and those in which a bird could have been heard.
+    """
+
+    name: str
+    site: str
+    recorder: str
+    is_doubtful: bool
+    latitude: float
+    longitude: float
+    starts: datetime
+    ends: datetime
+    recorded_h: float
+    valid_h: float
+    recordings: tuple[RecordingCount, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What is published.
+
+    Attributes:
+        findings: calls of the deployments' recordings, by recording and time.
+        threshold, model: what they were counted with.
+        left_out: what is not published and why, a line each.
+    """
+
+    about: About
+    deployments: tuple[Deployment, ...]
+    findings: tuple[Finding, ...]
+    threshold: float
+    model: str
+    left_out: tuple[str, ...]
+
+    @property
+    def deployment_of(self) -> Mapping[str, str]:
+        """Deployments' names by recording."""
+        return {row.recording: d.name for d in self.deployments for row in d.recordings}
+
+
+def data_set(survey: Survey, about: About, unverified: bool = False) -> DataSet:
+    """What can be published of a survey.
+
+    A deployment needs a site with a position and recordings whose start is known with its offset
+    from UTC. Calls that people heard to be none are never published.
+
+    Args:
+        survey: recordings and findings.
+        about: the rest.
+        unverified: publish calls that nobody has listened to as well.
+
+    Raises:
+        ValueError: nothing is left; the message says why.
+    """
+    rows_of: dict[tuple[str, str], list[RecordingCount]] = defaultdict(list)
+    n_failed = n_nowhere = n_timeless = 0
+    for row in survey.recordings:
+        if not was_counted(row):
+            n_failed += 1
+        elif not row.site or row.latitude is None or row.longitude is None:
+            n_nowhere += 1
+        elif not row.recorded_at or "clock_unset" in clock_flags(row):
+            n_timeless += 1
+        else:
+            rows_of[row.site, row.recorder].append(row)
+    left_out = list(survey.remarks)
+    if n_failed:
+        left_out.append(f"{n_failed:,} recordings that failed are left out")
+    if n_nowhere:
+        left_out.append(
+            f"{n_nowhere:,} recordings without a site and its position are left out; "
+            "give both with --deployments"
+        )
+    if n_timeless:
+        left_out.append(
+            f"{n_timeless:,} recordings are left out, as the time or the zone of their recorder's "
+            "clock is not known; give time_zone with --deployments"
+        )
+    if not rows_of:
+        raise ValueError("; ".join(left_out) or "no recordings there")
+    deployments = tuple(_deployment(*of, rows) for of, rows in sorted(rows_of.items()))
+    published = {row.recording for rows in rows_of.values() for row in rows}
+    candidates = [f for f in survey.findings if f.recording.recording in published]
+    findings = [f for f in candidates if f.is_verified or (unverified and not f.is_refuted)]
+    waiting = sum(1 for f in candidates if not f.is_verified and not f.is_refuted)
+    if waiting and not unverified:
+        left_out.append(
+            f"{waiting:,} calls that no person has confirmed are left out; "
+            "--unverified publishes them too"
+        )
+    if refuted := sum(1 for finding in candidates if finding.is_refuted):
+        left_out.append(f"{refuted:,} calls that people heard to be none are left out")
+    row = next(iter(rows_of.values()))[0]
+    return DataSet(
+        about, deployments, tuple(findings), row.threshold, row.model_version, tuple(left_out)
+    )
+
+
+def _deployment(site: str, recorder: str, rows: Sequence[RecordingCount]) -> Deployment:
+    (line,) = recorders(rows)
+    starts = [datetime.fromisoformat(row.recorded_at) for row in rows]
+    ends = [
+        start + timedelta(seconds=row.duration_s or 0)
+        for start, row in zip(starts, rows, strict=True)
+    ]
+    first = rows[0]
+    assert first.latitude is not None
+    assert first.longitude is not None
+    return Deployment(
+        name=f"{site}:{recorder}" if recorder else site,
+        site=site,
+        recorder=recorder,
+        is_doubtful=bool(line.warnings),
+        latitude=round(first.latitude, 6),
+        longitude=round(first.longitude, 6),
+        starts=min(starts),
+        ends=max(ends),
+        recorded_h=sum(row.duration_s or 0 for row in rows) / 3600,
+        valid_h=sum(map(valid_s, rows)) / 3600,
+        recordings=tuple(sorted(rows, key=lambda row: row.recording)),
+    )
+
+
+def identifier(recording: str, *more: float) -> str:
+    """A name that stays the same however often data are published: of a recording, or a call."""
+    told = "|".join([recording, *(f"{value:.3f}" for value in more)])
+    return hashlib.sha256(encode(told)).hexdigest()[:16]
+
+
+def whole_second(moment: datetime, up: bool = False) -> datetime:
+    """A moment without its fraction of a second, or the next one that has none."""
+    whole = moment.replace(microsecond=0)
+    return whole + timedelta(seconds=1) if up and moment > whole else whole
+
+
+def after_start(row: RecordingCount, seconds: float) -> datetime:
+    """When it was so many seconds after a recording's start, which must be known."""
+    return datetime.fromisoformat(row.recorded_at) + timedelta(seconds=seconds)
+
+
+def file_paths(names: Sequence[str]) -> dict[str, str]:
+    """Names of recordings for people elsewhere: below the folder that they all share.
+
+    An object in a bucket keeps its whole name. What Camtrap DP allows in no path is written as in
+    an address.
+
+    >>> file_paths(["/a/x/1.wav", "/a/y/~1.wav"])
+    {'/a/x/1.wav': 'x/1.wav', '/a/y/~1.wav': 'y/~1.wav'}
+    """
+    local = {name: posixpath.abspath(name) for name in names if "://" not in name}
+    folder = posixpath.commonpath([posixpath.dirname(path) for path in local.values()] or ["/"])
+    below = {name: posixpath.relpath(path, folder) for name, path in local.items()}
+    return {
+        name: re.sub(
+            r"^[.~]|\.\.",
+            lambda found: "".join(f"%{ord(letter):02X}" for letter in found[0]),
+            below.get(name, name),
+        )
+        for name in names
+    }

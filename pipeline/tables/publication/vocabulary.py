@@ -1,0 +1,31 @@
+"""Words that the standards prescribe: licences, sampling designs, and the bird's place."""
+
+from __future__ import annotations
+
+LICENCES = {
+    "CC0-1.0": "https://creativecommons.org/publicdomain/zero/1.0/legalcode",
+    "CC-BY-4.0": "https://creativecommons.org/licenses/by/4.0/legalcode",
+    "CC-BY-NC-4.0": "https://creativecommons.org/licenses/by-nc/4.0/legalcode",
+}
+"""The licences that GBIF takes."""
+
+SAMPLING_DESIGNS = (
+    "simpleRandom",
+    "systematicRandom",
+    "clusteredRandom",
+    "experimental",
+    "targeted",
+    "opportunistic",
+)
+"""How sites were chosen, in Camtrap DP's words."""
+
+TAXON = {
+    "taxonRank": "species",
+    "kingdom": "Animalia",
+    "phylum": "Chordata",
+    "class": "Aves",
+    "order": "Passeriformes",
+    "family": "Cotingidae",
+    "genus": "Perissocephalus",
+}
+"""Where the Capuchinbird stands."""

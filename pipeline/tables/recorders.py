@@ -1,0 +1,220 @@
+"""Recorders at sites: when each ran, how its battery did, and what is wrong with its clock.
+
+Everything here is told by rows of counts.csv. Nothing is corrected: a clock that was wrong is for a
+person to put right, with ``recorded_at`` or ``time_zone`` in a manifest or deployment table.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime, timedelta
+from itertools import groupby, pairwise
+from statistics import median
+
+from pipeline.inputs.deployments import clock_flags, parse_zone
+from pipeline.records import RecorderAtSite, RecordingCount
+from pipeline.tables.rows import local_start
+
+TOLERATED_OVERLAP = timedelta(seconds=2)
+LONG_GAP = timedelta(days=20)
+"""Shorter ones are a battery or a card that was changed late."""
+HALF_HOUR_MINUTES = 30
+LARGEST_SHIFT_MINUTES = 120
+"""Clocks are put forward or back by half an hour to two hours."""
+
+SEPARATOR = " | "
+"""Between warnings."""
+
+Timed = tuple[datetime, datetime, RecordingCount]
+"""Start and end by the clock on site."""
+
+
+def recorders(rows: Iterable[RecordingCount]) -> list[RecorderAtSite]:
+    """A row for each site and recorder, by both. Recorders that no file names are one."""
+    of: dict[tuple[str, str], list[RecordingCount]] = defaultdict(list)
+    for row in rows:
+        of[row.site, row.recorder].append(row)
+    times = {key: _timed(those) for key, those in of.items()}
+    return [
+        _line(site, recorder, of[site, recorder], times[site, recorder], others)
+        for site, recorder in sorted(of)
+        for others in [
+            {key: those for key, those in times.items() if key != (site, recorder)}
+            if recorder
+            else {}
+        ]
+    ]
+
+
+def _timed(rows: Iterable[RecordingCount]) -> list[Timed]:
+    found = []
+    for row in rows:
+        start = local_start(row)
+        if start is not None and "clock_unset" not in clock_flags(row):
+            found.append((start, start + timedelta(seconds=row.duration_s or 0), row))
+    return sorted(found, key=lambda timed: (timed[0], timed[2].recording))
+
+
+def _line(
+    site: str,
+    recorder: str,
+    rows: Sequence[RecordingCount],
+    timed: Sequence[Timed],
+    others: dict[tuple[str, str], list[Timed]],
+) -> RecorderAtSite:
+    ordered = [row for _, _, row in timed] or sorted(rows, key=lambda row: row.recording)
+    volts = [row.battery_v for row in ordered if row.battery_v is not None]
+    degrees = [row.temperature_c for row in rows if row.temperature_c is not None]
+    placed = next((row for row in ordered if row.latitude is not None), None)
+    warnings = [
+        *_flagged(rows),
+        *_overlapping(timed),
+        *_gaps(timed),
+        *_shifted(timed),
+        *_zone_changed(timed),
+        *_elsewhere(site, recorder, timed, others),
+    ]
+    return RecorderAtSite(
+        site=site,
+        recorder=recorder,
+        recordings=len(rows),
+        first_local=timed[0][0].isoformat() if timed else "",
+        last_local=max(end for _, end, _ in timed).isoformat() if timed else "",
+        recorded_h=sum(row.duration_s or 0 for row in rows) / 3600,
+        firmware=_all_of(row.firmware for row in ordered),
+        gain=_all_of(row.gain for row in ordered),
+        battery_first_v=volts[0] if volts else None,
+        battery_last_v=volts[-1] if volts else None,
+        battery_lowest_v=min(volts, default=None),
+        temperature_lowest_c=min(degrees, default=None),
+        temperature_highest_c=max(degrees, default=None),
+        latitude=placed.latitude if placed else None,
+        longitude=placed.longitude if placed else None,
+        time_sources=_all_of(row.time_source for row in ordered),
+        warnings=SEPARATOR.join(warnings),
+    )
+
+
+def _all_of(texts: Iterable[str]) -> str:
+    """Different texts in their order, one after the other."""
+    return ", ".join(dict.fromkeys(text for text in texts if text))
+
+
+def _flagged(rows: Sequence[RecordingCount]) -> Iterator[str]:
+    unset = [row for row in rows if "clock_unset" in clock_flags(row)]
+    if unset:
+        years = _all_of(sorted({row.recorded_local[:4] for row in unset}))
+        yield (
+            f"the clock was not set in {len(unset):,} of {len(rows):,} recordings "
+            f"({years}); state recorded_at in a manifest"
+        )
+    if doubtful := [row for row in rows if row.clock_conflict]:
+        first = min(doubtful, key=lambda row: row.recording)
+        yield (
+            f"times disagree in {len(doubtful):,} of {len(rows):,} recordings: {first.recording} "
+            f"begins at {first.recorded_at or first.recorded_local} by {first.time_source}, but "
+            f"{first.clock_conflict}"
+        )
+
+
+def _overlapping(timed: Sequence[Timed]) -> Iterator[str]:
+    """One recorder makes one recording at a time."""
+    n, first = 0, None
+    latest = timed[0][1] if timed else None
+    for start, end, _ in timed[1:]:
+        if latest and start < latest - TOLERATED_OVERLAP:
+            n, first = n + 1, first or start
+        latest = max(latest or end, end)
+    if first:
+        yield (
+            f"{n:,} recordings begin before the one before has ended, first at "
+            f"{first.isoformat()}: the clock was set back, or two recorders have one name"
+        )
+
+
+def _gaps(timed: Sequence[Timed]) -> Iterator[str]:
+    gaps = [(after[0] - before[1], before[1]) for before, after in pairwise(timed)]
+    usual = timedelta(seconds=median(gap.total_seconds() for gap, _ in gaps)) if gaps else LONG_GAP
+    for gap, at in gaps:
+        if gap >= max(LONG_GAP, 10 * usual):
+            yield (
+                f"nothing for {gap.days:,} days after {at.isoformat()}: it stood still, or its "
+                "clock jumped"
+            )
+
+
+def _shifted(timed: Sequence[Timed]) -> Iterator[str]:
+    """A schedule that is the same from day to day, and from some day on the same but for an hour.
+
+    The first and last day are left out: they are begun and broken off.
+    """
+    days = [
+        (day, frozenset(start.hour * 60 + start.minute for start, _, _ in those))
+        for day, those in groupby(timed, key=lambda timed: timed[0].date())
+    ][1:-1]
+    runs = [(minutes, list(those)) for minutes, those in groupby(days, key=lambda day: day[1])]
+    for (before, earlier), (after, later) in pairwise(runs):
+        if len(earlier) < 2 or len(later) < 2 or len(before) != len(after):
+            continue
+        for shift in range(-LARGEST_SHIFT_MINUTES, LARGEST_SHIFT_MINUTES + 1, HALF_HOUR_MINUTES):
+            if shift and {(minute + shift) % 1440 for minute in before} == after:
+                yield _shift_in_words(later[0][0], shift)
+                break
+
+
+def _shift_in_words(day: date, minutes: int) -> str:
+    return (
+        f"from {day.isoformat()} on the same schedule begins {abs(minutes)} min "
+        f"{'later' if minutes > 0 else 'earlier'}: was its clock changed?"
+    )
+
+
+def _zone_changed(timed: Sequence[Timed]) -> Iterator[str]:
+    """An offset that changes, or clocks on site that change while the recorder does not say so."""
+    offsets = [
+        (start, row.recorded_at[-6:])
+        for start, _, row in timed
+        if row.recorded_at and row.time_zone == row.recorded_at[-6:]
+    ]
+    for (_, before), (start, after) in pairwise(offsets):
+        if before != after:
+            yield f"its clock's offset changes from {before} to {after} at {start.isoformat()}"
+    silent = [(start, row) for start, _, row in timed if row.time_source == "file_name"]
+    for (start, row), (end, other) in pairwise(silent):
+        if row.time_zone != other.time_zone or not row.time_zone:
+            continue
+        zone = parse_zone(row.time_zone)
+        if zone.utcoffset(start) != zone.utcoffset(end):
+            yield (
+                f"clocks in {row.time_zone} changed between {start.isoformat()} and "
+                f"{end.isoformat()}, and its files do not say whether its own did: times "
+                "after it may be an hour off"
+            )
+
+
+def _elsewhere(
+    site: str, recorder: str, timed: Sequence[Timed], others: dict[tuple[str, str], list[Timed]]
+) -> Iterator[str]:
+    """The same recorder at another site, or another recorder at this site, at the same time."""
+    for (other_site, other), those in sorted(others.items()):
+        if (other == recorder) == (other_site == site) or not other:
+            continue
+        if _meet(timed, those):
+            if other == recorder:
+                yield f"recorded at {other_site or 'no site'} at the same time"
+            else:
+                yield f"another recorder, {other}, recorded here at the same time"
+
+
+def _meet(one: Sequence[Timed], other: Sequence[Timed]) -> bool:
+    """Whether a recording of each was made at one time; both are in order of their starts."""
+    i = j = 0
+    while i < len(one) and j < len(other):
+        if one[i][1] - TOLERATED_OVERLAP <= other[j][0]:
+            i += 1
+        elif other[j][1] - TOLERATED_OVERLAP <= one[i][0]:
+            j += 1
+        else:
+            return True
+    return False
