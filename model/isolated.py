@@ -41,7 +41,7 @@ PATIENCE_S = 600
 """A decoder that finishes no block of 10 s of audio for so long is ended."""
 ATTEMPTS = 2
 _CODE = "import sys; sys.path[:] = {path!r}; from model.isolated import serve; serve({fd})"
-_KEPT_VARIABLES = ("LD_LIBRARY_PATH", "SYSTEMROOT")
+_KEPT_VARIABLES = ("LD_LIBRARY_PATH", "SYSTEMROOT", "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS")
 _LENGTH = struct.Struct("<I")
 _LONGEST_MESSAGE_BYTES = 1 << 24
 _SOCKET_BUFFER_BYTES = 1 << 20
