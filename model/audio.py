@@ -25,18 +25,21 @@ import numpy as np
 import soundfile
 import soxr
 
+from model.decoder_mp3 import Mp3Decoder
 from model.decoders import (
     PIECE_FRAMES,
     UNKNOWN_FRAMES,
     USUAL_FRAMES_A_BYTE,
     AudioError,
     AudioInfo,
+    DamageError,
     Decoder,
     DecoderMissingError,
     SndfileDecoder,
     check_header,
     size_of,
 )
+from model.mp3 import Mp3Way
 from model.quality import NOTHING, Quality, measure, total
 from model.windows import SAMPLE_RATE_HZ, Samples
 
@@ -66,6 +69,8 @@ AUDIO_EXTENSIONS = frozenset(
 BLOCK_S = 10
 LOUDEST = 1e6
 """Times full scale. Floating-point samples beyond it are damage, and overflow what is computed."""
+_RECENT_BLOCKS = 4
+"""Blocks kept at hand: segments that follow each other overlap, and a stream cannot go back."""
 _MARGIN_S = 0.05  # longer than the impulse response of soxr's HQ filter at every usual rate
 
 
@@ -93,6 +98,7 @@ class Recording:
         name: what to call the recording in messages; by default the path.
         frames: its length, where an earlier look has told it. It spares counting them where the
             header leaves the length open.
+        known: what an earlier look has told of an MP3: its header is then not read again.
 
     Raises:
         AudioError: the file is absent, empty, of an unknown format or damaged beyond opening.
@@ -103,12 +109,18 @@ class Recording:
         source: str | os.PathLike[str] | IO[bytes],
         name: str = "",
         frames: int | None = None,
+        known: tuple[AudioInfo, Mp3Way] | None = None,
     ) -> None:
         is_path = isinstance(source, (str, os.PathLike))
         self.name = name or str(source if is_path else getattr(source, "name", source))
-        self._decoder, self.info = _open(source, self.name, frames)
+        if known:
+            self._decoder: Decoder = Mp3Decoder(source, *known)
+            self.info = known[0]
+        else:
+            self._decoder, self.info = _open(source, self.name, frames)
         self._next_block = -1  # the block that the decoder can go on with
         self._overlap = np.zeros((0, self.info.channels), dtype=np.float32)  # its first frames
+        self._recent: dict[int, tuple[Samples, int, Quality]] = {}
 
     def __enter__(self) -> Recording:
         return self
@@ -135,7 +147,11 @@ class Recording:
         qualities = [NOTHING]
         block_samples = BLOCK_S * SAMPLE_RATE_HZ
         for index in range(start // block_samples, -(-(start + n_samples) // block_samples)):
-            block, heard, quality = self._block(index)
+            if index not in self._recent:
+                self._recent[index] = self._block(index)
+            block, heard, quality = self._recent[index]
+            if len(self._recent) > _RECENT_BLOCKS:
+                del self._recent[next(iter(self._recent))]
             offset = index * block_samples - start
             if offset in measured:
                 qualities.append(quality)
@@ -148,6 +164,25 @@ class Recording:
                 gap = missing.pop()[0]
             missing.append((gap, end))
         return Segment(samples, tuple(missing), total(qualities))
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether hearing any part of it means decoding it from its start."""
+        return math.isinf(self._decoder.restart_s)
+
+    def way(self) -> Mp3Way | None:
+        """How to begin an MP3 at each minute without reading what is before it."""
+        if not isinstance(self._decoder, Mp3Decoder):
+            return None
+        blocks = int(self._decoder.restart_s // BLOCK_S)
+        n_blocks = -(-self.info.frames // (BLOCK_S * self.info.sample_rate_hz))
+        starts = (self._start(index) for index in range(0, n_blocks, blocks))
+        return self._decoder.way_to(starts)
+
+    def _start(self, index: int) -> int:
+        """The first frame of a block with its margin."""
+        lead, block_frames, _ = self._stretch(index)
+        return index * block_frames - lead
 
     def _block(self, index: int) -> tuple[Samples, int, Quality]:
         """A block of the grid at 16 kHz, how many samples of it were heard, and their quality.
@@ -194,7 +229,7 @@ class Recording:
         frames = np.zeros((0, self.info.channels), dtype=np.float32)
         for block in range(first, index + 1):
             lead, block_frames, margin = self._stretch(block)
-            start = block * block_frames - lead
+            start = self._start(block)
             n_frames = min(lead + block_frames + margin, max(0, self.info.frames - start))
             try:
                 if block == anchor:
@@ -203,7 +238,7 @@ class Recording:
                 else:
                     rest = self._decoder.read(n_frames - len(self._overlap))
                     frames = np.concatenate((self._overlap, rest))
-            except soundfile.LibsndfileError:
+            except (soundfile.LibsndfileError, DamageError):
                 return self._decode_until_error(start, n_frames) if block == index else frames[:0]
             self._overlap = frames[block_frames + lead - margin :]
         self._next_block = index + 1
@@ -220,7 +255,7 @@ class Recording:
                 if not len(pieces[-1]):
                     break
                 done += len(pieces[-1])
-        except soundfile.LibsndfileError:
+        except (soundfile.LibsndfileError, DamageError):
             pass
         return np.concatenate(pieces)
 
@@ -275,7 +310,7 @@ def _count_frames(decoder: Decoder) -> int:
     """
     n_frames, piece = 0, 1 << 16
     while piece:
-        with suppress(soundfile.LibsndfileError):
+        with suppress(soundfile.LibsndfileError, DamageError):
             decoder.start(n_frames)
             while n := len(decoder.read(piece)):
                 n_frames += n
@@ -287,7 +322,15 @@ def _count_frames(decoder: Decoder) -> int:
 def _decoder(source: str | os.PathLike[str] | IO[bytes], name: str) -> Decoder:
     extension = PurePath(name).suffix.lower()
     try:
-        return SndfileDecoder(source, name)
+        decoder = SndfileDecoder(source, name)
+        if not decoder.is_mp3:
+            return decoder
+        try:
+            indexed = Mp3Decoder(source, decoder.info)
+        except LookupError:
+            return decoder
+        decoder.close()
+        return indexed
     except soundfile.LibsndfileError as error:
         if size_of(source, name) == 0:
             raise AudioError(f"{name}: is empty (0 bytes); copy it again from its source") from None

@@ -14,8 +14,10 @@ import soundfile
 
 from model.windows import SAMPLE_RATE_HZ, Samples
 
-_MP3_RESTART_S = 60
+MP3_RESTART_S = 60.0
 _RF64_LINE = re.compile(r"frame count (\d+) does not match value from 'ds64' chunk of (\d+)")
+
+_SEEKABLE = frozenset(soundfile.available_formats()) - {"MP3"}
 
 SLOWEST_HZ, FASTEST_HZ = 1_000, 1_000_000
 MOST_CHANNELS = 64
@@ -31,6 +33,10 @@ PIECE_FRAMES = 1152  # an MP3 frame; FLAC and WAV have no preference
 
 class AudioError(Exception):
     """A recording that cannot be heard. The message names the file and what to do."""
+
+
+class DamageError(Exception):
+    """Audio that cannot be decoded from here on."""
 
 
 class DecoderMissingError(AudioError):
@@ -63,6 +69,11 @@ class AudioInfo:
     def duration_s(self) -> float:
         """Length in seconds."""
         return self.frames / self.sample_rate_hz
+
+
+def begins_anywhere(encoding: str) -> bool:
+    """Whether decoding may begin anywhere in a file without reading what is before it."""
+    return encoding.partition(" ")[0] in _SEEKABLE
 
 
 class Decoder(Protocol):
@@ -129,7 +140,7 @@ class SndfileDecoder:
     """WAV, W64, RF64, FLAC, OGG, Opus, MP3, AIFF … by libsndfile."""
 
     def __init__(self, source: str | os.PathLike[str] | IO[bytes], name: str) -> None:
-        self._source = source if isinstance(source, (str, os.PathLike)) else _Guard(source)
+        self._source = source if isinstance(source, (str, os.PathLike)) else Guard(source)
         self._open()
         file = self._file
         absent = _absent_frames(file)
@@ -141,13 +152,13 @@ class SndfileDecoder:
             absent_frames=absent,
             encoding=f"{file.format} {file.subtype}",
         )
-        self._is_mp3 = file.subtype.startswith("MPEG")
-        self.restart_s = _MP3_RESTART_S if self._is_mp3 else 0.0
+        self.is_mp3 = file.subtype.startswith("MPEG")
+        self.restart_s = float("inf") if self.is_mp3 else 0.0
         self._past_end = False
         self._has_failed = False  # libFLAC does not decode again after an error
 
     def _open(self) -> None:
-        if isinstance(self._source, _Guard):
+        if isinstance(self._source, Guard):
             self._source.seek(0)
         try:
             self._file = soundfile.SoundFile(self._source)
@@ -157,8 +168,8 @@ class SndfileDecoder:
     def start(self, frame: int) -> None:
         # Seeking past the end is an error to libsndfile; to us the audio just ends there.
         self._past_end = frame > self._present
-        lead = min(frame, self.info.sample_rate_hz) if self._is_mp3 else 0
-        if self._is_mp3 or self._has_failed:
+        lead = min(frame, self.info.sample_rate_hz) if self.is_mp3 else 0
+        if self.is_mp3 or self._has_failed:
             self._file.close()
             self._open()
         self._file.seek(min(frame - lead, self._present))
@@ -180,18 +191,18 @@ class SndfileDecoder:
         self._file.close()
 
     def _raise_read_error(self) -> None:
-        if isinstance(self._source, _Guard) and self._source.error is not None:
-            raise self._source.error
+        if isinstance(self._source, Guard):
+            self._source.raise_error()
 
 
-class _Guard:
+class Guard:
     """A file object for libsndfile that remembers what went wrong.
 
     libsndfile calls back from C, where an exception is printed and then taken for the end of the
     file: a broken connection would look like a short recording.
     """
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes] | io.RawIOBase) -> None:
         self._file = file
         self.error: Exception | None = None
 
@@ -201,6 +212,11 @@ class _Guard:
         except Exception as error:
             self.error = self.error or error
             return None
+
+    def raise_error(self) -> None:
+        """Raises the first error, if there was one."""
+        if self.error is not None:
+            raise self.error
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         return self._try(self._file.seek, offset, whence) or 0

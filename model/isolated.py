@@ -32,6 +32,7 @@ import numpy as np
 
 from model.audio import Recording, Segment
 from model.decoders import AudioError, AudioInfo, DecoderMissingError
+from model.mp3 import Mp3Way
 from model.quality import Quality
 
 MEMORY_BYTES = 1 << 30
@@ -40,7 +41,7 @@ PATIENCE_S = 600
 """A decoder that finishes no block of 10 s of audio for so long is ended."""
 ATTEMPTS = 2
 _CODE = "import sys; sys.path[:] = {path!r}; from model.isolated import serve; serve({fd})"
-_KEPT_VARIABLES = ("LD_LIBRARY_PATH", "SYSTEMROOT")
+_KEPT_VARIABLES = ("LD_LIBRARY_PATH", "SYSTEMROOT", "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS")
 _LENGTH = struct.Struct("<I")
 _LONGEST_MESSAGE_BYTES = 1 << 24
 _SOCKET_BUFFER_BYTES = 1 << 20
@@ -58,6 +59,10 @@ class IsolatedRecording:
         source: a path, or a binary file object that can seek: this process reads it for the child.
         name: what to call the recording in messages.
         frames: its length, where an earlier look has told it.
+        known: what an earlier look has told of an MP3, see ``Recording``.
+
+    Attributes:
+        restarts: how often the process that decodes had to be started again.
 
     Raises:
         AudioError: like ``Recording``, and where the decoder has crashed twice, asks for too much
@@ -65,14 +70,22 @@ class IsolatedRecording:
         OSError: the source cannot be read at the moment.
     """
 
-    def __init__(self, source: str | IO[bytes], name: str, frames: int | None = None) -> None:
+    def __init__(
+        self,
+        source: str | IO[bytes],
+        name: str,
+        frames: int | None = None,
+        known: tuple[AudioInfo, Mp3Way] | None = None,
+    ) -> None:
         self.name = name
+        self.restarts = 0
         self._source = source
         if isinstance(source, str):
             path, size = os.path.abspath(source), 0  # the child may stand in another folder
         else:
             path, size = "", source.seek(0, io.SEEK_END)
         self._opening = {"do": "open", "path": path, "size": size, "name": name, "frames": frames}
+        self._opening["known"] = [asdict(told) for told in known] if known else None
         self._child: _Child | None = None
         try:
             self.info = AudioInfo(**self._ask(self._opening))
@@ -100,6 +113,11 @@ class IsolatedRecording:
         missing = tuple((int(gap), int(end)) for gap, end in told["missing"])
         return Segment(samples, missing, Quality(**told["quality"]))
 
+    def way(self) -> Mp3Way | None:
+        """Like ``Recording.way``."""
+        told = self._ask({"do": "way"})["way"]
+        return Mp3Way.of(told) if told else None
+
     def close(self) -> None:
         """Lets others use the process."""
         if self._child:
@@ -119,6 +137,7 @@ class IsolatedRecording:
                 return self._child.ask(request, self._source, into)
             except _DecoderEnded as error:
                 self._child, reason = None, str(error)
+                self.restarts += 1
         raise AudioError(f"{self.name}: {reason}; copy it again from its source")
 
 
@@ -284,14 +303,19 @@ def serve(fd: int) -> None:
             request = wire.receive()
             signal.alarm(PATIENCE_S)
             try:
-                if opened and request["do"] != "read":
+                if opened and request["do"] in ("open", "close"):
                     opened.__exit__(None, None, None)
                     opened = None
                 if request["do"] == "open":
                     distant = _Distant(wire, request["size"])
                     source = request["path"] or io.BufferedReader(distant, _READ_AHEAD_BYTES)
-                    opened = _Watched(source, request["name"], request["frames"])
+                    known = request["known"]
+                    known = known and (AudioInfo(**known[0]), Mp3Way.of(known[1]))
+                    opened = _Watched(source, request["name"], request["frames"], known)
                     wire.send({"answer": asdict(opened.info)})
+                elif request["do"] == "way" and opened:
+                    way = opened.way()
+                    wire.send({"answer": {"way": asdict(way) if way else None}})
                 elif request["do"] == "read" and opened:
                     measured = range(*request["measured"])
                     segment = opened.read(request["start"], request["n_samples"], measured)

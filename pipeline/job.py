@@ -8,6 +8,7 @@ from model.windows import samples_from_seconds
 from pipeline.inference.count import Counting
 from pipeline.inference.transforms import (
     FAILURES,
+    HEADERS,
     PLANS,
     CountCalls,
     DecodeSegments,
@@ -59,14 +60,17 @@ def build_pipeline(
     )
     probed = todo[PROBE] | "Probe" >> ProbeRecordings(grid, segment)
     plans = (probed[PLANS], todo[PLANS]) | "Segments" >> beam.Flatten()
-    decoded = plans | "Share out" >> beam.Reshuffle() | "Decode" >> DecodeSegments(grid)
+    decoded = plans | "Decode" >> DecodeSegments(grid, segment)
     scores = (
         decoded.audio
         | "Score" >> ScoreSegments(handler)
         | "Keep scores" >> KeepScores(config.output, counting)
     )
     counted = (
-        (todo.facts, probed.headers, probed[FAILURES], decoded[FAILURES], scores)
+        (
+            *(todo.facts, probed[HEADERS], probed[FAILURES]),
+            *(decoded[HEADERS], decoded[FAILURES], scores),
+        )
         | "All that is known" >> beam.Flatten()
         | "Count" >> CountCalls(counting)
     )

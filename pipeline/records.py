@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from model.mp3 import Mp3Way
 from model.quality import Quality
 
 SCHEMA_VERSION = 2
@@ -148,6 +149,8 @@ class SegmentPlan:
     share: float
     """Of the recording, 0 to 1; for progress."""
     origin: Origin
+    way: Mp3Way | None = None
+    """Of an MP3: where in the file its minutes begin."""
 
 
 @dataclass(frozen=True)

@@ -190,10 +190,10 @@ def test_a_failure_that_may_pass_is_tried_again(
 ) -> None:
     real = decode.read_header
 
-    def unreachable(listed: Listed, grid: Grid, segment_samples: int) -> RecordingHeader:
+    def unreachable(listed: Listed, *rest: Any) -> RecordingHeader:
         if listed.recording.endswith("b.wav"):
             raise ConnectionResetError("the bucket hung up")
-        return real(listed, grid, segment_samples)
+        return real(listed, *rest)
 
     with monkeypatch.context() as patch:
         patch.setattr(decode, "read_header", unreachable)

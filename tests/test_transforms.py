@@ -23,6 +23,8 @@ from pipeline.inference.decode import plan_segments, read_header
 from pipeline.inference.score import score_segment
 from pipeline.inference.transforms import (
     FAILURES,
+    HEADERS,
+    PLANS,
     CountCalls,
     DecodeSegments,
     ProbeRecordings,
@@ -30,7 +32,7 @@ from pipeline.inference.transforms import (
     SegmentHandler,
 )
 from pipeline.inputs.transforms import MatchRecordings
-from pipeline.inputs.versions import content_checksum
+from pipeline.inputs.versions import content_checksum, with_version
 from pipeline.records import (
     Fact,
     Failure,
@@ -70,7 +72,11 @@ def test_probe_gives_a_header_or_a_reason(recordings: Recordings) -> None:
     folder, _ = recordings
     names = [f"{folder}/a.wav", f"{folder}/broken.flac"]
     with pipeline() as root:
-        probed = root | beam.Create(map(Listed, names)) | ProbeRecordings(GRID, 160_000)
+        probed = (
+            root
+            | beam.Create([Listed(name, size=10**9) for name in names])
+            | ProbeRecordings(GRID, 160_000)
+        )
         header = RecordingHeader(48_000, 2, "WAV PCM_16", 31.7, 507_200, 3)
         header = replace(header, checksum=content_checksum(names[0]))
         assert_that(probed.headers, equal_to([(names[0], header)]), "headers")
@@ -99,8 +105,8 @@ def test_segments_share_out_each_window_once(
 
 def test_decode_gives_audio_or_a_reason(recordings: Recordings) -> None:
     folder, _ = recordings
-    good = SegmentPlan(f"{folder}/a.wav", 5, 3, 507_200, 0.1, origin())
-    gone = SegmentPlan(f"{folder}/gone.wav", 0, 1, 48_000, 1.0, origin())
+    good = SegmentPlan(f"{folder}/a.wav", 5, 3, 507_200, 0.1, origin(f"{folder}/a.wav"))
+    gone = SegmentPlan(f"{folder}/gone.wav", 0, 1, 48_000, 1.0, origin(f"{folder}/gone.wav"))
     with Recording(good.recording) as recording:
         expected = recording.read(5 * 16_000, 80_000).samples
 
@@ -113,7 +119,7 @@ def test_decode_gives_audio_or_a_reason(recordings: Recordings) -> None:
         assert audio.heard_samples == 48_000  # the rest belongs to the next segment
 
     with pipeline() as root:
-        decoded = root | beam.Create([good, gone]) | DecodeSegments(GRID)
+        decoded = root | beam.Create([good, gone]) | DecodeSegments(GRID, 160_000)
         assert_that(decoded.audio, same, "audio")
         assert_that(
             decoded[FAILURES] | beam.MapTuple(lambda name, f: (name, f.step)),
@@ -144,7 +150,7 @@ def test_score_keeps_the_key_and_drops_the_audio() -> None:
 
 
 def test_no_audio_is_encoded_to_learn_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    plans = TestPipeline() | beam.Create([]) | DecodeSegments(GRID)
+    plans = TestPipeline() | beam.Create([]) | DecodeSegments(GRID, 160_000)
     coder = beam.coders.registry.get_coder(plans.audio.element_type)
     batch = beam.coders.registry.get_coder(beam.typehints.List[plans.audio.element_type])
     audio = segment_audio()
@@ -278,8 +284,26 @@ def test_decoding_a_header_only_file_is_a_failure(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "empty.wav", np.zeros((0, 2)), 44_100)
     with pipeline() as root:
         listed = Listed(str(tmp_path / "empty.wav"))
-        probed = root | beam.Create([listed]) | ProbeRecordings(GRID, 1)
+        probed = root | beam.Create([listed]) | DecodeSegments(GRID, 1)
         assert_that(
             probed[FAILURES] | beam.MapTuple(lambda _, f: "holds no audio" in f.error),
             equal_to([True]),
         )
+
+
+def test_a_small_recording_is_opened_once(recordings: Recordings, tmp_path: Path) -> None:
+    """By who decodes it: probing passes it on as it is."""
+    folder, _ = recordings
+    names = [f"{folder}/a.wav", f"{folder}/broken.flac"]
+    small = [with_version(Listed(name)) for name in names]
+    with pipeline() as root:
+        probed = root | beam.Create(small) | ProbeRecordings(GRID, 160_000)
+        assert_that(probed[PLANS], equal_to(small), "passed on")
+        decoded = probed[PLANS] | DecodeSegments(GRID, 160_000)
+        header = RecordingHeader(48_000, 2, "WAV PCM_16", 31.7, 507_200, 3)
+        header = replace(header, checksum=content_checksum(names[0]))
+        assert_that(decoded[HEADERS], equal_to([(names[0], header)]), "headers")
+        starts = decoded.audio | beam.MapTuple(lambda name, audio: (name, audio.first_sample))
+        assert_that(starts, equal_to([(names[0], k * 160_000) for k in range(3)]), "audio")
+        failures = decoded[FAILURES] | beam.MapTuple(lambda name, failed: (name, failed.step))
+        assert_that(failures, equal_to([(names[1], "open")]), "failures")

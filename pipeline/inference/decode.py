@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from typing import IO
 
 import numpy as np
 
 from model.audio import Recording
-from model.decoders import AudioError, AudioInfo, DecoderMissingError
+from model.decoders import AudioError, AudioInfo, DecoderMissingError, begins_anywhere
 from model.isolated import IsolatedRecording
+from model.mp3 import Mp3Way
 from model.windows import SAMPLE_RATE_HZ, Grid
 from pipeline.inputs.recorder_notes import read_note
 from pipeline.inputs.versions import content_checksum
@@ -23,19 +26,60 @@ from pipeline.records import (
 )
 from pipeline.storage import files
 
+SMALL_BYTES = 32 * 1024 * 1024
+"""Up to this size a recording is opened once, by who decodes it: 5 minutes of 48 kHz in 16 bits are
+28 MB. Longer ones are looked at first, so that many workers can share them."""
 
-def read_header(listed: Listed, grid: Grid, segment_samples: int) -> RecordingHeader:
+
+def is_small(listed: Listed) -> bool:
+    """Whether a recording is decoded by one worker, in one reading."""
+    return listed.size <= SMALL_BYTES
+
+
+@contextmanager
+def opened(
+    listed: Listed, plan: SegmentPlan | None = None
+) -> Iterator[tuple[str | IO[bytes], IsolatedRecording]]:
+    """A recording's content and its decoder.
+
+    Args:
+        listed: the version that was listed; no other will do.
+        plan: of the segment to be heard, where an earlier look has told of it.
+    """
+    name, known, frames = listed.recording, None, None
+    if plan:
+        header = plan.origin.header
+        frames = header.frames
+        info = AudioInfo(header.sample_rate_hz, header.channels, frames, 0, header.encoding)
+        known = (info, plan.way) if plan.way else None
+    whole = 0 <= listed.size <= SMALL_BYTES
+    with (
+        files.open_to_read(name, listed.stamp, listed.size, at_once=whole) as source,
+        IsolatedRecording(source, name, frames, known) as recording,
+    ):
+        yield source, recording
+
+
+def read_header(
+    listed: Listed,
+    grid: Grid,
+    segment_samples: int,
+    at_hand: tuple[str | IO[bytes], IsolatedRecording] | None = None,
+) -> RecordingHeader:
     """What the file's header says, and into how many segments it will be cut.
+
+    Args:
+        listed: the recording.
+        grid: what the network takes.
+        segment_samples: how long a segment is.
+        at_hand: what ``opened`` gives, where that was done.
 
     Raises:
         AudioError: the file cannot be opened, or holds no audio.
     """
     recording = listed.recording
-    with (
-        files.open_to_read(recording, listed.stamp) as source,
-        IsolatedRecording(source, recording) as opened,
-    ):
-        info: AudioInfo = opened.info
+    with nullcontext(at_hand) if at_hand else opened(listed) as (source, decoder):
+        info = decoder.info
         note = read_note(source, recording)
     checksum = content_checksum(recording) if files.is_local(recording) else ""
     if info.frames == info.absent_frames:
@@ -67,7 +111,11 @@ def _count_present_inputs(header: RecordingHeader, grid: Grid) -> int:
 
 
 def plan_segments(
-    listed: Listed, header: RecordingHeader, grid: Grid, segment_samples: int
+    listed: Listed,
+    header: RecordingHeader,
+    grid: Grid,
+    segment_samples: int,
+    way: Mp3Way | None = None,
 ) -> Iterator[SegmentPlan]:
     """Shares out what the network takes of a recording: each input belongs to one segment."""
     n_inputs = _count_present_inputs(header, grid)
@@ -75,11 +123,36 @@ def plan_segments(
     for first in range(0, n_inputs, step):
         size = min(step, n_inputs - first)
         origin = Origin(listed, header, first)
-        yield SegmentPlan(listed.recording, first, size, header.n_samples, size / n_inputs, origin)
+        plan = SegmentPlan(listed.recording, first, size, header.n_samples, size / n_inputs, origin)
+        if way:
+            start, end = _stretch(plan, grid)
+            minutes = start // (60 * SAMPLE_RATE_HZ), end // (60 * SAMPLE_RATE_HZ)
+            plan = replace(plan, way=way.between(*minutes))
+        yield plan
+
+
+def with_whom(work: Listed | SegmentPlan) -> str:
+    """A key for work that goes to one worker.
+
+    Segments are shared out, but for those of a recording that can be heard only from its start on:
+    whoever decodes one of them passes by the others.
+    """
+    if isinstance(work, Listed):
+        return work.recording
+    anywhere = work.way or begins_anywhere(work.origin.header.encoding)
+    return f"{work.recording}\n{work.first_input}" if anywhere else work.recording
+
+
+def _stretch(plan: SegmentPlan, grid: Grid) -> tuple[int, int]:
+    """First sample and end of what a segment's inputs take of the recording."""
+    start = plan.first_input * grid.hop_samples - grid.context_samples
+    last = (plan.first_input + plan.n_inputs - 1) * grid.hop_samples
+    end = last - grid.context_samples + grid.input_samples
+    return max(0, start), min(end, plan.n_samples)
 
 
 def decode_segment(
-    opened: Recording | IsolatedRecording, plan: SegmentPlan, grid: Grid
+    recording: Recording | IsolatedRecording, plan: SegmentPlan, grid: Grid
 ) -> SegmentAudio:
     """The audio that a segment's inputs cover, with the context around it.
 
@@ -89,9 +162,8 @@ def decode_segment(
     own_first, own_end = int(inputs[0]), int(inputs[-1]) + grid.hop_samples
     if plan.first_input + plan.n_inputs == grid.count_inputs(plan.n_samples):
         own_end = plan.n_samples
-    first = max(0, own_first - grid.context_samples)
-    end = min(int(inputs[-1]) - grid.context_samples + grid.input_samples, plan.n_samples)
-    segment = opened.read(first, end - first, measured=range(own_first - first, own_end - first))
+    first, end = _stretch(plan, grid)
+    segment = recording.read(first, end - first, measured=range(own_first - first, own_end - first))
 
     gaps = [(gap + first, gap_end + first) for gap, gap_end in segment.missing]
     missing = sum(max(0, min(b, own_end) - max(a, own_first)) for a, b in gaps)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import pickle
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import IO, Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
@@ -25,9 +26,12 @@ from pipeline.records import (
     SegmentPlan,
     SegmentScores,
 )
-from pipeline.storage import files
+from pipeline.storage.buckets import ObjectFile
+
+_log = logging.getLogger(__name__)
 
 FAILURES = "failures"
+HEADERS = "headers"
 PLANS = "plans"
 
 
@@ -64,8 +68,8 @@ class _Count(beam.DoFn):
 
 
 class ProbeRecordings(beam.PTransform):
-    """Recordings → (recording, header); plans of segments tagged ``PLANS``, and (recording,
-    failure) tagged ``FAILURES``.
+    """Recordings → (recording, header) of long ones; work tagged ``PLANS``: small recordings as
+    they are, and plans of segments of the long ones; (recording, failure) tagged ``FAILURES``.
     """
 
     def __init__(self, grid: Grid, segment_samples: int) -> None:
@@ -73,9 +77,9 @@ class ProbeRecordings(beam.PTransform):
         self._sizes = grid, segment_samples
 
     def expand(self, recordings: beam.PCollection[Listed]) -> beam.pvalue.DoOutputsTuple:
-        """One header or one failure for each recording."""
+        """One header, one failure or one piece of work for each recording."""
         return recordings | "Read header" >> beam.ParDo(_ReadHeader(*self._sizes)).with_outputs(
-            FAILURES, PLANS, main="headers"
+            FAILURES, PLANS, main=HEADERS
         )
 
 
@@ -83,33 +87,49 @@ class _ReadHeader(beam.DoFn):
     def __init__(self, grid: Grid, segment_samples: int) -> None:
         self._sizes = grid, segment_samples
 
-    def process(self, known: Listed) -> Iterator[object]:
-        recording = known.recording
+    def process(self, listed: Listed) -> Iterator[object]:
+        name = listed.recording
+        if decode.is_small(listed):
+            yield beam.pvalue.TaggedOutput(PLANS, listed)
+            return
         try:
-            header = decode.read_header(known, *self._sizes)
+            with decode.opened(listed) as at_hand:
+                header = decode.read_header(listed, *self._sizes, at_hand)
+                way = at_hand[1].way()
         except Exception as error:
             progress.finish(files=1)
-            yield beam.pvalue.TaggedOutput(
-                FAILURES, (recording, decode.failure("open", recording, error))
-            )
+            yield _failed("open", name, error)
         else:
             progress.expect(header.duration_s)
-            yield recording, header
-            for plan in decode.plan_segments(known, header, *self._sizes):
+            yield name, header
+            for plan in decode.plan_segments(listed, header, *self._sizes, way):
                 yield beam.pvalue.TaggedOutput(PLANS, plan)
 
 
+def _failed(step: str, name: str, error: Exception) -> beam.pvalue.TaggedOutput:
+    """A recording's failure, counted by its step and kind."""
+    Metrics.counter("failures", f"{step} {type(error).__name__}").inc()
+    return beam.pvalue.TaggedOutput(FAILURES, (name, decode.failure(step, name, error)))
+
+
 class DecodeSegments(beam.PTransform):
-    """Segment plans → (recording, audio), and (recording, failure) tagged ``FAILURES``."""
+    """Small recordings and segment plans → (recording, audio); (recording, header) of the small
+    ones tagged ``HEADERS``, and (recording, failure) tagged ``FAILURES``.
+    """
 
-    def __init__(self, grid: Grid) -> None:
+    def __init__(self, grid: Grid, segment_samples: int) -> None:
         super().__init__()
-        self._grid = grid
+        self._sizes = grid, segment_samples
 
-    def expand(self, plans: beam.PCollection[SegmentPlan]) -> beam.pvalue.DoOutputsTuple:
-        """Audio is not shuffled: what scores it must follow directly."""
-        decoded = plans | "Decode" >> beam.ParDo(_DecodeSegment(self._grid)).with_outputs(
-            FAILURES, main="audio"
+    def expand(self, work: beam.PCollection[Listed | SegmentPlan]) -> beam.pvalue.DoOutputsTuple:
+        """Work is shared out. Audio is not shuffled: what scores it must follow directly."""
+        decoded = (
+            work
+            | "With whom" >> beam.WithKeys(decode.with_whom)
+            | "Share out" >> beam.GroupByKey()
+            | "Work" >> beam.Values()
+            | "Decode"
+            >> beam.ParDo(_Decode(*self._sizes)).with_outputs(FAILURES, HEADERS, main="audio")
         )
         # Beam has no type hints for one of several outputs; without, it would not know the coder.
         decoded.audio.element_type = beam.typehints.Tuple[str, SegmentAudio]
@@ -140,26 +160,56 @@ class _AudioCoder(beam.coders.Coder):
 beam.coders.registry.register_coder(SegmentAudio, _AudioCoder)
 
 
-class _DecodeSegment(beam.DoFn):
-    def __init__(self, grid: Grid) -> None:
-        self._grid = grid
+class _Decode(beam.DoFn):
+    def __init__(self, grid: Grid, segment_samples: int) -> None:
+        self._sizes = grid, segment_samples
 
-    def process(self, plan: SegmentPlan) -> Iterator[object]:
-        name = plan.recording
+    def process(self, grouped: Iterable[Listed | SegmentPlan]) -> Iterator[object]:
+        work = list(grouped)
+        for listed in (one for one in work if isinstance(one, Listed)):
+            yield from self._decode(listed, [])
+        if plans := [one for one in work if isinstance(one, SegmentPlan)]:
+            plans.sort(key=lambda plan: plan.first_input)
+            yield from self._decode(plans[0].origin.listed, plans)
+
+    def _decode(self, listed: Listed, plans: list[SegmentPlan]) -> Iterator[object]:
+        """Of a recording these segments, in one reading; all if it has not been cut yet."""
+        name, left = listed.recording, sum(plan.share for plan in plans) or 1.0
+        step = "decode" if plans else "open"
         try:
-            origin = plan.origin
-            with (
-                files.open_to_read(name, origin.listed.stamp) as source,
-                IsolatedRecording(source, name, origin.header.frames) as opened,
-            ):
-                audio = decode.decode_segment(opened, plan, self._grid)
+            with decode.opened(listed, plans[0] if plans else None) as at_hand:
+                if not plans:
+                    header = decode.read_header(listed, *self._sizes, at_hand)
+                    plans = list(decode.plan_segments(listed, header, *self._sizes))
+                    progress.expect(header.duration_s)
+                    yield beam.pvalue.TaggedOutput(HEADERS, (name, header))
+                    step = "decode"
+                for plan in plans:
+                    started = time.monotonic()
+                    audio = decode.decode_segment(at_hand[1], plan, self._sizes[0])
+                    _measured("decode_ms", started)
+                    yield name, audio
+                    # The score is known now: what follows is fused to this step.
+                    heard_s = seconds_from_samples(audio.heard_samples)
+                    progress.finish(files=plan.share, audio_s=heard_s)
+                    left -= plan.share
+                self._note_reading(*at_hand, len(plans))
         except Exception as error:
-            progress.finish(files=plan.share)
-            yield beam.pvalue.TaggedOutput(FAILURES, (name, decode.failure("decode", name, error)))
-        else:
-            yield name, audio
-            # The score is known when the line above returns: what follows is fused to this step.
-            progress.finish(files=plan.share, audio_s=seconds_from_samples(audio.heard_samples))
+            progress.finish(files=left)
+            yield _failed(step, name, error)
+
+    def _note_reading(
+        self, source: str | IO[bytes], decoder: IsolatedRecording, n_segments: int
+    ) -> None:
+        if decoder.restarts:
+            Metrics.counter("retries", "decoder").inc(decoder.restarts)
+        if isinstance(source, ObjectFile):
+            for what, n in (("bytes", source.fetched_bytes), ("requests", source.requests)):
+                Metrics.distribution("segments", what).update(n // max(1, n_segments))
+
+
+def _measured(what: str, started: float) -> None:
+    Metrics.distribution("segments", what).update(round(1000 * (time.monotonic() - started)))
 
 
 class ScoreSegments(beam.PTransform):
@@ -199,10 +249,14 @@ class SegmentHandler(ModelHandler[SegmentAudio, SegmentScores | Failure, InputSc
         self, batch: Sequence[SegmentAudio], model: InputScorer, inference_args: Any = None
     ) -> Iterator[SegmentScores | Failure]:
         for audio in batch:
+            started = time.monotonic()
             try:
-                yield score_segment(audio, model, self._grid, self._padding)
+                scores = score_segment(audio, model, self._grid, self._padding)
+                _measured("score_ms", started)
+                yield scores
             except Exception as error:
-                logging.exception("a segment could not be scored")
+                Metrics.counter("failures", f"score {type(error).__name__}").inc()
+                _log.debug("a segment could not be scored", exc_info=True)
                 yield Failure("score", f"{type(error).__name__}: {error}")
 
     def batch_elements_kwargs(self) -> dict[str, int]:

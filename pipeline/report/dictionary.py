@@ -117,7 +117,6 @@ def document() -> str:
         call=call,
         hour=_example(ActivityHour),
         verified=replace(_example(VerifiedCount), calls_by_scores=3.1),
-        selection=Selection(1, call, 0.0),
         visit=_example(SiteVisit),
         recorder=_example(RecorderAtSite),
         selection=Selection(1, call, 0.0, _EXAMPLE["threshold"]),

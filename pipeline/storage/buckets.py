@@ -55,22 +55,33 @@ class ObjectFile(io.RawIOBase):
     Args:
         uri: for example ``gs://bucket/night/a.wav``.
         generation: the one that was listed; by default the newest.
+        size: of that generation, where the listing has told it: it spares a request.
+        at_once: fetch all of it with the first request.
+
+    Attributes:
+        requests, fetched_bytes: what reading has taken so far.
 
     Raises:
         OSError: there is no such object (any more), or it cannot be reached.
     """
 
-    def __init__(self, uri: str, generation: str = "") -> None:
+    def __init__(
+        self, uri: str, generation: str = "", size: int = -1, *, at_once: bool = False
+    ) -> None:
         super().__init__()
-        self._uri = uri
+        self._uri, self._generation = uri, generation
+        self.requests = self.fetched_bytes = 0
         bucket, _, name = uri.removeprefix("gs://").partition("/")
-        self._blob = self._ask(
-            lambda: storage_client().bucket(bucket).get_blob(name, generation=generation or None)
-        )
-        if self._blob is None:
-            changed = ", or it was overwritten after it was listed; run it again"
-            raise FileNotFoundError(f"no such object: {uri}{changed if generation else ''}")
-        self._size: int = self._blob.size or 0
+        if generation and size >= 0:
+            self._blob = storage_client().bucket(bucket).blob(name, generation=int(generation))
+            self._size = size
+        else:
+            asked = {"generation": int(generation)} if generation else {}
+            self._blob = self._ask(lambda: storage_client().bucket(bucket).get_blob(name, **asked))
+            if self._blob is None:
+                raise FileNotFoundError(self._absent())
+            self._size = self._blob.size or 0
+        self._first_bytes = max(self._size, 1) if at_once else FIRST_RANGE_BYTES
         self._position = 0
         self._head = b""
         self._range_start, self._range = 0, b""
@@ -112,9 +123,9 @@ class ObjectFile(io.RawIOBase):
             return 0, self._head
         range_end = self._range_start + len(self._range)
         if not self._range_start <= position < range_end:
-            length = FIRST_RANGE_BYTES
+            length = self._first_bytes
             if position == range_end and position:
-                length = min(max(length, 2 * len(self._range)), LONGEST_RANGE_BYTES)
+                length = max(length, min(2 * len(self._range), LONGEST_RANGE_BYTES))
             last = min(position + length, self._size) - 1
             self._range = self._ask(
                 lambda: self._blob.download_as_bytes(
@@ -122,6 +133,7 @@ class ObjectFile(io.RawIOBase):
                 )
             )
             self._range_start = position
+            self.fetched_bytes += len(self._range)
             if len(self._range) != last + 1 - position:
                 raise OSError(f"{self._uri}: the bucket sent less than asked for; run it again")
             if position == 0:
@@ -134,9 +146,14 @@ class ObjectFile(io.RawIOBase):
         from google.cloud.storage.exceptions import InvalidResponse
         from requests import RequestException
 
+        self.requests += 1
         try:
             return request()
         except exceptions.NotFound:
-            raise FileNotFoundError(f"no such object any more: {self._uri}") from None
+            raise FileNotFoundError(self._absent()) from None
         except (exceptions.GoogleAPIError, InvalidResponse, RequestException) as error:
             raise OSError(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
+
+    def _absent(self) -> str:
+        changed = ", or it was overwritten after it was listed; run it again"
+        return f"no such object any more: {self._uri}{changed if self._generation else ''}"

@@ -157,12 +157,16 @@ def _file_systems() -> Any:
 
 
 @contextmanager
-def open_to_read(name: str, generation: str = "") -> Iterator[str | IO[bytes]]:
+def open_to_read(
+    name: str, generation: str = "", size: int = -1, *, at_once: bool = False
+) -> Iterator[str | IO[bytes]]:
     """What ``model.audio`` can open: the path itself, or a bucket object as a seekable file.
 
     Args:
         name: a path or URI.
         generation: of an object in Google Cloud Storage, where only that one will do.
+        size: of the object of that generation, where a listing has told it.
+        at_once: fetch an object as a whole: all of it will be read.
     """
     if is_local(name):
         if "\\udc" in name and not os.path.exists(name):
@@ -172,7 +176,7 @@ def open_to_read(name: str, generation: str = "") -> Iterator[str | IO[bytes]]:
     if name.startswith("gs://"):
         from pipeline.storage.buckets import ObjectFile
 
-        with ObjectFile(name, generation) as bucket_object:
+        with ObjectFile(name, generation, size, at_once=at_once) as bucket_object:
             yield bucket_object  # type: ignore[misc]
         return
     from apache_beam.io.filesystem import CompressionTypes

@@ -1,0 +1,131 @@
+"""MP3 through libsndfile, a stretch of the file at a time: a decoder of ``model.audio``."""
+
+from __future__ import annotations
+
+import bisect
+import os
+from array import array
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import IO
+
+import numpy as np
+import soundfile
+
+from model.decoders import MP3_RESTART_S, AudioInfo, DamageError, Guard
+from model.mp3 import Bytes, Mp3Way, Stretch, find_stream, locate
+from model.windows import Samples
+
+
+class Mp3Decoder:
+    """An MP3 that is read from where it is to be heard, and nowhere else.
+
+    Args:
+        source: a path, or a binary file object that can seek.
+        info: what libsndfile says of it.
+        way: what an earlier look has found out; without it the file is looked at.
+
+    Raises:
+        LookupError: it has to be decoded in another way.
+    """
+
+    restart_s = MP3_RESTART_S
+
+    def __init__(
+        self, source: str | os.PathLike[str] | IO[bytes], info: AudioInfo, way: Mp3Way | None = None
+    ) -> None:
+        self.info = info
+        self._file = Bytes(source)
+        self._way = way or self._look(info)
+        self._all: array[int] | None = None  # where each frame begins
+        self._sound: soundfile.SoundFile | None = None
+        self._guard: Guard | None = None
+        if not way and not self._way.stream.is_constant:
+            self._all = array("q")
+            stream = self._way.stream
+            for offsets in Stretch(self._file, stream, stream.first).frames():
+                self._all.extend(offsets)
+            if stream.delay is None:  # libsndfile has guessed from the first frame
+                self.info = replace(info, frames=len(self._all) * stream.samples)
+
+    def _look(self, info: AudioInfo) -> Mp3Way:
+        stream = find_stream(self._file)
+        if (
+            stream is None
+            or (stream.sample_rate_hz, stream.channels) != (info.sample_rate_hz, info.channels)
+            or (stream.delay is not None and stream.stated != info.frames)
+        ):
+            raise LookupError
+        return Mp3Way(stream)
+
+    def way_to(self, starts: Iterable[int]) -> Mp3Way:
+        """How to begin at these samples later, without this look at the file."""
+        if self._all is None:
+            return self._way
+        frames = (self._way.stream.start_for(self._lead_in(start))[0] for start in starts)
+        known = tuple((frame, self._all[frame]) for frame in frames if frame < len(self._all))
+        return Mp3Way(self._way.stream, known)
+
+    def _lead_in(self, sample: int) -> int:
+        """A second before: what the decoder did before has then no effect any more."""
+        return sample - min(sample, self.info.sample_rate_hz)
+
+    def start(self, frame: int) -> None:
+        self._end()
+        first, position = self._way.stream.start_for(self._lead_in(frame))
+        offset = self._where(first)
+        if offset >= self._file.size:
+            return
+        self._guard = Guard(Stretch(self._file, self._way.stream, offset))
+        try:
+            self._sound = soundfile.SoundFile(self._guard)
+            if (self._sound.samplerate, self._sound.channels) != (
+                self.info.sample_rate_hz,
+                self.info.channels,
+            ):
+                raise DamageError
+            self._sound.seek(position)
+        finally:
+            self._guard.raise_error()
+        self.read(frame - self._lead_in(frame))
+
+    def _where(self, first: int) -> int:
+        stream, points = self._way.stream, self._way.points
+        if self._all is not None:
+            return self._all[first] if first < len(self._all) else self._file.size
+        if stream.is_constant:
+            return self._checked(stream.expected(first)) if first else stream.first
+        known = bisect.bisect(points, first, key=lambda point: point[0]) - 1
+        frame, offset = points[known] if known >= 0 else (0, stream.first)
+        offset = self._checked(offset)
+        for offsets in Stretch(self._file, stream, offset).frames() if first > frame else ():
+            if first - frame < len(offsets):
+                return offsets[first - frame]
+            frame += len(offsets)
+        return offset if first == frame else self._file.size
+
+    def _checked(self, expected: int) -> int:
+        if expected >= self._file.size:
+            return self._file.size
+        found = locate(self._file, self._way.stream, expected)
+        if not found:
+            raise DamageError
+        return found
+
+    def read(self, n_frames: int) -> Samples:
+        if not self._sound or not self._guard:
+            return np.zeros((0, self.info.channels), dtype=np.float32)
+        try:
+            frames: Samples = self._sound.read(n_frames, dtype="float32", always_2d=True)
+        finally:
+            self._guard.raise_error()
+        return frames
+
+    def close(self) -> None:
+        self._end()
+        self._file.close()
+
+    def _end(self) -> None:
+        if self._sound:
+            self._sound.close()
+        self._sound = self._guard = None
