@@ -1,0 +1,102 @@
+"""The job on engines with worker processes of their own: the bytes of the local run's tables."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from pipeline import launch, options
+from tests.conftest import Recordings
+from tests.engines.engine import Engine
+from tests.engines.held import HeldLoader, processes
+from tests.fakes import write_model
+from tests.nights import wait_until
+
+TABLES = ("counts.csv", "calls.csv", "failures.csv", "activity.csv")
+
+pytestmark = pytest.mark.slow
+
+
+def count(*arguments: object) -> int:
+    return launch.launch(options.parse([*map(str, arguments), "--no_report"]))
+
+
+def tables(output: Path) -> dict[str, bytes]:
+    """All tables, with the run's name, which no two runs share, taken out."""
+    run_id = json.loads((output / "run.json").read_text())["run_id"].encode()
+    content = {name: (output / name).read_bytes() for name in TABLES}
+    assert run_id in content["counts.csv"]
+    return {name: text.replace(run_id, b"RUN") for name, text in content.items()}
+
+
+@pytest.fixture
+def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder where workers say what they do; a file `hold` in it makes them wait."""
+    folder = tmp_path / "network"
+    folder.mkdir()
+    monkeypatch.setattr(launch, "ModelLoader", lambda directory: HeldLoader(folder))
+    return folder
+
+
+@pytest.fixture
+def arguments(recordings: Recordings, tmp_path: Path) -> list[str]:
+    model = write_model(tmp_path / "model")
+    return [f"--input={recordings[0]}", "--segment_s=7", f"--model={model}"]
+
+
+def test_two_worker_processes_write_the_same_bytes(
+    running: Engine, arguments: list[str], network: Path, tmp_path: Path
+) -> None:
+    assert count(*arguments, f"--output={tmp_path}/here") == 0
+    assert processes(network, "loaded") == {os.getpid()}
+    assert count(*arguments, f"--output={tmp_path}/there", *running.flags) == 0
+    assert len(processes(network, "loaded") - {os.getpid()}) == 2
+    assert tables(tmp_path / "here") == tables(tmp_path / "there")
+
+
+def test_the_forest_gives_the_same_bytes(running: Engine, forest: Path, tmp_path: Path) -> None:
+    assert count(f"--input={forest}", f"--output={tmp_path}/here") == 0
+    assert count(f"--input={forest}", f"--output={tmp_path}/there", *running.flags) == 0
+    assert tables(tmp_path / "here") == tables(tmp_path / "there")
+
+
+class Job(threading.Thread):
+    """A run in a thread."""
+
+    def __init__(self, arguments: list[str]) -> None:
+        super().__init__(daemon=True)
+        self._arguments, self.code = arguments, -1
+
+    def run(self) -> None:
+        self.code = count(*self._arguments)
+
+
+@pytest.mark.parametrize("victim", ["worker", "engine"])
+def test_what_is_killed_in_mid_run_is_made_up_for(
+    victim: str,
+    running: Engine,
+    arguments: list[str],
+    network: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = f"--output={tmp_path}/there"
+    (network / "hold").touch()
+    job = Job([*arguments, output, *running.flags])
+    job.start()
+    wait_until(lambda: bool(processes(network, "waits")))
+    if victim == "worker":
+        os.kill(processes(network, "waits").pop(), signal.SIGKILL)
+    else:
+        # What shares out the work: of Flink's task managers one, the other goes on.
+        os.kill([*running.of_kind("task_manager"), *running.of_kind("service")][0], signal.SIGKILL)
+    (network / "hold").unlink()
+    job.join(100)
+    print(job.code, job.is_alive())
+    print(capsys.readouterr())
+    assert 0
