@@ -9,12 +9,16 @@ import time
 from typing import TYPE_CHECKING
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    PipelineOptions,
+    PortableOptions,
+    StandardOptions,
+)
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
 from apache_beam.runners.worker import sdk_worker
 
 from pipeline import plan, preflight, progress
-from pipeline.beam_options import LOCAL_RUNNERS
+from pipeline.beam_options import LOCAL_RUNNERS, runs_here
 from pipeline.inference.count import Counting
 from pipeline.inference.score import ModelLoader
 from pipeline.inference.transforms import SegmentHandler
@@ -74,6 +78,13 @@ def launch(config: Config) -> int:
 def why_it_failed(error: Exception, output: str) -> str:
     """What to say of an error that ended the job: a line where the disk said no, else its trace."""
     *trace, reason = str(error).strip().splitlines() or [type(error).__name__]
+    if gone := re.search(r"StatusCode\.UNAVAILABLE\n\s*details = \"(.*)\"", str(error)):
+        return (
+            f"capuchinbird: the job failed: the job server no longer answers ({gone[1]}); see to "
+            "it and run it again: it goes on from what is done"
+        )
+    if causes := re.findall(r"^Caused by: (.+)$", str(error), re.MULTILINE):  # a trace of Java's
+        reason = causes[-1]
     if disk := re.search(r"(?:OSError|PermissionError): \[Errno \d+\] ([^\[\n:]+)", str(error)):
         what = disk[1].strip()
         remedy = "make room" if "space" in what or "quota" in what else "put that right"
@@ -98,8 +109,9 @@ def run(
     pipeline = new_pipeline(options)
     build_pipeline(pipeline, config, counting, handler, night)
     progress.reset()
-    is_local = options.view_as(StandardOptions).runner in LOCAL_RUNNERS
-    with progress.watch(n_inputs, enabled=is_local):
+    if endpoint := options.view_as(PortableOptions).job_endpoint:
+        print(f"capuchinbird: the job server at {endpoint} has the job", file=sys.stderr)
+    with progress.watch(n_inputs, enabled=runs_here(options)):
         run_to_end(pipeline, wait=wait)
 
 

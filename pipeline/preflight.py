@@ -18,7 +18,12 @@ from apache_beam.options.pipeline_options import (
 )
 
 from model.contract import ServingContract
-from pipeline.beam_options import beam_options
+from pipeline.beam_options import (
+    PORTABLE_RUNNERS,
+    beam_options,
+    runs_here,
+    starts_job_server,
+)
 from pipeline.inference.count import Counting
 from pipeline.inputs.deployments import parse_zone, read_deployments
 from pipeline.inputs.manifests import read_manifest, remarks
@@ -87,9 +92,15 @@ def check(config: Config) -> Checked:
 
 
 def check_reach(config: Config, options: PipelineOptions) -> None:
-    """Refuses paths of this machine in a job for Dataflow, whose workers could not reach them."""
-    if options.view_as(StandardOptions).runner != "DataflowRunner":
+    """Refuses paths that workers on other machines could not reach, or would take for others."""
+    runner = options.view_as(StandardOptions).runner
+    if runs_here(options):
         return
+    if config.no_wait and starts_job_server(options):
+        raise UsageError(
+            "--no_wait: the job server that is started for a job ends with this command; give "
+            "--job_endpoint of one that stays"
+        )
     named = {
         "--input": config.inputs,
         "--manifest": config.manifests,
@@ -99,7 +110,13 @@ def check_reach(config: Config, options: PipelineOptions) -> None:
     }
     for flag, names in named.items():
         for name in filter(files.is_local, names):
-            raise UsageError(f"{flag} {name}: Dataflow's workers reach buckets only; use gs://")
+            if runner == "DataflowRunner":
+                raise UsageError(f"{flag} {name}: Dataflow's workers reach buckets only; use gs://")
+            if runner in PORTABLE_RUNNERS and not os.path.isabs(name):
+                raise UsageError(
+                    f"{flag} {name}: workers stand in other folders; write the full path, the same "
+                    "on all of them, or use gs://"
+                )
 
 
 def check_credentials(config: Config) -> None:

@@ -60,11 +60,13 @@ def main(argv: Sequence[str]) -> int:
     from pipeline.job import build_rescoring
     from pipeline.ledger import entries
     from pipeline.model_folder import check_model, current_version
+    from pipeline.preflight import check_reach
     from pipeline.tables.read import read_counts
     from pipeline.tables.run_report import Totals, new_run_id, write_run_report
 
     started, clock = datetime.now(UTC), time.monotonic()
     beam_arguments = beam_options(config.beam_args)
+    check_reach(config, beam_arguments)
     model = current_version(config.model)
     contract = check_model(model)
     committed_before = entries.shards(config.output)

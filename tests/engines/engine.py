@@ -67,52 +67,46 @@ class Engine:
         processes: what each process is, by process id: ``service``, ``job_manager``,
             ``task_manager``, ``job_server`` or ``pool``. Worker processes are children of the pool.
         log: what they print.
+        shares_out: the kind of process that holds a job's work: killed, it takes that with it.
+        start_again: starts another process of a kind, as whoever watches over an engine would.
     """
 
     flags: tuple[str, ...]
     processes: dict[int, str]
     log: Path
+    shares_out: str
+    start_again: Callable[[str], None]
 
-    def workers(self) -> list[int]:
-        """Process ids of the Python workers at this moment."""
-        pools = {pid for pid, kind in self.processes.items() if kind == "pool"}
-        return sorted(pid for pid in _all_processes() if _parent(pid) in pools)
-
-    def of_kind(self, kind: str) -> list[int]:
-        """Process ids."""
-        return [pid for pid, its_kind in self.processes.items() if its_kind == kind]
-
-
-def _all_processes() -> Iterator[int]:
-    return (int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit())
-
-
-def _parent(pid: int) -> int:
-    with contextlib.suppress(OSError):
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    return 0
+    def kill_one(self, kind: str) -> None:
+        """Ends one process of a kind, without warning, and starts another."""
+        pid = next(pid for pid, its_kind in self.processes.items() if its_kind == kind)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        del self.processes[pid]
+        self.start_again(kind)
 
 
 @contextlib.contextmanager
 def _processes(
     folder: Path, environment: Mapping[str, str] | None
-) -> Iterator[tuple[Callable[..., int], dict[int, str]]]:
-    """Starts processes, and ends them and what they started."""
+) -> Iterator[tuple[Callable[..., None], dict[int, str]]]:
+    """What starts a process, and all that run; at the end, they and what they started are ended."""
     folder.mkdir(parents=True, exist_ok=True)
     # Beam's pool starts whatever `python` is.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environ = {**(environment or os.environ), "PYTHONPATH": str(ROOT), "PATH": path}
     started: list[subprocess.Popen[bytes]] = []
+    commands: dict[str, Sequence[str]] = {}
     kinds: dict[int, str] = {}
     with open(folder / "engine.log", "wb") as log:
 
-        def start(kind: str, command: Sequence[str]) -> int:
+        def start(kind: str, command: Sequence[str] = ()) -> None:
+            commands[kind] = command = command or commands[kind]
             process = subprocess.Popen(
                 command, cwd=folder, env=environ, stdout=log, stderr=log, start_new_session=True
             )
             started.append(process)
             kinds[process.pid] = kind
-            return process.pid
 
         try:
             yield start, kinds
@@ -141,7 +135,7 @@ def _answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _start_pool(start: Callable[..., int], worker: str) -> int:
+def _start_pool(start: Callable[..., None], worker: str) -> int:
     """A pool that starts worker processes for whoever asks. Returns its port."""
     port = free_port()
     command = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main"]
@@ -169,14 +163,20 @@ def job_service(
         for waited in (port, pool):
             _wait(lambda waited=waited: _answers(waited), "the job service", folder / "engine.log")
         flags = ("--runner=PortableRunner", f"--job_endpoint=localhost:{port}", *_external(pool))
-        yield Engine(flags, kinds, folder / "engine.log")
+        log = folder / "engine.log"
+
+        def start_again(kind: str) -> None:
+            start(kind)
+            _wait(lambda: _answers(port), "the job service", log)
+
+        yield Engine(flags, kinds, log, "service", start_again)
 
 
 def _external(pool: int) -> tuple[str, str]:
     return "--environment_type=EXTERNAL", f"--environment_config=localhost:{pool}"
 
 
-def fetch_flink() -> tuple[Path, Path]:
+def flink_parts() -> tuple[Path, Path]:
     """Beam's job server for Flink, and the folder of Flink's libraries, fetched once.
 
     Raises:
@@ -190,19 +190,13 @@ def fetch_flink() -> tuple[Path, Path]:
     jar = KEPT / f"{name}-{apache_beam.__version__}.jar"
     if not jar.exists():
         artifact = f"org.apache.beam:{name}:{apache_beam.__version__}"
-        _fetch(
-            ["mvn", "-q", "-B", "dependency:copy", f"-Dartifact={artifact}"]
-            + [f"-DoutputDirectory={KEPT}"],
-            f"Maven has no {artifact}",
-        )
+        copy = ["mvn", "-q", "-B", "dependency:copy", f"-Dartifact={artifact}"]
+        _fetch([*copy, f"-DoutputDirectory={KEPT}"], f"Maven has no {artifact}")
     libraries = KEPT / f"apache-flink-libraries-{FLINK_LIBRARIES}"
     if not libraries.exists():
         wanted = f"apache-flink-libraries=={FLINK_LIBRARIES}"
-        _fetch(
-            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-            + ["--no-binary=:all:", f"--dest={KEPT}", wanted],
-            f"pip has no {wanted}",
-        )
+        download = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary=:all:"]
+        _fetch([*download, f"--dest={KEPT}", wanted], f"pip has no {wanted}")
         [archive] = KEPT.glob(f"apache[-_]flink[-_]libraries-{FLINK_LIBRARIES}.tar.gz")
         with tarfile.open(archive) as packed:
             packed.extractall(KEPT, filter="data")
@@ -211,9 +205,13 @@ def fetch_flink() -> tuple[Path, Path]:
     return jar, libraries / "deps" / "lib"
 
 
+_refused: set[str] = set()
+
+
 def _fetch(command: Sequence[str], otherwise: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
+    if otherwise not in _refused and subprocess.run(command, capture_output=True).returncode:
+        _refused.add(otherwise)  # whoever asks next need not wait
+    if otherwise in _refused:
         raise NotToBeHadError(otherwise)
 
 
@@ -226,7 +224,7 @@ def flink(
     Raises:
         NotToBeHadError: something is missing on this machine.
     """
-    jar, libraries = fetch_flink()
+    jar, libraries = flink_parts()
     with flink_cluster(folder, libraries, environment) as (rest, start, kinds):
         log = folder / "engine.log"
         job, artifacts = free_port(), free_port()
@@ -236,15 +234,16 @@ def flink(
         pool = _start_pool(start, worker)
         for waited in (job, pool):
             _wait(lambda waited=waited: _answers(waited), "the job server", log)
-        flags = ("--runner=FlinkRunner", f"--job_endpoint=localhost:{job}", *_external(pool))
-        yield Engine((*flags, f"--parallelism={TASK_MANAGERS}"), kinds, log)
+        flags = ["--runner=FlinkRunner", f"--job_endpoint=localhost:{job}", *_external(pool)]
+        flags += [f"--parallelism={TASK_MANAGERS}"]
+        yield Engine(tuple(flags), kinds, log, "task_manager", start)
 
 
 @contextlib.contextmanager
 def flink_cluster(
     folder: Path, libraries: Path, environment: Mapping[str, str] | None = None
-) -> Iterator[tuple[int, Callable[..., int], dict[int, str]]]:
-    """The cluster alone: port of its REST service, what starts more processes, and all there are."""
+) -> Iterator[tuple[int, Callable[..., None], dict[int, str]]]:
+    """The cluster alone: port of its REST service, what starts more processes, all there are."""
     rest = free_port()
     configuration = {
         "jobmanager.rpc.address": "127.0.0.1",
