@@ -229,7 +229,7 @@ def flink(
         log = folder / "engine.log"
         job, artifacts = free_port(), free_port()
         command = ["java", *JVM, "-Xmx512m", "-jar", str(jar), f"--flink-master=127.0.0.1:{rest}"]
-        command += [f"--job-port={job}", f"--artifact-port={artifacts}", "--expansion-port=-1"]
+        command += [f"--job-port={job}", f"--artifact-port={artifacts}", "--expansion-port=0"]
         start("job_server", [*command, f"--artifacts-dir={folder}/artifacts"])
         pool = _start_pool(start, worker)
         for waited in (job, pool):
