@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -20,8 +21,9 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,6 +31,7 @@ from pathlib import Path
 from benchmarks.child import ROOT
 from benchmarks.scale_job import (
     FOLDER_VARIABLE,
+    KINDS,
     LIMIT_VARIABLE,
     SECONDS_VARIABLE,
     read_tallies,
@@ -37,7 +40,7 @@ from benchmarks.scale_job import (
 MODEL = str(ROOT / "model" / "released")
 A_NIGHT = 1000
 """Recordings in a folder: one recorder, one night, files of some minutes."""
-LOOK_S = 0.1
+LOOK_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,10 @@ class Figures:
         held: recordings that the output held before.
         engine: what ran it.
         files: in the output, after it.
+        cpu_s: of all processes.
         peak_bytes: of memory, by kind of process: the most that one of them ever held.
-        operations: on files of the archive and of the output, by kind; about a request each where
-            they are objects in a bucket.
+        operations: on files of the archive and of the output, by kind. Of an output in a bucket
+            they are the requests; of files on this machine, what would be about a request each.
         elements: the largest elements of collections, in bytes, as far as Beam sampled them.
     """
 
@@ -64,11 +68,6 @@ class Figures:
     peak_bytes: dict[str, int]
     operations: dict[str, int]
     elements: dict[str, int]
-
-    @property
-    def ms_a_recording(self) -> float:
-        """Time by the clock."""
-        return 1000 * self.seconds / self.recordings
 
 
 def make_listing(folder: Path, n: int, first_night: int = 0) -> None:
@@ -84,40 +83,40 @@ def make_listing(folder: Path, n: int, first_night: int = 0) -> None:
 
 
 class Watch(threading.Thread):
-    """Notes the most memory that processes ever held, by what they are."""
+    """Notes the most memory that processes ever held, by what they are, and their CPU time."""
 
-    def __init__(self, kind_of: Callable[[int], str]) -> None:
+    def __init__(self, kind_of: Callable[[int, int], str]) -> None:
         super().__init__(daemon=True)
         self.peak_bytes: dict[str, int] = {}
+        self._ticks: dict[int, tuple[int, int]] = {}  # first and last seen, by process
         self._kind_of, self._ended = kind_of, threading.Event()
 
     def run(self) -> None:
+        self._look()
         while not self._ended.wait(LOOK_S):
             self._look()
 
     def _look(self) -> None:
-        for entry in os.scandir("/proc"):
-            if entry.name.isdigit() and (kind := self._kind_of(int(entry.name))):
-                with open_quietly(f"/proc/{entry.name}/status") as text:
-                    for line in text.splitlines():
+        for pid in [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]:
+            with suppress(OSError):  # it has gone
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                if kind := self._kind_of(pid, int(fields[1])):
+                    ticks = int(fields[11]) + int(fields[12])
+                    self._ticks[pid] = (self._ticks.get(pid, (ticks, 0))[0], ticks)
+                    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
                         if line.startswith("VmHWM:"):
                             peak = int(line.split()[1]) * 1024
                             self.peak_bytes[kind] = max(self.peak_bytes.get(kind, 0), peak)
 
-    def stop(self) -> dict[str, int]:
-        """The figures."""
+    def stop(self) -> None:
+        """No more looks."""
         self._ended.set()
         self.join()
-        return self.peak_bytes
 
-
-@contextmanager
-def open_quietly(name: str) -> Iterator[str]:
-    """The text of a file; nothing where it has gone."""
-    try:
-        yield Path(name).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        yield ""
+    def cpu_s(self, without: int) -> float:
+        """CPU time of all processes but one."""
+        ticks = [last - first for pid, (first, last) in self._ticks.items() if pid != without]
+        return sum(ticks) / os.sysconf("SC_CLK_TCK")
 
 
 def count_files(folder: Path) -> int:
@@ -125,34 +124,63 @@ def count_files(folder: Path) -> int:
     return sum(len(names) for _, _, names in os.walk(folder))
 
 
-def run_job(
-    archive: Path,
-    output: Path,
-    n: int,
-    held: int,
-    engine: str,
-    flags: Sequence[str],
-    kinds: dict[int, str],
-    environment: dict[str, str],
-    most_bytes: int,
-    given: Path,
-) -> Figures:
-    """Runs the job once, over ``given``."""
-    folder = Path(environment[FOLDER_VARIABLE])
+def kind_of_request(method: str, path: str) -> str:
+    """What a request to a bucket does.
+
+    >>> kind_of_request("GET", "/storage/v1/b/birds/o?prefix=a")
+    'listed'
+    """
+    if method == "GET":
+        if "alt=media" in path or path.startswith("/download/"):
+            return "read"
+        return "listed" if re.search(r"/o(\?|$)", path) else "looked up"
+    if method == "DELETE":
+        return "deleted"
+    if "/compose" in path:
+        return "joined"
+    return "batches" if path.startswith("/batch") else "written"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where runs take place.
+
+    Attributes:
+        folder: for the figures of a run's processes.
+        output: the output folder, here or in a bucket.
+        flags: that send a job to the engine.
+        kinds: what each of the engine's processes is.
+        most_bytes: of memory, for the launcher.
+        requests: (method, path) of what was asked of the bucket.
+    """
+
+    engine: str
+    folder: Path
+    output: str
+    flags: tuple[str, ...]
+    kinds: dict[int, str]
+    environment: dict[str, str]
+    most_bytes: int
+    requests: list[tuple[str, str]]
+
+
+def run_job(bench: Bench, given: Path, n: int, held: int) -> Figures:
+    """Runs the job once, over ``n`` recordings in a folder."""
+    folder, kinds = bench.folder, bench.kinds
     for old in (*folder.glob("*.tally"), folder / "elements.json"):
         # Workers that outlive a job keep their numbers; those of the one before are not of this.
         old.unlink(missing_ok=True)
     command = [sys.executable, "-m", "benchmarks.scale_job", "--no_report", f"--model={MODEL}"]
-    command += [f"--input={given}", f"--output={output}", *flags]
+    command += [f"--input={given}", f"--output={bench.output}", *bench.flags]
+    bench.requests.clear()
     with open(folder / "job.log", "w+") as log:
         start = time.monotonic()
-        job = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-        resource.prlimit(job.pid, resource.RLIMIT_DATA, (most_bytes, most_bytes))
+        job = subprocess.Popen(command, cwd=ROOT, env=bench.environment, stdout=log, stderr=log)
+        resource.prlimit(job.pid, resource.RLIMIT_DATA, (bench.most_bytes, bench.most_bytes))
 
-        def kind_of(pid: int) -> str:
+        def kind_of(pid: int, parent: int) -> str:
             if pid == job.pid:
                 return "launcher" if kinds else "job"
-            parent = parent_of(pid)
             return kinds.get(pid) or ("worker" if kinds.get(parent) == "pool" else "")
 
         watch = Watch(kind_of)
@@ -160,28 +188,26 @@ def run_job(
         _, status, used = os.wait4(job.pid, 0)
         seconds = time.monotonic() - start
         job.returncode = os.waitstatus_to_exitcode(status)
-        peak_bytes = watch.stop()
+        watch.stop()
         log.seek(0)
         if job.returncode:
             raise RuntimeError(f"the job ended with {job.returncode}:\n{log.read()[-4000:]}")
     elements = folder / "elements.json"
+    operations = read_tallies(folder, ("archive", "output"))
+    for request in bench.requests:
+        kind = f"output {kind_of_request(*request)}"
+        operations[kind] = operations.get(kind, 0) + 1
     return Figures(
         recordings=n,
         held=held,
-        engine=engine,
+        engine=bench.engine,
         seconds=round(seconds, 1),
-        cpu_s=round(used.ru_utime + used.ru_stime, 1),
-        files=count_files(output),
-        peak_bytes=peak_bytes,
-        operations=read_tallies(folder, ("archive", "output")),
+        cpu_s=round(used.ru_utime + used.ru_stime + watch.cpu_s(without=job.pid), 1),
+        files=count_files(Path(bench.output)),
+        peak_bytes=watch.peak_bytes,
+        operations=operations,
         elements=json.loads(elements.read_text()) if elements.exists() else {},
     )
-
-
-def parent_of(pid: int) -> int:
-    """The process that started another; 0 where it has gone."""
-    with open_quietly(f"/proc/{pid}/stat") as text:
-        return int(text.rpartition(")")[2].split()[1]) if text else 0
 
 
 def measure(asked: argparse.Namespace, top: Path) -> Iterator[Figures]:
@@ -197,19 +223,54 @@ def measure(asked: argparse.Namespace, top: Path) -> Iterator[Figures]:
         SECONDS_VARIABLE: str(asked.recording_s),
         LIMIT_VARIABLE: str(round(asked.worker_gb * 2**30)),
     }
-    with engine_of(asked.engine, top, environment) as (flags, kinds):
+    requests: list[tuple[str, str]] = []
+    with (
+        bucket(top / "gcs", requests) if asked.bucket else nullcontext("") as url,
+        engine_of(asked.engine, top, environment) as (flags, kinds),
+    ):
+        if url:
+            environment |= {"STORAGE_EMULATOR_HOST": url, "GOOGLE_CLOUD_PROJECT": "forest"}
         for n in asked.sizes:
-            for folder_of_last in (archive, output):
-                shutil.rmtree(folder_of_last, ignore_errors=True)
+            for last in (archive, output):
+                shutil.rmtree(last, ignore_errors=True)
+            bench = Bench(
+                engine=asked.engine,
+                folder=folder,
+                output=f"gs://scale/{n}" if url else str(output),
+                flags=(*flags, *asked.beam),
+                kinds=kinds,
+                environment=environment,
+                most_bytes=round(asked.job_gb * 2**30),
+                requests=requests,
+            )
             archive.mkdir()
             make_listing(archive, n)
-            limit = round(asked.job_gb * 2**30)
-            common = (asked.engine, (*flags, *asked.beam), kinds, environment, limit)
-            yield run_job(archive, output, n, 0, *common, archive)
+            yield run_job(bench, archive, n, 0)
             if asked.night:
                 night = archive / "night"
                 make_listing(night, asked.night, first_night=-(-n // A_NIGHT))
-                yield run_job(archive, output, asked.night, n, *common, night)
+                yield run_job(bench, night, asked.night, n)
+
+
+@contextmanager
+def bucket(folder: Path, requests: list[tuple[str, str]]) -> Iterator[str]:
+    """The address of an emulated bucket ``scale``; what is asked of it is noted."""
+    from tests.cloud import emulators
+
+    folder.mkdir()
+
+    def note(request: emulators.Request, pass_on: emulators.PassOn) -> emulators.Answer:
+        requests.append((request.method, request.path))
+        return pass_on()
+
+    with emulators.gcs_server(folder) as server, emulators.proxy(server, note) as proxy:
+        make = urllib.request.Request(
+            f"{proxy.url}/storage/v1/b?project=forest",
+            data=b'{"name": "scale"}',
+            headers={"Content-Type": "application/json"},
+        )
+        urllib.request.urlopen(make, timeout=10).close()
+        yield proxy.url
 
 
 @contextmanager
@@ -218,8 +279,7 @@ def engine_of(
 ) -> Iterator[tuple[tuple[str, ...], dict[int, str]]]:
     """Flags that send a job to an engine, and what each of the engine's processes is."""
     if name == "local":
-        with nullcontext():
-            yield (), {}
+        yield (), {}
         return
     from tests.engines import engine
 
@@ -235,18 +295,20 @@ def as_markdown(all_figures: Sequence[Figures]) -> str:
     """A table, a line for each run."""
     kinds = sorted({kind for figures in all_figures for kind in figures.peak_bytes})
     head = ["new", "held", "engine", "s", "ms a recording", *(f"{k}, MB" for k in kinds)]
-    head += ["largest element, MB", "files", "read", "written", "listed", "deleted"]
+    head += ["CPU ms a recording", "largest element, MB", "files"]
+    head += ["archive operations", "output: read", "written", "listed", "deleted", "other"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for f in all_figures:
-        operations = [
-            f"{f.operations[f'archive {kind}'] + f.operations[f'output {kind}']:,}"
-            for kind in ("read", "written", "listed", "deleted")
-        ]
+        of_output = {kind: n for kind, n in f.operations.items() if kind.startswith("output ")}
+        named = [of_output.pop(f"output {kind}") for kind in KINDS]
+        operations = [sum(f.operations.values()) - sum(named) - sum(of_output.values()), *named]
+        cells = [f"{n:,}" for n in (*operations, sum(of_output.values()))]
         largest = f"{max(f.elements.values()) / 1e6:.1f}" if f.elements else "–"
-        cells = [f"{f.recordings:,}", f"{f.held:,}", f.engine, f"{f.seconds:.0f}"]
-        cells += [f"{f.ms_a_recording:.2f}"]
-        cells += [f"{f.peak_bytes[k] / 1e6:.0f}" if k in f.peak_bytes else "–" for k in kinds]
-        lines.append("| " + " | ".join([*cells, largest, f"{f.files:,}", *operations]) + " |")
+        told = [f"{f.recordings:,}", f"{f.held:,}", f.engine, f"{f.seconds:.0f}"]
+        told += [f"{1000 * f.seconds / f.recordings:.2f}"]
+        told += [f"{f.peak_bytes[k] / 1e6:.0f}" if k in f.peak_bytes else "–" for k in kinds]
+        told += [f"{1000 * f.cpu_s / f.recordings:.2f}", largest, f"{f.files:,}"]
+        lines.append("| " + " | ".join([*told, *cells]) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -258,6 +320,7 @@ def main() -> None:
     parser.add_argument("sizes", type=int, nargs="+", help="recordings in the archive")
     parser.add_argument("--night", type=int, default=1000, help="new ones over each (0: none)")
     parser.add_argument("--engine", choices=("local", "job_service", "flink"), default="local")
+    parser.add_argument("--bucket", action="store_true", help="output in an emulated bucket")
     parser.add_argument("--worker_gb", type=float, default=1.5, help="memory of a worker process")
     parser.add_argument("--job_gb", type=float, default=8, help="memory of the launcher")
     parser.add_argument("--recording_s", type=float, default=60, help="length of each, seconds")
