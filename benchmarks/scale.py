@@ -14,15 +14,15 @@ import argparse
 import json
 import os
 import re
-import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,6 @@ from benchmarks.child import ROOT
 from benchmarks.scale_job import (
     FOLDER_VARIABLE,
     KINDS,
-    LIMIT_VARIABLE,
     SECONDS_VARIABLE,
     read_tallies,
 )
@@ -83,10 +82,14 @@ def make_listing(folder: Path, n: int, first_night: int = 0) -> None:
 
 
 class Watch(threading.Thread):
-    """Notes the most memory that processes ever held, by what they are, and their CPU time."""
+    """Notes the most memory that processes ever held, by what they are, and their CPU time.
 
-    def __init__(self, kind_of: Callable[[int, int], str]) -> None:
+    A process that ever held more than its kind may is ended, as a container's limit would end it.
+    """
+
+    def __init__(self, kind_of: Callable[[int, int], str], most_bytes: Mapping[str, int]) -> None:
         super().__init__(daemon=True)
+        self._most_bytes = most_bytes
         self.peak_bytes: dict[str, int] = {}
         self._ticks: dict[int, tuple[int, int]] = {}  # first and last seen, by process
         self._kind_of, self._ended = kind_of, threading.Event()
@@ -107,6 +110,8 @@ class Watch(threading.Thread):
                         if line.startswith("VmHWM:"):
                             peak = int(line.split()[1]) * 1024
                             self.peak_bytes[kind] = max(self.peak_bytes.get(kind, 0), peak)
+                            if peak > self._most_bytes.get(kind, peak):
+                                os.kill(pid, signal.SIGKILL)
 
     def stop(self) -> None:
         """No more looks."""
@@ -150,7 +155,7 @@ class Bench:
         output: the output folder, here or in a bucket.
         flags: that send a job to the engine.
         kinds: what each of the engine's processes is.
-        most_bytes: of memory, for the launcher.
+        most_bytes: of memory, by kind of process.
         requests: (method, path) of what was asked of the bucket.
     """
 
@@ -160,7 +165,7 @@ class Bench:
     flags: tuple[str, ...]
     kinds: dict[int, str]
     environment: dict[str, str]
-    most_bytes: int
+    most_bytes: dict[str, int]
     requests: list[tuple[str, str]]
 
 
@@ -176,14 +181,13 @@ def run_job(bench: Bench, given: Path, n: int, held: int) -> Figures:
     with open(folder / "job.log", "w+") as log:
         start = time.monotonic()
         job = subprocess.Popen(command, cwd=ROOT, env=bench.environment, stdout=log, stderr=log)
-        resource.prlimit(job.pid, resource.RLIMIT_DATA, (bench.most_bytes, bench.most_bytes))
 
         def kind_of(pid: int, parent: int) -> str:
             if pid == job.pid:
                 return "launcher" if kinds else "job"
             return kinds.get(pid) or ("worker" if kinds.get(parent) == "pool" else "")
 
-        watch = Watch(kind_of)
+        watch = Watch(kind_of, bench.most_bytes)
         watch.start()
         _, status, used = os.wait4(job.pid, 0)
         seconds = time.monotonic() - start
@@ -191,7 +195,9 @@ def run_job(bench: Bench, given: Path, n: int, held: int) -> Figures:
         watch.stop()
         log.seek(0)
         if job.returncode:
-            raise RuntimeError(f"the job ended with {job.returncode}:\n{log.read()[-4000:]}")
+            told = [log.read(), *(file.read_text() for file in folder.glob("../engine/*.log"))]
+            ends = "\n…\n".join(text[-3000:] for text in told)
+            raise RuntimeError(f"the job ended with {job.returncode}:\n{ends}")
     elements = folder / "elements.json"
     operations = read_tallies(folder, ("archive", "output"))
     for request in bench.requests:
@@ -221,7 +227,6 @@ def measure(asked: argparse.Namespace, top: Path) -> Iterator[Figures]:
         "CUDA_VISIBLE_DEVICES": "-1",
         FOLDER_VARIABLE: str(folder),
         SECONDS_VARIABLE: str(asked.recording_s),
-        LIMIT_VARIABLE: str(round(asked.worker_gb * 2**30)),
     }
     requests: list[tuple[str, str]] = []
     with (
@@ -240,7 +245,10 @@ def measure(asked: argparse.Namespace, top: Path) -> Iterator[Figures]:
                 flags=(*flags, *asked.beam),
                 kinds=kinds,
                 environment=environment,
-                most_bytes=round(asked.job_gb * 2**30),
+                most_bytes={
+                    "worker": round(asked.worker_gb * 2**30),
+                    "job": round(asked.job_gb * 2**30),
+                },
                 requests=requests,
             )
             archive.mkdir()
@@ -322,7 +330,7 @@ def main() -> None:
     parser.add_argument("--engine", choices=("local", "job_service", "flink"), default="local")
     parser.add_argument("--bucket", action="store_true", help="output in an emulated bucket")
     parser.add_argument("--worker_gb", type=float, default=1.5, help="memory of a worker process")
-    parser.add_argument("--job_gb", type=float, default=8, help="memory of the launcher")
+    parser.add_argument("--job_gb", type=float, default=8, help="memory of a local run")
     parser.add_argument("--recording_s", type=float, default=60, help="length of each, seconds")
     parser.add_argument("--beam", action="append", default=[], help="a further flag of the job")
     parser.add_argument("--folder", help="where to put archive and output while it runs")

@@ -13,7 +13,6 @@ import json
 import mmap
 import os
 import re
-import resource
 import sys
 import zlib
 from collections.abc import Callable, Sequence
@@ -31,7 +30,6 @@ from model.windows import SAMPLE_RATE_HZ, Samples
 FOLDER_VARIABLE = "SCALE_FOLDER"
 """Where a run's processes leave their figures."""
 SECONDS_VARIABLE = "SCALE_RECORDING_S"
-LIMIT_VARIABLE = "SCALE_WORKER_BYTES"
 
 KINDS = ("read", "written", "listed", "deleted")
 LOUD_ONE_IN = 10
@@ -73,7 +71,7 @@ class MadeScores:
         """Scores float32 ``[n, k]``."""
         marks = np.rint(inputs.max(axis=1) * 1000).astype(np.int64)
         steps = np.arange(self._shape[0])
-        scores = ((marks[:, None] * 7919 + steps * 104729) % 600 / 1000).astype(np.float32)
+        scores: Samples = ((marks[:, None] * 7919 + steps * 104729) % 600 / 1000).astype(np.float32)
         loud = (marks % LOUD_ONE_IN == 0) & (marks > 0)
         scores[loud, min(20, self._shape[0] - 1)] = 0.99
         return scores
@@ -198,9 +196,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def work(endpoint: str, worker_id: str) -> None:
-    """A worker process, which may not take more memory than it is given."""
-    if limit := int(os.environ.get(LIMIT_VARIABLE, 0)):
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    """A worker process."""
     stand_in()
     from apache_beam.runners.worker.sdk_worker import SdkHarness
 

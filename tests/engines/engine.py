@@ -130,9 +130,15 @@ def _wait(has_come: Callable[[], bool], what: str, log: Path, patience_s: float 
         time.sleep(0.1)
 
 
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def _wait_for_ports(ports: Sequence[int], log: Path) -> None:
+    def all_answer() -> bool:
+        for port in ports:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) != 0:
+                    return False
+        return True
+
+    _wait(all_answer, "the engine", log)
 
 
 def _start_pool(start: Callable[..., None], worker: str) -> int:
@@ -160,14 +166,13 @@ def job_service(
         command = [sys.executable, "-m", "tests.engines.job_service", f"--port={port}"]
         start("service", [*command, f"--staging_dir={folder}/staging"])
         pool = _start_pool(start, worker)
-        for waited in (port, pool):
-            _wait(lambda waited=waited: _answers(waited), "the job service", folder / "engine.log")
+        _wait_for_ports((port, pool), folder / "engine.log")
         flags = ("--runner=PortableRunner", f"--job_endpoint=localhost:{port}", *_external(pool))
         log = folder / "engine.log"
 
         def start_again(kind: str) -> None:
             start(kind)
-            _wait(lambda: _answers(port), "the job service", log)
+            _wait_for_ports((port,), log)
 
         yield Engine(flags, kinds, log, "service", start_again)
 
@@ -232,8 +237,7 @@ def flink(
         command += [f"--job-port={job}", f"--artifact-port={artifacts}", "--expansion-port=0"]
         start("job_server", [*command, f"--artifacts-dir={folder}/artifacts"])
         pool = _start_pool(start, worker)
-        for waited in (job, pool):
-            _wait(lambda waited=waited: _answers(waited), "the job server", log)
+        _wait_for_ports((job, pool), log)
         flags = ["--runner=FlinkRunner", f"--job_endpoint=localhost:{job}", *_external(pool)]
         flags += [f"--parallelism={TASK_MANAGERS}"]
         yield Engine(tuple(flags), kinds, log, "task_manager", start)
