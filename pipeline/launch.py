@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import apache_beam as beam
@@ -18,16 +17,13 @@ from pipeline.beam_options import LOCAL_RUNNERS
 from pipeline.inference.count import Counting
 from pipeline.inference.score import ModelLoader
 from pipeline.inference.transforms import SegmentHandler
-from pipeline.job import build_pipeline, build_tables
-from pipeline.ledger import drift, entries
-from pipeline.ledger.moves import write_moves
-from pipeline.options import Config
-from pipeline.preflight import Checked
-from pipeline.tables.read import read_counts
-from pipeline.tables.run_report import Totals, summary, write_run_report
+from pipeline.job import build_pipeline
+from pipeline.ledger import runs
+from pipeline.options import Config, UsageError
+from pipeline.tables.run_report import RunReport, Totals, read_run, summary
 
 if TYPE_CHECKING:
-    from pipeline.tables.bigquery import WriteNight
+    from pipeline.tables.bigquery import WriteNights
 
 _NEVER_MS = 10**9
 
@@ -50,25 +46,46 @@ def launch(config: Config) -> int:
         plan.check_cost(estimate, config.max_cost)
         if config.plan:
             return 0
-    preflight.prepare_output(config.output)
-    write_moves(entries.folder(config.output), checked.run_id, config.moved)
-    committed_before = entries.shards(config.output)
     night = preflight.night_tables(checked)
+    preflight.prepare_output(config)
+    preflight.take_over_moved(checked)
+    others_before = runs.others(config.output, checked.run_id)
+    runs.start(config.output, checked.run_id)
     handler = SegmentHandler(
         ModelLoader(config.model), checked.counting.grid, checked.contract.padding
     )
-    options, clock = checked.options, time.monotonic()
+    options, report = checked.options, preflight.run_report(checked)
     try:
-        run(config, checked.counting, handler, options, checked.n_inputs, night, wait=checked.waits)
+        run(
+            config,
+            checked.counting,
+            handler,
+            options,
+            checked.n_inputs,
+            night,
+            report,
+            wait=checked.waits,
+        )
         if not checked.waits:
             print(f"run {checked.run_id} was handed over; its tables will be in {config.output}")
             return 0
-        once_more = night and night.once_more()
-        write_tables_again(config, options, checked.run_id, committed_before, once_more)
-        return summarise(checked, time.monotonic() - clock)
+        if night and (others_before or runs.others(config.output, checked.run_id)):
+            fill_nights_again(night.once_more(), options)
     except Exception as error:
-        print(why_it_failed(error, config.output), file=sys.stderr)
-        return 1
+        if refused := re.search(r"IdentityError: (.+?)(?: \[while running|\n|$)", str(error)):
+            runs.end(config.output, [checked.run_id])
+            raise UsageError(refused[1]) from None
+        if "TooManyFailedError" not in str(error) and not has_ended(config, checked.run_id):
+            print(why_it_failed(error, config.output), file=sys.stderr)
+            return 1
+    return summarise(config)
+
+
+def has_ended(config: Config, run_id: str) -> bool:
+    """Whether a job that ended badly did so because too many recordings failed."""
+    told = read_run(config.output)
+    is_its = told.get("run_id") == run_id
+    return is_its and Totals(**told["totals"]).failed_fraction > config.max_failed_fraction
 
 
 def why_it_failed(error: Exception, output: str) -> str:
@@ -90,15 +107,18 @@ def run(
     handler: SegmentHandler,
     options: PipelineOptions,
     n_inputs: int,
-    night: WriteNight | None = None,
+    night: WriteNights | None = None,
+    report: RunReport | None = None,
     *,
     wait: bool = True,
 ) -> None:
     """Runs the job to its end, with a line about its progress."""
     pipeline = new_pipeline(options)
-    build_pipeline(pipeline, config, counting, handler, night)
-    progress.reset()
     is_local = options.view_as(StandardOptions).runner in LOCAL_RUNNERS
+    # Here the exit code says that too many failed; elsewhere the job's state does.
+    gate = not is_local
+    build_pipeline(pipeline, config, counting, handler, night, report, gate=gate)
+    progress.reset()
     with progress.watch(n_inputs, enabled=is_local):
         run_to_end(pipeline, wait=wait)
 
@@ -125,40 +145,26 @@ def run_to_end(pipeline: beam.Pipeline, *, wait: bool = True) -> None:
         raise RuntimeError(f"it ended as {state}")
 
 
-def write_tables_again(
-    config: Config,
-    options: PipelineOptions,
-    run_id: str,
-    committed_before: list[str],
-    night: beam.PTransform | None = None,
-) -> None:
-    """Writes the tables for as long as other runs add to the ledger meanwhile.
+def fill_nights_again(night: WriteNights, options: PipelineOptions) -> None:
+    """Fills a night once more, after a run beside which others were going on.
 
     Of several runs that end together, each looks once more after it has written, so that whoever
     writes last has seen what all others committed.
     """
-    seen = set(committed_before)
-    while found := {n for n in entries.shards(config.output) if run_id not in n} - seen:
-        seen |= found
-        pipeline = new_pipeline(options)
-        build_tables(pipeline | beam.Create([""]), config, night)
-        run_to_end(pipeline)
+    pipeline = new_pipeline(options)
+    nothing = pipeline | "No part" >> beam.Create([], reshuffle=False)
+    once = pipeline | "Once more" >> beam.Create([0])
+    (nothing, once) | "Fill nights" >> night
+    run_to_end(pipeline)
 
 
-def summarise(checked: Checked, wall_s: float) -> int:
-    """Writes run.json and the page, and prints what came out. Returns the exit code."""
-    config = checked.config
-    rows = read_counts(config.output)
-    totals = Totals.of_run(rows, checked.run_id, checked.n_inputs)
-    notes = drift.notes_of_run(config.output, checked.run_id)
-    holds = Totals.of(rows, len(rows))
-    write_run_report(
-        config, checked.counting, checked.contract, checked.started, totals, holds, notes, wall_s
-    )
-    drift.forget_notes(config.output, checked.run_id)
+def summarise(config: Config) -> int:
+    """Makes the page and prints what came out. Returns the exit code."""
+    report = read_run(config.output)
     page = make_report(config.output) if config.report else ""
-    print(summary(config, totals, rows, wall_s, page))
-    return 3 if totals.failed_fraction > config.max_failed_fraction else 0
+    print(summary(config, report, page))
+    is_bad = Totals(**report["totals"]).failed_fraction > config.max_failed_fraction
+    return 3 if is_bad else 0
 
 
 def make_report(output: str) -> str:
