@@ -72,10 +72,11 @@ def launch(config: Config) -> int:
         if night and (others_before or runs.others(config.output, checked.run_id)):
             fill_nights_again(night.once_more(), options)
     except Exception as error:
-        if refused := re.search(r"IdentityError: (.+?)(?: \[while running|\n|$)", str(error)):
+        told = f"{type(error).__name__}: {error}"  # itself, or an engine's account of it
+        if refused := re.search(r"IdentityError: (.+?)(?: \[while running|\n|$)", told):
             runs.end(config.output, [checked.run_id])
             raise UsageError(refused[1]) from None
-        if "TooManyFailedError" not in str(error) and not has_ended(config, checked.run_id):
+        if "TooManyFailedError" not in told and not has_ended(config, checked.run_id):
             print(why_it_failed(error, config.output), file=sys.stderr)
             return 1
     return summarise(config)

@@ -213,15 +213,14 @@ def _run_table(output: str, some: Sequence[tuple[str, Piece]], tool: ToolFormat)
     return run_table((one for _, one in merged(opened)), tool)
 
 
-def tables_apart(output: str, found: Output) -> dict[str, str]:
-    """Where the pieces of tables lie that are too large to be joined."""
+def tables_apart(found: Output) -> dict[str, str]:
+    """Where the pieces of tables lie in the output that are too large to be joined."""
     return {
-        table: piece_file(output, table.rpartition("/")[2].removesuffix(".csv"), "*")
+        table: piece_file("", table.rpartition("/")[2].removesuffix(".csv"), "*")
         for table in found.apart
     }
 
 
-def data_sets(output: str, formats: Sequence[str]) -> dict[str, str]:
-    """Where tables lie as Parquet, if that was asked for."""
-    names = PARQUET if "parquet" in formats else ()
-    return {name: parquet_file(output, name, "*") for name in names}
+def data_sets(formats: Sequence[str]) -> dict[str, str]:
+    """Where tables lie in the output as Parquet, if that was asked for."""
+    return {name: parquet_file("", name, "*") for name in (PARQUET if "parquet" in formats else ())}

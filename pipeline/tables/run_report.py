@@ -171,8 +171,8 @@ class RunReport:
                 "untimed": found.sums.untimed,
                 "failures": [error for _, error in found.sums.failures],
             },
-            "apart": tables_apart(config.output, found),
-            "data_sets": data_sets(config.output, config.formats),
+            "apart": tables_apart(found),
+            "data_sets": data_sets(config.formats),
             "drift": [asdict(note) for note in notes],
             "throughput": {
                 "wall_s": round(wall_s, 3),
