@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import apache_beam as beam
-from apache_beam.io.gcp.bigquery import BigQueryDisposition, WriteToBigQuery
 from apache_beam.pvalue import AsSingleton
 
 from pipeline.ledger import nights, parts
@@ -22,6 +24,7 @@ from pipeline.ledger.entries import read_part
 from pipeline.ledger.moves import Moves, read_moves
 from pipeline.options import UsageError
 from pipeline.records import DetectedCall, Outcome, RecordingCount, RunSummary
+from pipeline.storage import files
 from pipeline.tables.cell_text import encode
 from pipeline.tables.schema import TableRow, columns_of
 
@@ -195,7 +198,7 @@ class WriteNights(beam.PTransform):
             | "Rows of night" >> beam.FlatMap(_rows_of_night, output).with_outputs(*TABLES)
         )
         for name in ("counts", "calls"):
-            self._replace(name, rows[name], touched)
+            self._load(name, rows[name], touched, replaces=True)
         if self._run and own:
             runs = (
                 rows["counts"]
@@ -204,56 +207,80 @@ class WriteNights(beam.PTransform):
                 | "Sum up" >> beam.CombineGlobally(_SumUp(self._run))
                 | "With night" >> beam.WithKeys(own)
             )
-            self._load("runs", runs, BigQueryDisposition.WRITE_APPEND)
+            self._load("runs", runs, touched, replaces=False)
 
-    def _replace(
+    def _load(
         self,
         name: str,
         rows: beam.PCollection[tuple[str, TableRow]],
         touched: beam.PCollection[str],
+        *,
+        replaces: bool,
     ) -> None:
-        self._load(name, rows, BigQueryDisposition.WRITE_TRUNCATE)
-        # Beam starts no load job for no rows: without this a night's old rows would stay.
-        table = f"{self._dataset}.{name}"
-        some = rows | f"Nights with {name}" >> beam.Keys() | f"Once {name}" >> beam.Distinct()
-        _ = (
-            {
-                "all": touched | f"All for {name}" >> beam.WithKeys(lambda night: night),
-                "some": some | f"Some for {name}" >> beam.WithKeys(lambda night: night),
-            }
-            | f"Compare nights of {name}" >> beam.CoGroupByKey()
-            | f"No {name}" >> beam.Filter(lambda found: not any(found[1]["some"]))
-            | f"Empty {name}" >> beam.Map(lambda found: _delete_partition(table, found[0]))
-        )
-
-    def _load(
-        self, name: str, rows: beam.PCollection[tuple[str, TableRow]], disposition: str
-    ) -> None:
-        project, dataset = self._dataset.split(".")
-        table = f"{project}:{dataset}.{name}"
-        gathered = (
+        temp = files.join(self._temp, f"nights-{uuid4().hex}")
+        table, run_id = f"{self._dataset}.{name}", self._run.run_id if self._run else ""
+        written = (
             rows
-            | f"{name} to JSON" >> beam.MapTuple(lambda night, row: to_json(row, night))
-            | f"{name} under few keys" >> beam.WithKeys(_few_keys)
+            | f"{name} to JSON" >> beam.MapTuple(lambda night, row: (night, to_json(row, night)))
+            | f"{name} under few keys" >> beam.MapTuple(_few_keys)
             | f"{name} gathered" >> beam.GroupByKey()
-            | f"{name} rows" >> beam.FlatMapTuple(lambda _, rows: rows)
+            | f"Write {name}" >> beam.Map(_write_rows, files.join(temp, name))
         )
-        gathered | f"Load {name}" >> WriteToBigQuery(
-            lambda row: f"{table}${row[NIGHT].replace('-', '')}",
-            create_disposition=BigQueryDisposition.CREATE_NEVER,
-            write_disposition=disposition,
-            method=WriteToBigQuery.Method.FILE_LOADS,
-            custom_gcs_temp_location=self._temp,
-            load_job_project_id=project,
+        nights_of_it = touched | f"Nights of {name}" >> beam.Map(lambda night: (night, True))
+        _ = (
+            {"night": nights_of_it, "files": written}
+            | f"Join {name}" >> beam.CoGroupByKey()
+            | f"Load {name}" >> beam.Map(_load_night, table, run_id, replaces)
         )
 
 
 KEYS_OF_A_NIGHT = 16
-"""Rows of a night are written by so many bundles at most, each into a file or a few."""
+"""Files that a night's rows are written into, at most."""
 
 
-def _few_keys(row: dict[str, Any]) -> tuple[str, int]:
-    return row[NIGHT], zlib.crc32(encode(row.get("recording", ""))) % KEYS_OF_A_NIGHT
+def _few_keys(night: str, row: dict[str, Any]) -> tuple[tuple[str, int], dict[str, Any]]:
+    return (night, zlib.crc32(encode(row.get("recording", ""))) % KEYS_OF_A_NIGHT), row
+
+
+def _write_rows(
+    gathered: tuple[tuple[str, int], Iterable[dict[str, Any]]], folder: str
+) -> tuple[str, str]:
+    """A file of rows for a load job. Writing it again does no harm: its name says what is in it."""
+    (night, key), rows = gathered
+    name = files.join(folder, f"{night}-{key}.json")
+    files.write_atomically(name, (json.dumps(row).encode() + b"\n" for row in rows))
+    return night, name
+
+
+def _load_night(
+    found: tuple[str, Mapping[str, Iterable[Any]]], table: str, run_id: str, replaces: bool
+) -> None:
+    """One load job for a night's files, which replaces its partition or adds to it."""
+    from google.api_core.exceptions import Conflict
+    from google.cloud import bigquery
+
+    night, sources = found[0], sorted(set(found[1]["files"]))
+    partition = f"{table}${night.replace('-', '')}"
+    connection = client(table)
+    if not sources:
+        # No rows can be loaded: without this the night's old rows would stay.
+        if replaces:
+            connection.delete_table(partition, not_found_ok=True)
+        return
+    config = bigquery.LoadJobConfig(
+        create_disposition="CREATE_NEVER",
+        write_disposition="WRITE_TRUNCATE" if replaces else "WRITE_APPEND",
+        source_format="NEWLINE_DELIMITED_JSON",
+    )
+    # What is added to is added once, also where a bundle is done again.
+    job_id = None if replaces else re.sub(r"[^\w-]", "_", f"capuchinbird-{run_id}")
+    try:
+        job = connection.load_table_from_uri(sources, partition, job_id=job_id, job_config=config)
+    except Conflict:
+        job = connection.get_job(job_id)
+    job.result()
+    for name in sources:
+        files.delete_if_there(name)
 
 
 def _nights_of(part: str, output: str) -> tuple[str, ...]:
@@ -284,11 +311,6 @@ def _rows_of_night(
         yield beam.pvalue.TaggedOutput("counts", (night, entry.row))
         for call in entry.calls:
             yield beam.pvalue.TaggedOutput("calls", (night, call))
-
-
-def _delete_partition(table: str, night: str) -> None:
-    partition = f"{table}${night.replace('-', '')}"
-    client(partition).delete_table(partition, not_found_ok=True)
 
 
 class _SumUp(beam.CombineFn):
