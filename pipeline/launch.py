@@ -20,7 +20,8 @@ from pipeline.inference.transforms import SegmentHandler
 from pipeline.job import build_pipeline
 from pipeline.ledger import runs
 from pipeline.options import Config, UsageError
-from pipeline.tables.run_report import RunReport, Totals, read_run, summary
+from pipeline.storage import files
+from pipeline.tables.run_report import RunReport, Totals, read_run, run_file, summary
 
 if TYPE_CHECKING:
     from pipeline.tables.bigquery import WriteNights
@@ -78,6 +79,8 @@ def launch(config: Config) -> int:
             raise UsageError(refused[1]) from None
         if "TooManyFailedError" not in told and not has_ended(config, checked.run_id):
             print(why_it_failed(error, config.output), file=sys.stderr)
+            if read_run(config.output).get("run_id") == checked.run_id:
+                files.delete_if_there(run_file(config.output))  # the night's tables are not there
             return 1
     return summarise(config)
 

@@ -149,8 +149,9 @@ def test_a_night_reads_and_writes_its_own_parts_alone(
     )
     assert count("--input", night(tmp_path, "2024-06-04")) == 0
     old = re.compile("S1_2024060[1-3]")
-    # Summaries are added up, and pieces copied.
-    assert {Path(name).parent.name for name in read if old.search(name)} == {"summaries"}
+    # Summaries and hours are added up, and pieces copied.
+    from_others = {Path(name).parent.name for name in read if old.search(name)}
+    assert from_others == {"summaries", "activity"}
     assert not any(old.search(name) for name in written)
     assert not any("scores/" in name or name.endswith(".jsonl.gz") for name in read)
     monkeypatch.undo()
