@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
@@ -49,14 +50,14 @@ def launch(config: Config) -> int:
             return 0
     night = preflight.night_tables(checked)
     preflight.prepare_output(config)
-    preflight.take_over_moved(checked)
-    others_before = runs.others(config.output, checked.run_id)
-    runs.start(config.output, checked.run_id)
     handler = SegmentHandler(
         ModelLoader(config.model), checked.counting.grid, checked.contract.padding
     )
-    options, report = checked.options, preflight.run_report(checked)
+    options, begun = checked.options, preflight.run_report(checked)
     try:
+        preflight.take_over_moved(checked)
+        others_before = runs.others(config.output, checked.run_id)
+        runs.start(config.output, checked.run_id)
         run(
             config,
             checked.counting,
@@ -64,7 +65,7 @@ def launch(config: Config) -> int:
             options,
             checked.n_inputs,
             night,
-            report,
+            begun,
             wait=checked.waits,
         )
         if not checked.waits:
@@ -77,19 +78,21 @@ def launch(config: Config) -> int:
         if refused := re.search(r"IdentityError: (.+?)(?: \[while running|\n|$)", told):
             runs.end(config.output, [checked.run_id])
             raise UsageError(refused[1]) from None
-        if "TooManyFailedError" not in told and not has_ended(config, checked.run_id):
+        report = runs.take_told(config.output, checked.run_id)
+        gated = "TooManyFailedError" in told or "it ended as" in told
+        if not (gated and report and has_too_many_failures(config, report)):
             print(why_it_failed(error, config.output), file=sys.stderr)
             if read_run(config.output).get("run_id") == checked.run_id:
                 files.delete_if_there(run_file(config.output))  # the night's tables are not there
             return 1
-    return summarise(config)
+    else:
+        report = runs.take_told(config.output, checked.run_id)
+    return summarise(config, report)
 
 
-def has_ended(config: Config, run_id: str) -> bool:
-    """Whether a job that ended badly did so because too many recordings failed."""
-    told = read_run(config.output)
-    is_its = told.get("run_id") == run_id
-    return is_its and Totals(**told["totals"]).failed_fraction > config.max_failed_fraction
+def has_too_many_failures(config: Config, report: Mapping[str, Any]) -> bool:
+    """Whether a run counts as failed although its job came to its end."""
+    return Totals(**report["totals"]).failed_fraction > config.max_failed_fraction
 
 
 def why_it_failed(error: Exception, output: str) -> str:
@@ -162,13 +165,16 @@ def fill_nights_again(night: WriteNights, options: PipelineOptions) -> None:
     run_to_end(pipeline)
 
 
-def summarise(config: Config) -> int:
-    """Makes the page and prints what came out. Returns the exit code."""
-    report = read_run(config.output)
+def summarise(config: Config, report: Mapping[str, Any]) -> int:
+    """Makes the page and prints what came out. Returns the exit code.
+
+    Args:
+        config: what was asked for.
+        report: run.json.
+    """
     page = make_report(config.output) if config.report else ""
     print(summary(config, report, page))
-    is_bad = Totals(**report["totals"]).failed_fraction > config.max_failed_fraction
-    return 3 if is_bad else 0
+    return 3 if has_too_many_failures(config, report) else 0
 
 
 def make_report(output: str) -> str:

@@ -13,14 +13,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import pytest
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import launch, preflight
+from pipeline import launch
 from pipeline.__main__ import main
 from pipeline.inference import decode
-from pipeline.ledger import entries, parts, runs
+from pipeline.ledger import entries, migrate, parts, runs
 from pipeline.options import UsageError
 from pipeline.storage import files
 from pipeline.tables import join
@@ -143,10 +145,17 @@ def test_a_night_reads_and_writes_its_own_parts_alone(
     read: list[str] = []
     written: list[str] = []
     read_bytes, write = files.read_bytes, files.write_atomically
-    monkeypatch.setattr(files, "read_bytes", lambda name: (read.append(name), read_bytes(name))[1])
-    monkeypatch.setattr(
-        files, "write_atomically", lambda name, chunks: (written.append(name), write(name, chunks))
-    )
+
+    def noted_read(name: str) -> bytes:
+        read.append(name)
+        return read_bytes(name)
+
+    def noted_write(name: str, chunks: list[bytes] | Iterator[bytes]) -> None:
+        written.append(name)
+        write(name, chunks)
+
+    monkeypatch.setattr(files, "read_bytes", noted_read)
+    monkeypatch.setattr(files, "write_atomically", noted_write)
     assert count("--input", night(tmp_path, "2024-06-04")) == 0
     old = re.compile("S1_2024060[1-3]")
     # Summaries and hours are added up, and pieces copied.
@@ -271,7 +280,7 @@ def test_too_many_failures_end_a_job_elsewhere_after_its_tables_are_written(
     monkeypatch.setattr(
         launch,
         "new_pipeline",
-        lambda options: launch.beam.Pipeline(runner=launch.FnApiRunner(), options=options),
+        lambda options: beam.Pipeline(runner=FnApiRunner(), options=options),
     )
     assert count(*few) == 3
     assert "failures: 1 of 2 recordings failed" in caplog.text
@@ -315,7 +324,7 @@ def test_moves_take_recordings_from_part_to_part(tmp_path: Path, count: Count) -
 
 def test_entries_of_an_output_come_part_by_part(tmp_path: Path) -> None:
     assert list(entries.holding_entries(str(tmp_path))) == []
-    assert preflight.migrate.is_old(str(tmp_path)) is False
+    assert migrate.is_old(str(tmp_path)) is False
     (tmp_path / "ledger").mkdir()
     (tmp_path / "ledger" / "1-2.jsonl.gz").write_bytes(gzip.compress(b""))
-    assert preflight.migrate.is_old(str(tmp_path)) is True
+    assert migrate.is_old(str(tmp_path)) is True

@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
     from pipeline.ledger import migrate, parts, runs
     from pipeline.ledger.sums import Way
     from pipeline.model_folder import check_model, current_version
-    from pipeline.tables.run_report import RunReport, new_run_id, read_run, run_file
+    from pipeline.tables.run_report import RunReport, new_run_id, run_file
 
     started = datetime.now(UTC)
     beam_arguments = beam_options(config.beam_args)
@@ -92,7 +92,7 @@ def main(argv: Sequence[str]) -> int:
     night = preflight.nights_of_ledger(config, beam_arguments)
     migrate.into_parts(config.output)
     had_report = files.exists(files.join(config.output, "report.html"))
-    runs.choose(config.output, run_id, configure(argv), contract.model_version)
+    runs.keep_choice(config.output, run_id, configure(argv), contract.model_version)
     runs.start(config.output, run_id)
     files.delete_if_there(run_file(config.output))
     pipeline = launch.new_pipeline(beam_arguments)
@@ -102,7 +102,7 @@ def main(argv: Sequence[str]) -> int:
     if had_report:
         launch.make_report(config.output)  # or it would show the counts of before
     after = what_is_held(config.output)
-    print(what_changed(before, after, read_run(config.output)["changed"], counting))
+    print(what_changed(before, after, runs.take_told(config.output, run_id)["changed"], counting))
     return 0
 
 

@@ -18,7 +18,7 @@ from pipeline.storage import files
 
 _WHOLE_SECOND = "000000000"  # how times of change end on recorders' cards
 
-ALIKE_AT_MOST = 20
+ALIKE_AT_MOST = 5
 """Parts in which recordings that are new here may have lain before: so many are looked into."""
 
 

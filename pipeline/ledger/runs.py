@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import Any
 
 from pipeline.ledger import parts
 from pipeline.options import Config
@@ -37,7 +38,35 @@ def _started(output: str, run_id: str) -> str:
     return files.join(parts.ledger(output), f"{run_id}.started")
 
 
-def choose(output: str, run_id: str, config: Config, model_version: str) -> None:
+def _ended(output: str, run_id: str) -> str:
+    return files.join(parts.ledger(output), f"{run_id}.ended.json")
+
+
+def tell_launcher(output: str, run_id: str, told: Mapping[str, Any]) -> None:
+    """Leaves what a run did for its launcher: run.json may be gone already, where another run has
+    begun meanwhile."""
+    files.write_atomically(_ended(output, run_id), [json.dumps(told).encode()])
+
+
+def take_told(output: str, run_id: str) -> dict[str, Any]:
+    """What a job told its launcher, which is removed; empty if it did not come so far."""
+    name = _ended(output, run_id)
+    try:
+        told: dict[str, Any] = json.loads(files.read_bytes(name))
+    except FileNotFoundError:
+        return {}
+    files.delete_if_there(name)
+    return told
+
+
+def forget_told(output: str, before: str) -> None:
+    """Removes what launchers that did not wait left, of runs before a time."""
+    for name in files.list_folder(parts.ledger(output), ".ended.json"):
+        if posixpath.basename(name) < before:
+            files.delete_if_there(name)
+
+
+def keep_choice(output: str, run_id: str, config: Config, model_version: str) -> None:
     """Keeps how rescoring counts, so that later runs of the same model do not undo it."""
     chosen = {name: getattr(config, name) for name in _CHOICES}
     text = json.dumps({**chosen, "model_version": model_version})

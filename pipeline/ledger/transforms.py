@@ -249,6 +249,10 @@ class _CountAgain(_PartReader):
                     yield beam.pvalue.TaggedOutput(CHANGED, 1)
 
 
+SCORES_IN_A_FILE = 2**21
+"""About 75 hours by the released model, 24 MB in memory."""
+
+
 class Commit(beam.PTransform):
     """Counted recordings → parts that were added to, and what was counted, tagged ``SUMS``.
 
@@ -275,12 +279,18 @@ class _Commit(beam.DoFn):
 
     def process(self, element: tuple[str, Iterable[Counted]]) -> Iterator[object]:
         part, counted = element
+        folder = parts.scores_folder(self._output, part)
         entries: list[Entry] = []
         segments: list[SegmentScores] = []
+        n_scores = 0
         for one in counted:
             entries.append(entry_of(one, self._counting))
             segments += one.to_keep
-        scores.write_scores(parts.scores_folder(self._output, part), self._counting, segments)
+            n_scores += sum(len(segment.scores) for segment in one.to_keep)
+            if n_scores > SCORES_IN_A_FILE:
+                scores.write_scores(folder, self._counting, segments)
+                segments, n_scores = [], 0
+        scores.write_scores(folder, self._counting, segments)
         write_shard(self._output, self._counting.run_id, entries)
         yield part
         yield beam.pvalue.TaggedOutput(SUMS, Sums.of(entries))

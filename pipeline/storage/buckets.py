@@ -68,7 +68,7 @@ def objects_below(folder: str) -> Iterator[str]:
             yield f"gs://{bucket}/{blob.name}"
 
 
-def folders_in(folder: str) -> set[str]:
+def prefixes_in(folder: str) -> set[str]:
     """Names of the folders in a folder."""
     bucket, _, path = folder.removeprefix("gs://").partition("/")
     found = storage_client().list_blobs(bucket, prefix=f"{path}/", delimiter="/")
@@ -78,7 +78,7 @@ def folders_in(folder: str) -> set[str]:
 
 
 COMPOSED_AT_ONCE = 32  # what the service puts together in a request
-_COMPOSING_AT_ONCE = 16
+_COMPOSING_AT_ONCE = 8
 
 
 def compose(uri: str, head: bytes, parts: Sequence[str]) -> None:

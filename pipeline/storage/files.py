@@ -256,9 +256,9 @@ def list_below(folder: str, suffix: str) -> Iterator[str]:
 def folders_in(folder: str) -> list[str]:
     """Names of the folders in a folder, sorted."""
     if folder.startswith("gs://"):
-        from pipeline.storage.buckets import folders_in as in_bucket
+        from pipeline.storage.buckets import prefixes_in
 
-        return sorted(in_bucket(folder))
+        return sorted(prefixes_in(folder))
     if not is_local(folder):
         below = (name[len(folder) + 1 :] for name in list_below(folder, ""))
         return sorted({name.partition("/")[0] for name in below if "/" in name})

@@ -103,7 +103,8 @@ def read_scores(output: str, recordings: Collection[str]) -> dict[str, WindowSco
     wanted = {*recordings, *(name.removeprefix("./") for name in recordings)}
     labels = {part_of(files.identity(name)).partition(".")[0] for name in wanted}
     moves = read_moves(ledger(output))
-    likely, others = [], []
+    likely: list[str] = []
+    others: list[str] = []
     for name in kept_files(output):
         is_likely = name.split("/")[-3:][0] in labels
         (likely if is_likely else others).append(name)

@@ -153,7 +153,8 @@ class _Finish(beam.DoFn):
             notes = drift.notes(sums.sites, self._report.reference) if n_inputs >= 0 else []
             drift.warn(notes)
             more = {} if n_inputs >= 0 else {"changed": n_changed}
-            self._report.write(totals, found, notes, **more)
+            told = self._report.write(totals, found, notes, **more)
+            runs.tell_launcher(self._output, self._run_id, told)
             if totals.failed_fraction > config.max_failed_fraction:
                 problem = (
                     f"{totals.outcomes['failed']:,} of {totals.inputs:,} recordings failed; see "
@@ -162,5 +163,6 @@ class _Finish(beam.DoFn):
                 logging.getLogger(__name__).error("failures: %s", problem)
                 yield problem
         oldest = f"{datetime.now(UTC) - _KILLED_AFTER:%Y%m%dT%H%M%S}"
+        runs.forget_told(self._output, oldest)
         before = [r for r in runs.others(self._output, self._run_id) if r < self._run_id]
         runs.end(self._output, [self._run_id, *(r for r in before if r < oldest)])
