@@ -100,7 +100,9 @@ def tables_of(output: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(output)): path.read_bytes()
         for path in sorted(output.rglob("*"))
-        if path.suffix in (".csv", ".txt") and path.name not in OWN_TABLES
+        if path.suffix in (".csv", ".txt")
+        and path.name not in OWN_TABLES
+        and "ledger" not in path.parts
     }
 
 
