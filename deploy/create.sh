@@ -7,7 +7,7 @@
 #   IMAGE=r-docker.pkg.dev/p/birds/capuchinbird:1 MODEL=gs://b/models \
 #   MAIL=you@example.org deploy/create.sh [--dry_run]
 #
-# It can be run again, but then adds the alert once more. --dry_run only prints the commands.
+# It can be run again, but then adds the alerts once more. --dry_run only prints the commands.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 missing=
@@ -101,7 +101,8 @@ run gcloud scheduler jobs "$schedule" http capuchinbird-nightly --project="$PROJ
     --message-body='{"argument": "{}"}' --oauth-service-account-email="$clock"
 
 
-# An alert for nights that failed, from the results of the workflow's executions.
+# Alerts: nights that failed, from the results of the workflow's executions; drift and recordings that
+# failed, from what jobs log.
 channel=$(gcloud beta monitoring channels list --project="$PROJECT" --format='value(name)' \
     --filter="labels.email_address=$MAIL" 2>/dev/null | head -n 1 || true)
 if [ -z "$channel" ]; then
@@ -109,6 +110,8 @@ if [ -z "$channel" ]; then
         --display-name="Capuchinbird nights" --channel-labels="email_address=$MAIL"
     echo "Now run this script again: the alert needs the channel that was just made." >&2
 else
-    run gcloud alpha monitoring policies create --project="$PROJECT" \
-        --notification-channels="$channel" --policy-from-file=alert.yaml
+    for policy in alert.yaml alert-drift.yaml alert-failures.yaml; do
+        run gcloud alpha monitoring policies create --project="$PROJECT" \
+            --notification-channels="$channel" --policy-from-file="$policy"
+    done
 fi

@@ -5,11 +5,16 @@ from __future__ import annotations
 import contextlib
 import difflib
 import io
+import os
+import shutil
+import socket
 from collections.abc import Sequence
 
 from apache_beam.options.pipeline_options import (
     DebugOptions,
+    FlinkRunnerOptions,
     PipelineOptions,
+    PortableOptions,
     SetupOptions,
     StandardOptions,
 )
@@ -18,6 +23,8 @@ from apache_beam.runners.runner import create_runner
 from pipeline.options import UsageError, parser
 
 LOCAL_RUNNERS = (None, "DirectRunner", "FnApiRunner")
+PORTABLE_RUNNERS = ("FlinkRunner", "PortableRunner")
+"""Hand the job to a job server, which knows the engine."""
 
 DATAFLOW_THREADS = 2
 """Threads of each worker process. Dataflow starts a process a core, each with a model of its own;
@@ -49,7 +56,64 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
         create_runner(standard.runner)
     except (ValueError, ImportError, AttributeError) as error:
         raise UsageError(f"--runner {standard.runner}: {error}") from None
+    if standard.runner in PORTABLE_RUNNERS:
+        _check_portable(result)
     return result
+
+
+def runs_here(options: PipelineOptions) -> bool:
+    """Whether this process does the work itself, and not only hands it over."""
+    loopback = options.view_as(PortableOptions).environment_type == "LOOPBACK"
+    return loopback or options.view_as(StandardOptions).runner in LOCAL_RUNNERS
+
+
+def starts_job_server(options: PipelineOptions) -> bool:
+    """Whether the job server is started for this job, and ends with this process."""
+    is_portable = options.view_as(StandardOptions).runner in PORTABLE_RUNNERS
+    return is_portable and not options.view_as(PortableOptions).job_endpoint
+
+
+def _check_portable(options: PipelineOptions) -> None:
+    """Refuses what Beam would find out after minutes, or by downloading something."""
+    name = options.view_as(StandardOptions).runner
+    portable, flink = options.view_as(PortableOptions), options.view_as(FlinkRunnerOptions)
+    if not portable.environment_type:
+        raise UsageError(
+            f"--runner {name}: say where the Python workers are: --environment_type=EXTERNAL "
+            "--environment_config=HOST:PORT (a worker pool), DOCKER with an image of this project, "
+            "PROCESS, or LOOPBACK for a trial; see docs/flink.md"
+        )
+    if portable.environment_type != "LOOPBACK" and not (
+        portable.environment_config or portable.environment_options
+    ):
+        wanted = {"DOCKER": "the image built from Dockerfile", "EXTERNAL": "HOST:PORT of the pool"}
+        raise UsageError(
+            f"--environment_type {portable.environment_type}: give --environment_config, "
+            f"{wanted.get(portable.environment_type, 'what to start')}; Beam's own image lacks "
+            "this project"
+        )
+    if portable.job_endpoint:
+        _check_answers(portable.job_endpoint)
+    elif name == "PortableRunner":
+        raise UsageError("--runner PortableRunner: give --job_endpoint=HOST:PORT of a job server")
+    elif not flink.flink_job_server_jar or not os.path.isfile(flink.flink_job_server_jar):
+        raise UsageError(
+            "--runner FlinkRunner: give --job_endpoint=HOST:PORT of a job server, or "
+            "--flink_job_server_jar=FILE to start one for this job; see docs/flink.md"
+        )
+    elif not shutil.which("java"):
+        raise UsageError("--flink_job_server_jar: no java on this machine to start it with")
+
+
+def _check_answers(endpoint: str, patience_s: float = 5) -> None:
+    host, _, port = endpoint.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), patience_s).close()
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"--job_endpoint {endpoint}: no job server answers there ({error}); start it, or "
+            "correct HOST:PORT"
+        ) from None
 
 
 def _check_known(arguments: list[str]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import apache_beam as beam
+from apache_beam.pvalue import AsSingleton
 
 from model.windows import samples_from_seconds
 from pipeline.inference.count import Counting
@@ -17,20 +20,26 @@ from pipeline.inference.transforms import (
     SegmentHandler,
 )
 from pipeline.inputs.transforms import MatchRecordings
-from pipeline.ledger.drift import note_run
-from pipeline.ledger.entries import tidy
 from pipeline.ledger.transforms import (
-    CALLS,
+    CHANGED,
+    PARTS,
     PROBE,
+    SUMS,
+    AddUp,
+    AllParts,
     Commit,
     CountAgain,
     FindWork,
     KeepScores,
-    ReadState,
-    ReadTables,
+    Tidy,
 )
 from pipeline.options import Config
-from pipeline.tables.transforms import WriteTables
+from pipeline.storage import files
+from pipeline.tables.run_report import RunReport
+from pipeline.tables.transforms import Finish, UpdateParts
+
+UNKNOWN = -1
+"""Number of inputs of a run that has all that the output holds."""
 
 
 def build_pipeline(
@@ -39,6 +48,9 @@ def build_pipeline(
     counting: Counting,
     handler: SegmentHandler,
     night: beam.PTransform | None = None,
+    report: RunReport | None = None,
+    *,
+    gate: bool = False,
 ) -> None:
     """Recordings in, tables out.
 
@@ -47,17 +59,29 @@ def build_pipeline(
         config: what to read and where to write.
         counting: how to count.
         handler: the model.
-        night: takes (recordings, calls) to a database as well.
+        night: takes (parts that were added to, all updated) to a database as well.
+        report: what run.json begins with; None for no run.json.
+        gate: whether the job fails when too many of its inputs failed.
     """
     grid, segment = counting.grid, samples_from_seconds(config.segment_s)
+    night_kept = config.night.isoformat() if night and config.night else ""
 
     recordings = root | "Match" >> MatchRecordings(
         config.inputs, config.manifests, config.deployments, config.time_zone
     )
-    state = root | "Once" >> beam.Create([None]) | "Look up" >> ReadState(config.output)
-    todo = (state, recordings) | "Find work" >> FindWork(
-        config.output, counting, segment, config.retry_failed
+    found = recordings | "Find work" >> FindWork(
+        config.output, counting, segment, config.retry_failed, night_kept
     )
+    # Nothing is changed before all parts were found fit to be added to.
+    begun = (
+        found[PARTS]
+        | "All found" >> beam.combiners.Count.Globally()
+        | "Begin" >> beam.Map(_begin, config.output)
+    )
+    todo = {
+        tag: found[tag] | f"Then {tag}" >> beam.Map(_after, AsSingleton(begun))
+        for tag in ("facts", PROBE, PLANS)
+    }
     probed = todo[PROBE] | "Probe" >> ProbeRecordings(grid, segment)
     plans = (probed[PLANS], todo[PLANS]) | "Segments" >> beam.Flatten()
     decoded = plans | "Decode" >> DecodeSegments(grid, segment)
@@ -68,33 +92,84 @@ def build_pipeline(
     )
     counted = (
         (
-            *(todo.facts, probed[HEADERS], probed[FAILURES]),
+            *(todo["facts"], probed[HEADERS], probed[FAILURES]),
             *(decoded[HEADERS], decoded[FAILURES], scores),
         )
         | "All that is known" >> beam.Flatten()
         | "Count" >> CountCalls(counting)
     )
     committed = counted | "Commit" >> Commit(config.output, counting)
-    build_tables(committed, config, night)
-    # In the job, since whoever handed it over to a service may not wait for its end.
-    done = committed | "All committed" >> beam.combiners.Count.Globally()
-    _ = done | "Tidy up" >> beam.Map(lambda _: tidy(config.output, counting.run_id))
-    _ = done | "Note drift" >> beam.Map(lambda _: note_run(config.output, config.model, counting))
+    listed = found[PARTS] | "Listed parts" >> beam.Keys()
+    n_inputs = found[PARTS] | beam.Values() | "Inputs" >> beam.CombineGlobally(sum)
+    no_change = root | "No change" >> beam.Create([0])
+    build_tables(
+        (committed.parts, listed), (committed[SUMS], n_inputs, no_change), config, counting.run_id,
+        night, report, gate=gate,
+    )  # fmt: skip
 
 
-def build_rescoring(root: beam.Pipeline, config: Config, counting: Counting) -> None:
+def build_rescoring(
+    root: beam.Pipeline,
+    config: Config,
+    counting: Counting,
+    night: beam.PTransform | None = None,
+    report: RunReport | None = None,
+) -> None:
     """The state of the ledger in, the same state counted in another way out."""
-    state = root | "Once" >> beam.Create([None]) | "Look up" >> ReadState(config.output)
-    counted = state | "Rescore" >> CountAgain(config.output, counting)
-    build_tables(counted | "Commit" >> Commit(config.output, counting), config)
+    counted = (
+        root | "All" >> AllParts(config.output) | "Rescore" >> CountAgain(config.output, counting)
+    )
+    committed = counted.counted | "Commit" >> Commit(config.output, counting)
+    nothing = root | "Nothing listed" >> beam.Create([], reshuffle=False)
+    n_inputs = root | "All inputs" >> beam.Create([UNKNOWN])
+    changed = counted[CHANGED] | "Changed" >> beam.CombineGlobally(sum)
+    build_tables(
+        (committed.parts, nothing), (committed[SUMS], n_inputs, changed), config, counting.run_id,
+        night, report,
+    )  # fmt: skip
 
 
 def build_tables(
-    committed: beam.PCollection[str], config: Config, night: beam.PTransform | None = None
+    touched: tuple[beam.PCollection[str], beam.PCollection[str]],
+    told: tuple[beam.PCollection[Any], beam.PCollection[int], beam.PCollection[int]],
+    config: Config,
+    run_id: str,
+    night: beam.PTransform | None = None,
+    report: RunReport | None = None,
+    *,
+    gate: bool = False,
 ) -> None:
-    """From the ledger, as it is when the last file of it was committed, to the tables."""
-    tables = committed | "State" >> ReadTables(config.output)
-    rows = tables.recordings, tables[CALLS]
-    rows | "Write" >> WriteTables(config.output, config.formats)
+    """From the ledger, when the last part was added to, to the tables.
+
+    Args:
+        touched: parts that were added to, and that were listed.
+        told: sums of the parts of what was counted, number of inputs, changed counts.
+        config: where to write what.
+        run_id: the run.
+        night: see ``build_pipeline``, as ``report`` and ``gate``.
+    """
+    committed, _ = touched
+    sums, n_inputs, changed = told
+    updated = (
+        touched
+        | "Touched" >> beam.Flatten()
+        | "Pieces" >> UpdateParts(config.output, run_id, config.formats)
+    )
+    total = sums | "Add up" >> beam.CombineGlobally(AddUp())
+    (updated, total, n_inputs, changed) | "Finish" >> Finish(
+        config.output, run_id, config.formats, report, gate=gate
+    )
+    # In the job, since whoever handed it over to a service may not wait for its end.
+    updated | "Tidy up" >> Tidy(config.output, run_id)
     if night:
-        rows | "Fill a night" >> night
+        (committed, updated) | "Fill nights" >> night
+
+
+def _begin(_: int, output: str) -> None:
+    """From now on tables change: no earlier run's report stays beside them."""
+    for name in ("run.json", "report.html"):
+        files.delete_if_there(files.join(output, name))
+
+
+def _after(element: Any, _: None) -> Any:
+    return element

@@ -5,29 +5,31 @@ from __future__ import annotations
 import logging
 import re
 import sys
-import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    PipelineOptions,
+    PortableOptions,
+    StandardOptions,
+)
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
 from apache_beam.runners.worker import sdk_worker
 
 from pipeline import plan, preflight, progress
-from pipeline.beam_options import LOCAL_RUNNERS
+from pipeline.beam_options import LOCAL_RUNNERS, runs_here
 from pipeline.inference.count import Counting
 from pipeline.inference.score import ModelLoader
 from pipeline.inference.transforms import SegmentHandler
-from pipeline.job import build_pipeline, build_tables
-from pipeline.ledger import drift, entries
-from pipeline.ledger.moves import write_moves
-from pipeline.options import Config
-from pipeline.preflight import Checked
-from pipeline.tables.read import read_counts
-from pipeline.tables.run_report import Totals, summary, write_run_report
+from pipeline.job import build_pipeline
+from pipeline.ledger import runs
+from pipeline.options import Config, UsageError
+from pipeline.storage import files
+from pipeline.tables.run_report import RunReport, Totals, read_run, run_file, summary
 
 if TYPE_CHECKING:
-    from pipeline.tables.bigquery import WriteNight
+    from pipeline.tables.bigquery import WriteNights
 
 _NEVER_MS = 10**9
 
@@ -50,30 +52,63 @@ def launch(config: Config) -> int:
         plan.check_cost(estimate, config.max_cost)
         if config.plan:
             return 0
-    preflight.prepare_output(config.output)
-    write_moves(entries.folder(config.output), checked.run_id, config.moved)
-    committed_before = entries.shards(config.output)
     night = preflight.night_tables(checked)
+    preflight.prepare_output(config)
     handler = SegmentHandler(
         ModelLoader(config.model), checked.counting.grid, checked.contract.padding
     )
-    options, clock = checked.options, time.monotonic()
+    options, begun = checked.options, preflight.run_report(checked)
     try:
-        run(config, checked.counting, handler, options, checked.n_inputs, night, wait=checked.waits)
+        preflight.take_over_moved(checked)
+        others_before = runs.others(config.output, checked.run_id)
+        runs.start(config.output, checked.run_id)
+        run(
+            config,
+            checked.counting,
+            handler,
+            options,
+            checked.n_inputs,
+            night,
+            begun,
+            wait=checked.waits,
+        )
         if not checked.waits:
             print(f"run {checked.run_id} was handed over; its tables will be in {config.output}")
             return 0
-        once_more = night and night.once_more()
-        write_tables_again(config, options, checked.run_id, committed_before, once_more)
-        return summarise(checked, time.monotonic() - clock)
+        if night and (others_before or runs.others(config.output, checked.run_id)):
+            fill_nights_again(night.once_more(), options)
     except Exception as error:
-        print(why_it_failed(error, config.output), file=sys.stderr)
-        return 1
+        told = f"{type(error).__name__}: {error}"  # itself, or an engine's account of it
+        if refused := re.search(r"IdentityError: (.+?)(?: \[while running|\n|$)", told):
+            runs.end(config.output, [checked.run_id])
+            raise UsageError(refused[1]) from None
+        report = runs.take_told(config.output, checked.run_id)
+        gated = "TooManyFailedError" in told or "it ended as" in told
+        if not (gated and report and has_too_many_failures(config, report)):
+            print(why_it_failed(error, config.output), file=sys.stderr)
+            if read_run(config.output).get("run_id") == checked.run_id:
+                files.delete_if_there(run_file(config.output))  # the night's tables are not there
+            return 1
+    else:
+        report = runs.take_told(config.output, checked.run_id)
+    return summarise(config, report)
+
+
+def has_too_many_failures(config: Config, report: Mapping[str, Any]) -> bool:
+    """Whether a run counts as failed although its job came to its end."""
+    return Totals(**report["totals"]).failed_fraction > config.max_failed_fraction
 
 
 def why_it_failed(error: Exception, output: str) -> str:
     """What to say of an error that ended the job: a line where the disk said no, else its trace."""
     *trace, reason = str(error).strip().splitlines() or [type(error).__name__]
+    if gone := re.search(r"StatusCode\.UNAVAILABLE\n\s*details = \"(.*)\"", str(error)):
+        return (
+            f"capuchinbird: the job failed: the job server no longer answers ({gone[1]}); see to "
+            "it and run it again: it goes on from what is done"
+        )
+    if causes := re.findall(r"^Caused by: (.+)$", str(error), re.MULTILINE):  # a trace of Java's
+        reason = causes[-1]
     if disk := re.search(r"(?:OSError|PermissionError): \[Errno \d+\] ([^\[\n:]+)", str(error)):
         what = disk[1].strip()
         remedy = "make room" if "space" in what or "quota" in what else "put that right"
@@ -90,16 +125,20 @@ def run(
     handler: SegmentHandler,
     options: PipelineOptions,
     n_inputs: int,
-    night: WriteNight | None = None,
+    night: WriteNights | None = None,
+    report: RunReport | None = None,
     *,
     wait: bool = True,
 ) -> None:
     """Runs the job to its end, with a line about its progress."""
     pipeline = new_pipeline(options)
-    build_pipeline(pipeline, config, counting, handler, night)
+    # Here the exit code says that too many failed; elsewhere the job's state does.
+    gate = options.view_as(StandardOptions).runner not in LOCAL_RUNNERS
+    build_pipeline(pipeline, config, counting, handler, night, report, gate=gate)
     progress.reset()
-    is_local = options.view_as(StandardOptions).runner in LOCAL_RUNNERS
-    with progress.watch(n_inputs, enabled=is_local):
+    if endpoint := options.view_as(PortableOptions).job_endpoint:
+        print(f"capuchinbird: the job server at {endpoint} has the job", file=sys.stderr)
+    with progress.watch(n_inputs, enabled=runs_here(options)):
         run_to_end(pipeline, wait=wait)
 
 
@@ -125,40 +164,29 @@ def run_to_end(pipeline: beam.Pipeline, *, wait: bool = True) -> None:
         raise RuntimeError(f"it ended as {state}")
 
 
-def write_tables_again(
-    config: Config,
-    options: PipelineOptions,
-    run_id: str,
-    committed_before: list[str],
-    night: beam.PTransform | None = None,
-) -> None:
-    """Writes the tables for as long as other runs add to the ledger meanwhile.
+def fill_nights_again(night: WriteNights, options: PipelineOptions) -> None:
+    """Fills a night once more, after a run beside which others were going on.
 
     Of several runs that end together, each looks once more after it has written, so that whoever
     writes last has seen what all others committed.
     """
-    seen = set(committed_before)
-    while found := {n for n in entries.shards(config.output) if run_id not in n} - seen:
-        seen |= found
-        pipeline = new_pipeline(options)
-        build_tables(pipeline | beam.Create([""]), config, night)
-        run_to_end(pipeline)
+    pipeline = new_pipeline(options)
+    nothing = pipeline | "No part" >> beam.Create([], reshuffle=False)
+    once = pipeline | "Once more" >> beam.Create([0])
+    (nothing, once) | "Fill nights" >> night
+    run_to_end(pipeline)
 
 
-def summarise(checked: Checked, wall_s: float) -> int:
-    """Writes run.json and the page, and prints what came out. Returns the exit code."""
-    config = checked.config
-    rows = read_counts(config.output)
-    totals = Totals.of_run(rows, checked.run_id, checked.n_inputs)
-    notes = drift.notes_of_run(config.output, checked.run_id)
-    holds = Totals.of(rows, len(rows))
-    write_run_report(
-        config, checked.counting, checked.contract, checked.started, totals, holds, notes, wall_s
-    )
-    drift.forget_notes(config.output, checked.run_id)
+def summarise(config: Config, report: Mapping[str, Any]) -> int:
+    """Makes the page and prints what came out. Returns the exit code.
+
+    Args:
+        config: what was asked for.
+        report: run.json.
+    """
     page = make_report(config.output) if config.report else ""
-    print(summary(config, totals, rows, wall_s, page))
-    return 3 if totals.failed_fraction > config.max_failed_fraction else 0
+    print(summary(config, report, page))
+    return 3 if has_too_many_failures(config, report) else 0
 
 
 def make_report(output: str) -> str:

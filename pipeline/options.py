@@ -92,6 +92,8 @@ class Config:
     night: date | None
     max_failed_fraction: float
     beam_args: tuple[str, ...]
+    states_counting: bool = True
+    """Whether any of threshold, counting and hop_s was stated."""
 
 
 class Help(argparse.HelpFormatter):
@@ -254,7 +256,6 @@ def parser() -> Parser:
     how.add_argument(
         "--counting",
         choices=("calls", "windows"),
-        default="calls",
         help="calls: each bird's call once. windows: add up the windows above the threshold, as "
         "the tutorial does, side by side unless --hop_s says otherwise (default: calls)",
     )
@@ -384,7 +385,7 @@ def parse(argv: Sequence[str], *, needs_recordings: bool = True) -> Config:
     known, beam_args = command.parse_known_args(_without_values(argv))
     if needs_recordings and not known.input and not known.manifest:
         command.error("name the recordings with --input or --manifest")
-    if bool(known.bigquery) != bool(known.night):
+    if needs_recordings and bool(known.bigquery) != bool(known.night):
         command.error("--bigquery and --night go together: a night is a partition of the tables")
     return Config(
         inputs=tuple(known.input),
@@ -394,7 +395,7 @@ def parse(argv: Sequence[str], *, needs_recordings: bool = True) -> Config:
         hop_s=known.hop_s,
         segment_s=known.segment_s,
         threshold=known.threshold,
-        counting=known.counting,
+        counting=known.counting or "calls",
         formats=tuple(known.format),
         deployments=known.deployments,
         time_zone=known.time_zone,
@@ -409,4 +410,5 @@ def parse(argv: Sequence[str], *, needs_recordings: bool = True) -> Config:
         night=known.night,
         max_failed_fraction=known.max_failed_fraction,
         beam_args=tuple(beam_args),
+        states_counting=any((known.threshold, known.counting, known.hop_s)),
     )

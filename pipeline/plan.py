@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import PurePath
 
 from apache_beam.options.pipeline_options import PipelineOptions, WorkerOptions
@@ -21,7 +22,9 @@ from model.audio import probe
 from model.windows import samples_from_seconds
 from pipeline.inference.count import Counting
 from pipeline.inputs.manifests import list_recordings
-from pipeline.ledger import entries as ledger
+from pipeline.ledger import entries, migrate, parts
+from pipeline.ledger.entries import Entry
+from pipeline.ledger.moves import read_moves
 from pipeline.options import Config, UsageError
 from pipeline.records import Listed
 from pipeline.storage import files
@@ -175,13 +178,22 @@ def check_cost(plan: Plan, max_cost_usd: float | None) -> None:
 
 
 def _ledger_of(config: Config, counting: Counting) -> Callable[[Listed], bool]:
-    state = ledger.read_state(config.output)
+    """Whether a recording is done; of parts, those are read that are asked for."""
+    moves = read_moves(parts.ledger(config.output))
+    is_old = migrate.is_old(config.output)
+    old = entries.read_state(config.output) if is_old else {}
+
+    @lru_cache(maxsize=64)
+    def state_of(part: str) -> dict[str, Entry]:
+        there = parts.look(config.output, part)
+        return entries.read_part(config.output, part, moves, there.entries)
 
     def is_done(known: Listed) -> bool:
-        entry = state.get(files.identity(known.recording))
+        identity = files.identity(known.recording)
+        entry = (old if is_old else state_of(parts.part_of(identity))).get(identity)
         retry = config.retry_failed
         # A file whose time alone has changed counts as new: reading it would take too long here.
-        return ledger.is_done(entry, known, counting, retry, checksum=lambda _: "")
+        return entries.is_done(entry, known, counting, retry, checksum=lambda _: "")
 
     return is_done
 

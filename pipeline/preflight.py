@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -18,23 +17,27 @@ from apache_beam.options.pipeline_options import (
 )
 
 from model.contract import ServingContract
-from pipeline.beam_options import beam_options
+from pipeline.beam_options import (
+    PORTABLE_RUNNERS,
+    beam_options,
+    runs_here,
+    starts_job_server,
+)
 from pipeline.inference.count import Counting
 from pipeline.inputs.deployments import parse_zone, read_deployments
 from pipeline.inputs.manifests import read_manifest, remarks
 from pipeline.inputs.versions import list_pattern
-from pipeline.ledger import entries
-from pipeline.ledger.identity import objection
-from pipeline.ledger.moves import Move, read_moves
+from pipeline.ledger import drift, entries, migrate, parts, runs
+from pipeline.ledger.moves import Move, read_moves, where_now, write_moves
 from pipeline.model_folder import check_model, current_version
 from pipeline.options import RELEASED_MODEL, Config, UsageError
 from pipeline.records import SCHEMA_VERSION, Listed, RunSummary
 from pipeline.storage import files
 from pipeline.storage.buckets import connect_anonymously_to_emulator, is_emulated
-from pipeline.tables.run_report import new_run_id
+from pipeline.tables.run_report import RunReport, new_run_id
 
 if TYPE_CHECKING:
-    from pipeline.tables.bigquery import WriteNight
+    from pipeline.tables.bigquery import WriteNights
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Checked:
     Attributes:
         config: what was asked; ``model`` names one version.
         run_id: names sort by the time of the start, which the ledger relies on.
+        moves: where recordings lie now that were moved.
         n_inputs: how many recordings were named.
         waits: whether the launcher stays until the job has ended.
     """
@@ -54,6 +58,7 @@ class Checked:
     options: PipelineOptions
     contract: ServingContract
     counting: Counting
+    moves: tuple[Move, ...]
     n_inputs: int
     waits: bool
 
@@ -70,9 +75,11 @@ def check(config: Config) -> Checked:
     check_credentials(config)
     config = replace(config, model=current_version(config.model))
     contract = check_model(config.model)
+    config, line = runs.as_chosen(config, contract.model_version)
+    if line:
+        print(f"capuchinbird: {line}", file=sys.stderr)
     run_id = new_run_id(started)
     inputs = list_inputs(config)
-    check_identity(config, inputs, run_id)
     return Checked(
         config=config,
         started=started,
@@ -80,6 +87,7 @@ def check(config: Config) -> Checked:
         options=options,
         contract=contract,
         counting=Counting.of(config, contract, run_id),
+        moves=check_moves(config, run_id),
         n_inputs=len(inputs),
         # A flex template's launcher must not wait.
         waits=not config.no_wait and not options.view_as(GoogleCloudOptions).template_location,
@@ -87,9 +95,15 @@ def check(config: Config) -> Checked:
 
 
 def check_reach(config: Config, options: PipelineOptions) -> None:
-    """Refuses paths of this machine in a job for Dataflow, whose workers could not reach them."""
-    if options.view_as(StandardOptions).runner != "DataflowRunner":
+    """Refuses paths that workers on other machines could not reach, or would take for others."""
+    runner = options.view_as(StandardOptions).runner
+    if runs_here(options):
         return
+    if config.no_wait and starts_job_server(options):
+        raise UsageError(
+            "--no_wait: the job server that is started for a job ends with this command; give "
+            "--job_endpoint of one that stays"
+        )
     named = {
         "--input": config.inputs,
         "--manifest": config.manifests,
@@ -99,7 +113,13 @@ def check_reach(config: Config, options: PipelineOptions) -> None:
     }
     for flag, names in named.items():
         for name in filter(files.is_local, names):
-            raise UsageError(f"{flag} {name}: Dataflow's workers reach buckets only; use gs://")
+            if runner == "DataflowRunner":
+                raise UsageError(f"{flag} {name}: Dataflow's workers reach buckets only; use gs://")
+            if runner in PORTABLE_RUNNERS and not os.path.isabs(name):
+                raise UsageError(
+                    f"{flag} {name}: workers stand in other folders; write the full path, the same "
+                    "on all of them, or use gs://"
+                )
 
 
 def check_credentials(config: Config) -> None:
@@ -145,22 +165,38 @@ def list_inputs(config: Config) -> dict[str, Listed]:
     return found
 
 
-def check_identity(config: Config, inputs: Mapping[str, Listed], run_id: str) -> None:
-    """Refuses recordings that an output knows by another name, or a name that it has already."""
-    known_moves = read_moves(entries.folder(config.output))
-    moves = tuple(Move(run_id, *pair) for pair in config.moved)
-    if config.moved:
-        before = entries.read_state(config.output)
-        for move in moves:
-            told = any((move.old, move.new) == (known.old, known.new) for known in known_moves)
-            if not told and not any(i.startswith(f"{move.old}/") for i in before):
-                raise UsageError(
-                    f"--moved {move.old}={move.new}: --output {config.output} holds no recording "
-                    f"below {move.old}"
-                )
-    state = entries.read_state(config.output, moves)
-    if problem := objection(config.output, state, inputs):
-        raise UsageError(problem)
+def check_moves(config: Config, run_id: str) -> tuple[Move, ...]:
+    """The moves that are new. One that was told before and finds nothing to move is none.
+
+    Raises:
+        UsageError: the output holds nothing where recordings are said to have lain.
+    """
+    if not config.moved:
+        return ()
+    told = {(move.old, move.new) for move in read_moves(parts.ledger(config.output))}
+    found: set[str] = set()
+    for entry in entries.holding_entries(config.output):
+        found |= {old for old, _ in config.moved if entry.identity.startswith(f"{old}/")}
+    for old, new in config.moved:
+        if old not in found and (old, new) not in told:
+            raise UsageError(
+                f"--moved {old}={new}: --output {config.output} holds no recording below {old}"
+            )
+    return tuple(Move(run_id, old, new) for old, new in config.moved if old in found)
+
+
+def take_over_moved(checked: Checked) -> None:
+    """Keeps moves, and notes for each part which others its recordings were in before."""
+    output, moves = checked.config.output, checked.moves
+    if not moves:
+        return
+    taken = set()
+    for entry in entries.holding_entries(output):
+        now = where_now(entry.identity, entry.row.run_id, moves)
+        taken.add((parts.part_of(now), parts.part_of(entry.identity)))
+    for part, older in sorted(taken):
+        parts.take_over(output, part, older, checked.run_id)
+    write_moves(parts.ledger(output), checked.run_id, [(move.old, move.new) for move in moves])
 
 
 def _check_deployments(config: Config) -> None:
@@ -174,15 +210,15 @@ def _check_deployments(config: Config) -> None:
         raise UsageError(str(error)) from None
 
 
-def prepare_output(output: str) -> None:
-    """Makes sure that tables can be written, and that no earlier run's report stays beside them."""
+def prepare_output(config: Config) -> None:
+    """Makes sure that tables can be written; brings what an earlier version left into parts."""
+    output = config.output
     probe = files.join(output, ".writable")
     _refuse_other_tables(output)
     try:
         files.write_atomically(probe, [b""])
         files.delete_if_there(probe)
-        for name in ("run.json", "report.html"):
-            files.delete_if_there(files.join(output, name))
+        migrate.into_parts(output)
     except OSError as error:
         raise UsageError(f"--output {output}: cannot write there ({error})") from None
 
@@ -192,7 +228,7 @@ def _refuse_other_tables(output: str) -> None:
     for name in ("counts.csv", "calls.csv"):
         table = files.join(output, name)
         with suppress(OSError):
-            header = files.read_bytes(table).partition(b"\n")[0].split(b",")
+            header = files.read_beginning(table).partition(b"\n")[0].split(b",")
             if not {b"recording", b"run_id"} <= set(header):
                 raise UsageError(
                     f"--output {output}: {name} there is not from this program and would be "
@@ -200,7 +236,14 @@ def _refuse_other_tables(output: str) -> None:
                 )
 
 
-def night_tables(checked: Checked) -> WriteNight | None:
+def run_report(checked: Checked) -> RunReport:
+    """What the job's run.json begins with."""
+    counting, contract, model = checked.counting, checked.contract, checked.config.model
+    reference = drift.read_reference(model, counting.model_version)
+    return RunReport(checked.config, counting, contract, checked.started, reference)
+
+
+def night_tables(checked: Checked) -> WriteNights | None:
     """What writes a night's tables to BigQuery, if that is asked for.
 
     Raises:
@@ -209,15 +252,6 @@ def night_tables(checked: Checked) -> WriteNight | None:
     config, counting, contract = checked.config, checked.counting, checked.contract
     if config.bigquery is None or config.night is None:
         return None
-    from pipeline.tables.bigquery import WriteNight, check_dataset
-
-    temp = checked.options.view_as(GoogleCloudOptions).temp_location or f"{config.output}/temp"
-    if not temp.startswith("gs://"):
-        raise UsageError(
-            "--bigquery: loads files from a bucket; give --temp_location=gs://BUCKET/FOLDER"
-        )
-    connect_anonymously_to_emulator()
-    check_dataset(config.bigquery)
     run = RunSummary(
         run_id=counting.run_id,
         started_at=checked.started.isoformat(timespec="seconds"),
@@ -230,4 +264,25 @@ def night_tables(checked: Checked) -> WriteNight | None:
         configuration=json.dumps(asdict(config), default=str),
         schema_version=SCHEMA_VERSION,
     )
-    return WriteNight(config.bigquery, config.night, temp, config.inputs, config.manifests, run)
+    return _write_nights(config, checked.options, config.night.isoformat(), run)
+
+
+def nights_of_ledger(config: Config, options: PipelineOptions) -> WriteNights | None:
+    """The same for whatever nights the recordings belong to that are counted again."""
+    return _write_nights(config, options, "", None) if config.bigquery else None
+
+
+def _write_nights(
+    config: Config, options: PipelineOptions, night: str, run: RunSummary | None
+) -> WriteNights:
+    from pipeline.tables.bigquery import WriteNights, check_dataset
+
+    temp = options.view_as(GoogleCloudOptions).temp_location or f"{config.output}/temp"
+    if not temp.startswith("gs://"):
+        raise UsageError(
+            "--bigquery: loads files from a bucket; give --temp_location=gs://BUCKET/FOLDER"
+        )
+    connect_anonymously_to_emulator()
+    assert config.bigquery
+    check_dataset(config.bigquery)
+    return WriteNights(config.bigquery, config.output, temp, night, run)

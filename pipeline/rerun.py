@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -17,21 +16,17 @@ from model.contract import ServingContract
 from pipeline.inference.count import Counting
 from pipeline.inputs import versions
 from pipeline.inputs.manifests import list_recordings, read_manifest, remarks
-from pipeline.ledger import entries
+from pipeline.ledger import entries, migrate, parts, runs
+from pipeline.ledger import kept_scores as scores
 from pipeline.ledger.entries import Entry
+from pipeline.ledger.sums import Sums
 from pipeline.model_folder import check_model
 from pipeline.options import Config, UsageError
 from pipeline.records import Listed
 from pipeline.storage import files
-from pipeline.tables.read import read_counts
+from pipeline.tables.join import Output
 from pipeline.tables.render import all_tables
-from pipeline.tables.run_report import (
-    RUN_FILE,
-    Totals,
-    new_run_id,
-    summary,
-    write_run_report,
-)
+from pipeline.tables.run_report import RunReport, Totals, new_run_id, run_file, summary
 
 LARGEST_LEDGER_BYTES = 32 * 1024 * 1024
 """A larger ledger is compared by a job, on all cores."""
@@ -43,12 +38,13 @@ def done_already(config: Config) -> int | None:
     Returns:
         An exit code; None when there may be something to do or to refuse, and nothing was changed.
     """
-    started, clock = datetime.now(UTC), time.monotonic()
+    started = datetime.now(UTC)
     logging.disable(logging.WARNING)  # what cannot be read, the job reports
     try:
         if not _is_simple(config):
             return None
         contract = check_model(config.model)
+        config, _ = runs.as_chosen(config, contract.model_version)
         counting = Counting.of(config, contract, new_run_id(started))
         listed = list_recordings(config)
         state = entries.read_state(config.output)
@@ -58,18 +54,25 @@ def done_already(config: Config) -> int | None:
         return None  # the launcher says what is wrong
     finally:
         logging.disable(logging.NOTSET)
-    return _end(config, contract, counting, started, listed, clock)
+    return _end(config, contract, counting, started, listed, state)
 
 
 def _is_simple(config: Config) -> bool:
     """Whether everything lies on this machine and nothing but tables is asked for."""
     named = [*config.inputs, *config.manifests, config.model, config.output]
-    special = (config.beam_args, config.plan, config.no_wait, config.bigquery, config.max_cost)
+    special = (
+        config.beam_args, config.plan, config.no_wait, config.bigquery, config.max_cost,
+        config.moved,
+    )  # fmt: skip
     if any(special) or not all(map(files.is_local, [*named, config.deployments or ""])):
         return False
-    there = [files.join(config.output, RUN_FILE), *entries.shards(config.output)]
-    if sum(map(os.path.getsize, there[1:])) > LARGEST_LEDGER_BYTES or not os.path.exists(there[0]):
+    if not os.path.exists(run_file(config.output)) or migrate.is_old(config.output):
         return False
+    left = LARGEST_LEDGER_BYTES
+    for shard in files.list_below(parts.ledger(config.output), ".jsonl.gz"):
+        left -= os.path.getsize(shard)
+        if left < 0:
+            return False
     finds_some = all(map(files.expand, config.inputs)) and all(
         any(True for _ in read_manifest(manifest)) for manifest in config.manifests
     )
@@ -94,9 +97,7 @@ def _all_done(
 
 def _current(config: Config, state: dict[str, Entry]) -> bool:
     """Whether tables and page are there and say what the ledger says."""
-    rows = [entry.row for entry in state.values()]
-    calls = [call for entry in state.values() for call in entry.calls]
-    for table, content in all_tables(rows, calls, config.formats):
+    for table, content in all_tables(state, config.formats):
         name = files.join(config.output, table)
         if content is None:
             if files.exists(name):
@@ -115,15 +116,15 @@ def _end(
     counting: Counting,
     started: datetime,
     listed: Sequence[Listed],
-    clock: float,
+    state: dict[str, Entry],
 ) -> int:
-    rows = read_counts(config.output)
-    totals, holds = Totals.of([], len(listed)), Totals.of(rows, len(rows))
-    entries.tidy(config.output, counting.run_id)
-    wall_s = time.monotonic() - clock
-    write_run_report(config, counting, contract, started, totals, holds, [], wall_s)
+    totals, found = Totals.of(Sums(), len(listed)), Output(Sums.of(state.values()))
+    for name in scores.unfinished_files(config.output):
+        if entries.is_to_be_tidied(name, counting.run_id):
+            files.delete_if_there(name)
+    report = RunReport(config, counting, contract, started).write(totals, found)
     for line in remarks(config, [known.identity for known in listed]):
         print(f"capuchinbird: {line}", file=sys.stderr)
     page = files.join(config.output, "report.html") if config.report else ""
-    print(summary(config, totals, rows, wall_s, page))
+    print(summary(config, report, page))
     return 0

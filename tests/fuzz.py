@@ -288,7 +288,7 @@ def write_folder(folder: Path, n_files: int, seed: int) -> int:
 def damage_ledger(output: Path, seed: int) -> None:
     """A few entries and scores as a disk may leave them."""
     dice = random.Random(seed)
-    for pattern in ("ledger/*.jsonl.gz", "scores/*.parquet"):
+    for pattern in ("ledger/**/*.jsonl.gz", "scores/**/*.parquet"):
         found = sorted(output.glob(pattern))
         for path in dice.sample(found, min(len(found), 2)):
             content = path.read_bytes()

@@ -22,7 +22,10 @@ from pathlib import Path
 from tests import fakes, nights
 from tests.cloud import emulators
 
-POINTS = ("/unfinished/", "/scores/", "/ledger/2", "counts.csv", "calls.csv", "failures.csv")
+POINTS = (
+    *("/unfinished/", "/scores/", ".jsonl.gz", "/pieces/", "/summaries/"),
+    *("counts.csv", "calls.csv", "failures.csv", "run.json"),
+)
 """Parts of the names that a run writes, in this order."""
 
 

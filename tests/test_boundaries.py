@@ -66,7 +66,7 @@ def test_a_ledger_that_an_earlier_version_broke_heals(tmp_path: Path, job: Job) 
     nights.write_recording(tmp_path / "archive" / "a\u2028b.wav", bursts=1)
     assert job() == 0
     before = nights.bytes_of(tmp_path / "out")
-    [shard] = (tmp_path / "out" / "ledger").glob("*.jsonl.gz")
+    [shard] = (tmp_path / "out" / "ledger").rglob("*.jsonl.gz")
     entry = json.loads(gzip.decompress(shard.read_bytes()))
     unescaped = json.dumps(entry, ensure_ascii=False) + "\n"
     shard.write_bytes(gzip.compress(unescaped.encode()))
@@ -83,7 +83,7 @@ def test_a_line_that_cannot_be_read_is_reported_and_its_recording_done_again(
         nights.write_recording(tmp_path / "archive" / f"{name}.wav", bursts=1)
     assert job() == 0
     before = nights.tables(tmp_path / "out")
-    for shard in (tmp_path / "out" / "ledger").glob("*.jsonl.gz"):
+    for shard in (tmp_path / "out" / "ledger").rglob("*.jsonl.gz"):
         lines = gzip.decompress(shard.read_bytes()).decode().split("\n")
         lines = [damage if "a.wav" in line else line for line in lines]
         shard.write_bytes(gzip.compress("\n".join(lines).encode()))
@@ -100,8 +100,8 @@ def test_a_truncated_ledger_or_score_file_is_reported_and_made_good(
     assert job() == 0
     before = nights.tables(tmp_path / "out")
     damaged = [
-        *(tmp_path / "out" / "ledger").glob("*.jsonl.gz"),
-        *(tmp_path / "out" / "scores").glob("*.parquet"),
+        *(tmp_path / "out" / "ledger").rglob("*.jsonl.gz"),
+        *(tmp_path / "out" / "scores").rglob("*.parquet"),
     ]
     assert len(damaged) == 2
     for file in damaged:

@@ -113,7 +113,7 @@ def test_a_kill_at_any_write_loses_and_doubles_nothing(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "state", ["ledger/unfinished/*.parquet", "scores/*.parquet", "ledger/*.gz", "counts.csv"]
+    "state", ["ledger/unfinished/*.parquet", "scores/**/*.parquet", "ledger/**/*.gz", "counts.csv"]
 )
 def test_a_kill_from_outside_loses_and_doubles_nothing(
     tmp_path: Path, jobs: nights.Jobs, arguments: list[str], state: str

@@ -37,15 +37,11 @@ from pipeline.records import (
     Fact,
     Failure,
     Listed,
-    RecordingCount,
     RecordingHeader,
     SegmentAudio,
     SegmentPlan,
     SegmentScores,
-    column_names,
 )
-from pipeline.tables.render import CsvTable
-from pipeline.tables.transforms import WriteCsv
 from tests.conftest import Recordings
 from tests.fakes import PeakScorer, cut_windows, load_broken, origin, peak_handler, row_and_calls
 
@@ -265,19 +261,6 @@ def test_count_groups_by_recording() -> None:
     with pipeline() as root:
         counted = root | beam.Create(evidence) | CountCalls(COUNTING)
         assert_that(counted | beam.Map(lambda one: (one.row, one.calls)), equal_to(rows))
-
-
-def test_a_table_is_sorted_and_has_a_header_even_when_empty(tmp_path: Path) -> None:
-    rows = [row_and_calls(name, [Failure("open", "x")], COUNTING)[0] for name in ("b", "a", "c")]
-    columns = column_names(RecordingCount)
-    with pipeline() as root:
-        for name, some in (("three.csv", rows), ("none.csv", [])):
-            table = CsvTable(name, RecordingCount, columns)
-            root | f"Rows {name}" >> beam.Create(some) | name >> WriteCsv(str(tmp_path), table)
-    header, *lines = (tmp_path / "three.csv").read_text().splitlines()
-    assert header == ",".join(columns)
-    assert [line[0] for line in lines] == ["a", "b", "c"]
-    assert (tmp_path / "none.csv").read_text().splitlines() == [header]
 
 
 def test_decoding_a_header_only_file_is_a_failure(tmp_path: Path) -> None:

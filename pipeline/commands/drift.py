@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from pipeline.ledger.drift import REFERENCE_FILE, score_histogram
-from pipeline.ledger.entries import read_state
+from pipeline.ledger.drift import REFERENCE_FILE
+from pipeline.ledger.entries import holding_entries
+from pipeline.ledger.sums import TENTHS
 from pipeline.model_folder import check_model
 from pipeline.options import Parser, UsageError
 from pipeline.storage import files
@@ -29,19 +30,15 @@ def main(argv: Sequence[str]) -> int:
     """Writes the reference of a model. Returns 0."""
     arguments = parser().parse_args(argv)
     version = check_model(arguments.model).model_version
-    counted = [
-        entry
-        for entry in read_state(arguments.output).values()
-        if not entry.failed and entry.row.model_version == version
-    ]
+    counted, histogram = 0, (0,) * TENTHS
+    for entry in holding_entries(arguments.output):
+        if not entry.failed and entry.row.model_version == version:
+            counted += 1
+            histogram = tuple(a + b for a, b in zip(histogram, entry.histogram, strict=True))
     if not counted:
         raise UsageError(f"{version} counted nothing in {arguments.output}")
-    reference = {
-        "model_version": version,
-        "recordings": len(counted),
-        "histogram": score_histogram(counted),
-    }
+    reference = {"model_version": version, "recordings": counted, "histogram": histogram}
     name = files.join(arguments.model, REFERENCE_FILE)
     files.write_atomically(name, [json.dumps(reference, indent=2).encode() + b"\n"])
-    print(f"{name}: scores of {len(counted)} recordings")
+    print(f"{name}: scores of {counted} recordings")
     return 0

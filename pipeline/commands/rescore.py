@@ -5,9 +5,8 @@ Neither the recordings nor TensorFlow are needed.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -20,8 +19,7 @@ from pipeline.storage import files
 if TYPE_CHECKING:
     from model.contract import ServingContract
     from pipeline.inference.count import Counting
-    from pipeline.ledger.entries import Entry
-    from pipeline.records import RecordingCount
+    from pipeline.ledger.sums import Sums, Way
 
 
 def parser() -> Parser:
@@ -42,6 +40,11 @@ def parser() -> Parser:
         metavar="SECONDS",
         help="of the windows that were scored (default: that of most recordings)",
     )
+    result.add_argument(
+        "--bigquery",
+        metavar="PROJECT.DATASET",
+        help="write the nights there again whose recordings are counted again",
+    )
     return result
 
 
@@ -55,85 +58,94 @@ def configure(argv: Sequence[str]) -> Config:
 def main(argv: Sequence[str]) -> int:
     """Counts again. Returns an exit code, see ``options.EXIT_CODES``."""
     config = configure(argv)
-    from pipeline import launch
+    from pipeline import launch, preflight
     from pipeline.beam_options import beam_options
     from pipeline.inference.count import Counting
     from pipeline.job import build_rescoring
-    from pipeline.ledger import entries
+    from pipeline.ledger import migrate, parts, runs
+    from pipeline.ledger.sums import Way
     from pipeline.model_folder import check_model, current_version
-    from pipeline.tables.read import read_counts
-    from pipeline.tables.run_report import Totals, new_run_id, write_run_report
+    from pipeline.preflight import check_reach
+    from pipeline.tables.run_report import RunReport, new_run_id, run_file
 
-    started, clock = datetime.now(UTC), time.monotonic()
+    started = datetime.now(UTC)
     beam_arguments = beam_options(config.beam_args)
+    check_reach(config, beam_arguments)
     model = current_version(config.model)
     contract = check_model(model)
-    committed_before = entries.shards(config.output)
-    if not committed_before:
+    if next(parts.all_parts(config.output), None) is None and not migrate.is_old(config.output):
         raise UsageError(f"--output {config.output}: no ledger of earlier runs lies there")
-    state = entries.read_state(config.output)
+    before = what_is_held(config.output)
+    ways = [(Way.from_text(text), n) for text, n in before.ways.items()]
     config = replace(
         config,
         model=model,
-        hop_s=config.hop_s or scored_hop_s(list(state.values()), contract),
+        hop_s=config.hop_s or scored_hop_s(ways, contract),
         formats=formats_in(config.output),
     )
     run_id = new_run_id(started)
     counting = Counting.of(config, contract, run_id)
-    if not any(entry.scoring == counting.scoring for entry in state.values()):
-        hops = sorted({f"{entry.row.hop_s:g} s" for entry in state.values() if not entry.failed})
+    if not any(way.scoring == counting.scoring for way, _ in ways):
+        hops = sorted({f"{way.hop_s:g} s" for way, _ in ways if not way.failed})
         raise UsageError(
             f"--output {config.output}: no scores of {contract.model_version} at a hop of "
             f"{config.hop_s:g} s there, only at {', '.join(hops) or 'none'}; count with that hop "
             "first, or leave out --hop_s"
         )
-    pipeline = launch.new_pipeline(beam_arguments)
-    build_rescoring(pipeline, config, counting)
-    launch.run_to_end(pipeline)
-    launch.write_tables_again(config, beam_arguments, run_id, committed_before)
-    rows = read_counts(config.output)
-    totals = Totals.of_run(rows, run_id, len(state))
-    holds = Totals.of(rows, len(rows))
+    night = preflight.nights_of_ledger(config, beam_arguments)
+    migrate.into_parts(config.output)
     had_report = files.exists(files.join(config.output, "report.html"))
-    wall_s = time.monotonic() - clock
-    write_run_report(config, counting, contract, started, totals, holds, [], wall_s)
+    runs.keep_choice(config.output, run_id, configure(argv), contract.model_version)
+    runs.start(config.output, run_id)
+    files.delete_if_there(run_file(config.output))
+    pipeline = launch.new_pipeline(beam_arguments)
+    report = RunReport(config, counting, contract, started)
+    build_rescoring(pipeline, config, counting, night, report)
+    launch.run_to_end(pipeline)
     if had_report:
         launch.make_report(config.output)  # or it would show the counts of before
-    print(what_changed(state, rows, counting))
+    after = what_is_held(config.output)
+    print(what_changed(before, after, runs.take_told(config.output, run_id)["changed"], counting))
     return 0
 
 
-def what_changed(
-    before: Mapping[str, Entry], after: Sequence[RecordingCount], counting: Counting
-) -> str:
+def what_is_held(output: str) -> Sums:
+    """The sums of an output, by the summaries of its parts; of an older one, by its entries."""
+    from pipeline.ledger.entries import holding_entries
+    from pipeline.ledger.sums import Sums
+    from pipeline.tables.join import read_output
+
+    held = read_output(output).sums
+    return held if held.recordings else Sums.of(holding_entries(output))
+
+
+def what_changed(before: Sums, after: Sums, n_changed: int, counting: Counting) -> str:
     """What the tables say now, beside what they said."""
-    was = {entry.row.recording: entry.row for entry in before.values()}
-    counts = [(was[row.recording].call_count, row.call_count) for row in after]
-    n_changed = sum(1 for old, new in counts if old != new)
+    from pipeline.ledger.sums import Way
+
     as_asked = (counting.method, counting.rule.threshold, counting.hop_samples)
-    others = sum(
-        1
-        for row in after
-        if (row.counting, row.threshold, samples_from_seconds(row.hop_s)) != as_asked
-    )
+    others = 0
+    for text, n in after.ways.items():
+        way = Way.from_text(text)
+        if (way.counting, way.threshold, samples_from_seconds(way.hop_s)) != as_asked:
+            others += n
     lines = [
         f"threshold {counting.rule.threshold:g}, hop "
         f"{counting.hop_samples / samples_from_seconds(1):g} s: "
-        f"{sum(new or 0 for _, new in counts):,} calls, before {sum(o or 0 for o, _ in counts):,}; "
-        f"the count of {n_changed:,} of {len(after):,} recordings changed"
+        f"{after.calls:,} calls, before {before.calls:,}; "
+        f"the count of {n_changed:,} of {after.recordings:,} recordings changed"
     ]
     if others:
         lines.append(f"{others:,} stay as they were: failed, or without scores of this model")
     return "\n".join(lines)
 
 
-def scored_hop_s(entries: Sequence[Entry], contract: ServingContract) -> float:
+def scored_hop_s(ways: Iterable[tuple[Way, int]], contract: ServingContract) -> float:
     """The distance of windows, in seconds, at which most recordings were scored by this model."""
-    hops = Counter(
-        entry.row.hop_s
-        for entry in entries
-        if not entry.failed and entry.row.model_version == contract.model_version
-    )
+    hops: Counter[float] = Counter()
+    for way, n in ways:
+        if not way.failed and way.model_version == contract.model_version:
+            hops[way.hop_s] += n
     return hops.most_common(1)[0][0] if hops else contract.hop_s
 
 
@@ -143,7 +155,6 @@ def formats_in(output: str) -> tuple[str, ...]:
 
     marks = {
         "tutorial": "tutorial.csv",
-        "parquet": "counts.parquet",
         "excel": "excel/counts.csv",
         **{tool.name: tool.run_file for tool in TOOL_FORMATS.values() if tool.run_file},
     }
@@ -151,5 +162,12 @@ def formats_in(output: str) -> tuple[str, ...]:
         name
         for name in options.FORMATS
         if (name in marks and files.exists(files.join(output, marks[name])))
+        or (name == "parquet" and _holds_parquet(output))
         or (name in TOOL_FORMATS and files.holds_files(files.join(output, name)))
     )
+
+
+def _holds_parquet(output: str) -> bool:
+    """As a data set, or as one file of an earlier version."""
+    name = files.join(output, "counts.parquet")
+    return files.exists(name) or files.holds_files(name)

@@ -13,14 +13,11 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from pipeline.inference.count import Counting
-from pipeline.ledger import entries as ledger
-from pipeline.ledger.entries import Entry
+from pipeline.ledger.sums import SiteSums
 from pipeline.storage import files
 
 REFERENCE_FILE = "reference.json"
@@ -64,21 +61,15 @@ def distance(histogram: Sequence[int], reference: Sequence[int]) -> float:
     return float(sum((a - b) * math.log(a / b) for a, b in zip(*shares, strict=True)))
 
 
-def notes(entries: Iterable[Entry], reference: Sequence[int] | None) -> list[SiteNote]:
-    """A note for each site that has recordings, by name."""
-    by_site: dict[str, list[Entry]] = {}
-    for entry in entries:
-        by_site.setdefault(entry.row.site, []).append(entry)
-    return [_site_note(site, found, reference) for site, found in sorted(by_site.items())]
+def notes(sites: Mapping[str, SiteSums], reference: Sequence[int] | None) -> list[SiteNote]:
+    """A note for each site, by name."""
+    return [_site_note(site, sums, reference) for site, sums in sorted(sites.items())]
 
 
-def _site_note(site: str, entries: list[Entry], reference: Sequence[int] | None) -> SiteNote:
-    histogram = score_histogram(entries)
+def _site_note(site: str, sums: SiteSums, reference: Sequence[int] | None) -> SiteNote:
     away = None
-    if reference and sum(histogram) >= FEWEST_WINDOWS:
-        away = round(distance(histogram, reference), 4)
-    flagged = Counter(flag for entry in entries for flag in entry.row.quality_flags.split())
-    flagged.update("failed" for entry in entries if entry.failed)
+    if reference and sum(sums.histogram) >= FEWEST_WINDOWS:
+        away = round(distance(sums.histogram, reference), 4)
     name = f"site {site}" if site else "recordings without a site"
     warnings = []
     if away is not None and away > MAX_DISTANCE:
@@ -86,61 +77,29 @@ def _site_note(site: str, entries: list[Entry], reference: Sequence[int] | None)
             f"{name}: scores are spread otherwise than the model's reference "
             f"({away:.2f}, at most {MAX_DISTANCE}); listen to some of its calls"
         )
-    if len(entries) >= FEWEST_RECORDINGS:
+    if sums.recordings >= FEWEST_RECORDINGS:
         warnings += [
-            f"{name}: {count} of {len(entries)} recordings {flag}; look at the recorder"
-            for flag, count in sorted(flagged.items())
-            if count > MAX_FLAGGED_SHARE * len(entries)
+            f"{name}: {count} of {sums.recordings} recordings {flag}; look at the recorder"
+            for flag, count in sorted(sums.flagged.items())
+            if count > MAX_FLAGGED_SHARE * sums.recordings
         ]
     return SiteNote(
-        site, len(entries), histogram, away, dict(sorted(flagged.items())), tuple(warnings)
+        site, sums.recordings, sums.histogram, away, dict(sums.flagged), tuple(warnings)
     )
 
 
-def score_histogram(entries: Iterable[Entry]) -> tuple[int, ...]:
-    """Windows by score in tenths, of all entries."""
-    return tuple(sum(column) for column in zip(*(e.histogram for e in entries), strict=True))
-
-
-def note_run(output: str, model: str, counting: Counting) -> None:
-    """Compares what a run has committed with the reference; logs and keeps what it finds.
-
-    The launcher takes it up into run.json; whoever does not wait for the job finds it in its log
-    and in the ledger.
-    """
-    entries = {
-        identity: entry
-        for shard in ledger.shards(output)
-        if counting.run_id in shard
-        for identity, entry in ledger.read_shard(shard, ())
-    }
-    found = notes(entries.values(), read_reference(model, counting.model_version))
+def warn(found: Iterable[SiteNote]) -> None:
+    """Logs all warnings: a job on Dataflow writes them to Cloud Logging, where alerts look."""
     for note in found:
         for warning in note.warnings:
             logging.getLogger(__name__).warning("drift: %s", warning)
-    text = json.dumps([asdict(note) for note in found])
-    files.write_atomically(_notes_file(output, counting.run_id), [text.encode()])
 
 
-def notes_of_run(output: str, run_id: str) -> list[dict[str, Any]]:
-    """What ``note_run`` kept, as it stands in run.json."""
-    found: list[dict[str, Any]] = json.loads(files.read_bytes(_notes_file(output, run_id)))
-    return found
-
-
-def forget_notes(output: str, run_id: str) -> None:
-    """Removes what ``note_run`` kept, once run.json holds it."""
-    files.delete_if_there(_notes_file(output, run_id))
-
-
-def _notes_file(output: str, run_id: str) -> str:
-    return files.join(ledger.folder(output), f"{run_id}.drift.json")
-
-
-def read_reference(model: str, model_version: str) -> list[int] | None:
+def read_reference(model: str, model_version: str) -> tuple[int, ...] | None:
     """The histogram beside a model, if there is one and it is of that model."""
     name = files.join(model, REFERENCE_FILE)
     if not files.exists(name):
         return None
     reference: dict[str, Any] = json.loads(files.read_bytes(name))
-    return reference["histogram"] if reference.get("model_version") == model_version else None
+    is_of_it = reference.get("model_version") == model_version
+    return tuple(reference["histogram"]) if is_of_it else None

@@ -1,13 +1,8 @@
 """What was done: kept beside the tables, so that no run does it twice and no crash undoes it.
 
-In ``--output`` lie, besides the tables:
-
-- ``ledger/*.jsonl.gz``: an entry for each recording that a run finished: what it was (name, size,
-  generation or time of change, checksum), how it was counted, its row and its calls.
-- ``ledger/*.moved.json``: where recordings lie that were moved, see ``moves``.
-- ``scores/*.parquet``: the scores of its windows.
-- ``ledger/unfinished/*.parquet``: scores on their way there. A run that was killed leaves them, and
-  the next one goes on from them.
+An entry says of a recording that a run finished what it was (name, size, generation or time of
+change, checksum), how it was counted, its row and its calls. Entries lie in files, part by part,
+see ``parts``.
 
 Files are written whole, never changed, and named by run and content: writing one twice does no
 harm. The tables are compiled from the ledger alone. Of several entries for one recording the
@@ -31,7 +26,7 @@ from model.windows import Grid
 from pipeline.inference.count import Counted, Counting, count_recording, digest
 from pipeline.inference.decode import plan_segments
 from pipeline.inputs.deployments import where_and_when_called
-from pipeline.ledger import kept_scores as scores
+from pipeline.ledger import parts
 from pipeline.ledger.kept_scores import KeptSegment
 from pipeline.ledger.moves import Moves, read_moves, where_now
 from pipeline.records import (
@@ -189,25 +184,28 @@ def is_done(
         return False
 
 
-def folder(output: str) -> str:
-    """Where the entries lie."""
-    return files.join(output, "ledger")
-
-
 def shards(output: str) -> list[str]:
-    """The files of the ledger as they are now."""
-    return files.list_folder(folder(output), ".jsonl.gz")
+    """All files with entries as they are now, those of earlier versions too."""
+    return sorted(files.list_below(parts.ledger(output), ".jsonl.gz"))
 
 
-def with_moves(output: str, listed: Callable[[str], list[str]]) -> list[tuple[str, Moves]]:
-    """Files of an output, each with the moves that say where its recordings are now."""
-    moves = read_moves(folder(output))
-    return [(name, moves) for name in listed(output)]
+def read_part(output: str, part: str, moves: Moves, shards: Iterable[str]) -> dict[str, Entry]:
+    """The entry that holds for each recording of a part, by identity.
 
-
-def score_files(output: str) -> list[str]:
-    """Files with scores, finished and unfinished."""
-    return scores.kept_files(output) + scores.unfinished_files(output)
+    Args:
+        output: the output folder.
+        part: its key.
+        moves: all moves of the ledger.
+        shards: the files with its entries, see ``parts.look``.
+    """
+    own = parts.entries_folder(output, part)
+    found: dict[str, list[Entry]] = {}
+    for shard in shards:
+        is_sure = not moves and shard.startswith(own)
+        for identity, entry in read_shard(shard, moves):
+            if is_sure or parts.part_of(identity) == part:
+                found.setdefault(identity, []).append(entry)
+    return {identity: current(entries) for identity, entries in sorted(found.items())}
 
 
 def read_shard(shard: str, moves: Moves) -> Iterator[tuple[str, Entry]]:
@@ -245,14 +243,22 @@ def _moved(entry: Entry, moves: Moves) -> Entry:
     )
 
 
-def write_shard(output: str, run_id: str, entries: Iterable[Entry]) -> str:
-    """Adds entries to the ledger, in one file that appears whole. Returns its name."""
-    ordered = sorted(entries, key=lambda entry: entry.identity)
-    text = "".join(entry.to_line() + "\n" for entry in ordered).encode()
-    name = f"{run_id}-{hashlib.sha256(text).hexdigest()[:16]}.jsonl.gz"
-    path = files.join(folder(output), name)
-    files.write_atomically(path, [gzip.compress(text, mtime=0)])
-    return path
+def write_shard(output: str, run_id: str, entries: Iterable[Entry]) -> list[str]:
+    """Adds entries to the ledger: a file for each of their parts, each whole. Returns their names.
+
+    An entry lies in the part of its identity.
+    """
+    of_part: dict[str, list[Entry]] = {}
+    for entry in entries:
+        of_part.setdefault(parts.part_of(entry.identity), []).append(entry)
+    names = []
+    for part, some in sorted(of_part.items()):
+        ordered = sorted(some, key=lambda entry: entry.identity)
+        text = "".join(entry.to_line() + "\n" for entry in ordered).encode()
+        name = f"{run_id}-{hashlib.sha256(text).hexdigest()[:16]}.jsonl.gz"
+        names.append(files.join(parts.entries_folder(output, part), name))
+        files.write_atomically(names[-1], [gzip.compress(text, mtime=0)])
+    return names
 
 
 def resume(
@@ -299,23 +305,32 @@ def count_again(entry: Entry, kept: Iterable[KeptSegment], counting: Counting) -
 
 
 def read_state(output: str, more: Moves = ()) -> dict[str, Entry]:
-    """The entry that holds for each recording, by identity: for a report, on one machine.
+    """The entry that holds for each recording, by identity: for a small output.
 
     Args:
         output: the output folder.
         more: moves that are about to be added.
     """
+    moves = read_moves(parts.ledger(output)) + more
     found: dict[str, list[Entry]] = {}
-    for shard, moves in with_moves(output, shards):
-        for identity, entry in read_shard(shard, moves + more):
+    for shard in shards(output):
+        for identity, entry in read_shard(shard, moves):
             found.setdefault(identity, []).append(entry)
     return {identity: current(entries) for identity, entries in sorted(found.items())}
 
 
-def tidy(output: str, run_id: str) -> None:
-    """Removes scores on their way that have arrived, or that nobody took up for a week."""
+def holding_entries(output: str) -> Iterator[Entry]:
+    """The entry that holds for each recording, part by part: for an output of any size."""
+    if files.list_folder(parts.ledger(output), ".jsonl.gz"):  # of an earlier version, and so small
+        yield from read_state(output).values()
+        return
+    moves = read_moves(parts.ledger(output))
+    for part in sorted(set(parts.all_parts(output))):
+        yield from read_part(output, part, moves, parts.look(output, part).entries).values()
+
+
+def is_to_be_tidied(name: str, run_id: str) -> bool:
+    """Whether scores on their way have arrived by now, or nobody took them up for a week."""
     old = f"{datetime.now(UTC) - timedelta(days=UNFINISHED_DAYS):%Y%m%dT%H%M%S}"
-    for name in scores.unfinished_files(output):
-        base = name.rpartition("/")[2]
-        if base.startswith(run_id) or base < old:
-            files.delete_if_there(name)
+    base = name.rpartition("/")[2]
+    return base.startswith(run_id) or base < old

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
 import posixpath
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from pipeline.inputs.versions import content_checksum, with_version
+from pipeline.ledger import parts
 from pipeline.ledger.entries import Entry, same_content
 from pipeline.ledger.moves import common_move
 from pipeline.records import Listed
@@ -15,13 +18,81 @@ from pipeline.storage import files
 
 _WHOLE_SECOND = "000000000"  # how times of change end on recorders' cards
 
+ALIKE_AT_MOST = 5
+"""Parts in which recordings that are new here may have lain before: so many are looked into."""
+
+
+class IdentityError(Exception):
+    """Recordings that may not be added to an output: what is wrong, and what to do, in a line."""
+
+
+Read = Callable[[str], Mapping[str, Entry]]
+"""Part → the entries that hold in it, by identity."""
+
+
+def check_part(
+    output: str,
+    part: str,
+    state: Mapping[str, Entry],
+    listed: Mapping[str, Listed],
+    bases: Iterable[str],
+    read: Read,
+) -> None:
+    """Refuses recordings that an output knows by another name, or a name that it has already.
+
+    Args:
+        output: the output folder.
+        part: the recordings' part.
+        state: the entries that hold in it, by identity.
+        listed: its recordings as they are now, by identity.
+        bases: folders that relative names of the output start at.
+        read: asked for the entries of other parts, where recordings are new in this one.
+
+    Raises:
+        IdentityError: with the remedy.
+    """
+    new = {identity: known for identity, known in listed.items() if identity not in state}
+    if not new:
+        return
+    known = dict(state)
+    for other in parts.alike(output, part)[:ALIKE_AT_MOST]:
+        known.update(read(other))
+    if problem := objection(output, known, listed):
+        raise IdentityError(problem)
+    for identity, recording in sorted(new.items()):
+        name = recording.recording
+        for base in bases if _is_relative(name) else ():
+            other = os.path.normpath(os.path.join(base, name))
+            entry = read(parts.part_of(other)).get(other) if other != identity else None
+            if entry and entry.row.recording == name:
+                raise IdentityError(_two_meanings(output, name, other, identity))
+
+
+def _is_relative(name: str) -> bool:
+    return files.is_local(name) and not os.path.isabs(name)
+
+
+def read_bases(output: str) -> list[str]:
+    """Folders that relative names of an output start at."""
+    names = files.list_folder(parts.ledger(output), ".base")
+    return sorted(files.read_bytes(name).decode() for name in names)
+
+
+def add_base(output: str, listed: Iterable[Listed], bases: list[str]) -> None:
+    """Keeps the folder that relative names start at, where there are any and it is another."""
+    here = os.getcwd()
+    if here not in bases and any(_is_relative(known.recording) for known in listed):
+        name = f"{hashlib.sha256(here.encode()).hexdigest()[:16]}.base"
+        files.write_atomically(files.join(parts.ledger(output), name), [here.encode()])
+        bases.append(here)
+
 
 def objection(output: str, state: Mapping[str, Entry], listed: Mapping[str, Listed]) -> str:
     """Why these recordings may not be added to an output, and what to do; empty if they may.
 
     Args:
         output: its name, for the message.
-        state: the entries that hold there, by identity.
+        state: entries that hold there, by identity.
         listed: the recordings, by identity.
     """
     new = {identity: known for identity, known in listed.items() if identity not in state}
@@ -47,11 +118,15 @@ def objection(output: str, state: Mapping[str, Entry], listed: Mapping[str, List
     for identity, known in sorted(new.items()):
         other = names.get(known.recording, identity)
         if other != identity:
-            return (
-                f"--output {output}: its {known.recording} is {other}, and now that name means "
-                f"{identity}; name the recordings by full paths, or give another output"
-            )
+            return _two_meanings(output, known.recording, other, identity)
     return ""
+
+
+def _two_meanings(output: str, name: str, known: str, now: str) -> str:
+    return (
+        f"--output {output}: its {name} is {known}, and now that name means {now}; name the "
+        "recordings by full paths, or give another output"
+    )
 
 
 def _reappeared(

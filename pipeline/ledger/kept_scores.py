@@ -12,7 +12,7 @@ import io
 import itertools
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from model.quality import Quality
 from pipeline.inference.count import Counting
+from pipeline.ledger import parts
 from pipeline.ledger.moves import Moves, where_now
 from pipeline.records import Listed, Origin, RecorderNote, RecordingHeader, SegmentScores
 from pipeline.storage import files
@@ -58,8 +59,8 @@ class KeptSegment:
 
 
 def kept_files(output: str) -> list[str]:
-    """Files with the scores of recordings in the ledger."""
-    return files.list_folder(files.join(output, "scores"), ".parquet")
+    """All files with the scores of recordings in the ledger, those of earlier versions too."""
+    return sorted(files.list_below(files.join(output, "scores"), ".parquet"))
 
 
 def unfinished_files(output: str) -> list[str]:
@@ -69,12 +70,13 @@ def unfinished_files(output: str) -> list[str]:
 
 def unfinished_folder(output: str) -> str:
     """Where scores lie until their recording is in the ledger."""
-    return files.join(files.join(output, "ledger"), "unfinished")
+    return files.join(parts.ledger(output), "unfinished")
 
 
-def write_finished(output: str, counting: Counting, segments: list[SegmentScores]) -> None:
-    """Keeps scores for good."""
-    write_scores(files.join(output, "scores"), counting, segments)
+def files_of(output: str, sources: Iterable[str]) -> list[str]:
+    """Files with the scores of parts, see ``parts.look``."""
+    folders = (parts.scores_folder(output, part) for part in sources)
+    return [name for folder in folders for name in files.list_folder(folder, ".parquet")]
 
 
 FLUSH_S = 30.0
@@ -89,9 +91,14 @@ def write_scores(folder: str, counting: Counting, segments: list[SegmentScores])
         (_as_row(segment, counting) for segment in segments),
         key=lambda row: (row["identity"], row["first_input"]),
     )
+    write_table(folder, counting.run_id, pa.Table.from_pylist(rows, SCHEMA))
+
+
+def write_table(folder: str, run_id: str, table: pa.Table) -> None:
+    """One file of rows, named by run and content."""
     buffer = io.BytesIO()
     pq.write_table(
-        pa.Table.from_pylist(rows, SCHEMA),
+        table,
         buffer,
         compression="zstd",
         row_group_size=ROWS_AT_ONCE,
@@ -99,7 +106,7 @@ def write_scores(folder: str, counting: Counting, segments: list[SegmentScores])
         column_encoding={"starts.list.element": "DELTA_BINARY_PACKED"},
     )
     content = buffer.getvalue()
-    name = f"{counting.run_id}-{hashlib.sha256(content).hexdigest()[:16]}.parquet"
+    name = f"{run_id}-{hashlib.sha256(content).hexdigest()[:16]}.parquet"
     files.write_atomically(files.join(folder, name), [content])
 
 
@@ -124,9 +131,9 @@ def _as_row(segment: SegmentScores, counting: Counting) -> dict[str, Any]:
 
 
 def read_of(
-    name: str, moves: Moves, identities: set[str], scoring: str
+    name: str, moves: Moves, identities: Collection[str] | None, scoring: str
 ) -> Iterator[tuple[str, KeptSegment]]:
-    """Scores of certain recordings in a file, made with certain model and windows.
+    """Scores of certain recordings in a file, or of all, made with certain model and windows.
 
     A file that has gone holds nothing: a run that ends removes what it has finished.
     """
@@ -141,13 +148,13 @@ def read_of(
             "%s: cannot be read (%s); its recordings are scored again", name, error
         )
         return
-    names = pa.array(identities, pa.string())
+    names = None if identities is None else pa.array(identities, pa.string())
     for group in range(file.num_row_groups):
         keys = file.read_row_group(group, ["identity", "scoring", "run_id"])
         keys = with_todays_names(keys, "identity", moves)
-        wanted = pc.and_(
-            pc.equal(keys["scoring"], scoring), pc.is_in(keys["identity"], value_set=names)
-        )
+        wanted = pc.equal(keys["scoring"], scoring)
+        if names is not None:
+            wanted = pc.and_(wanted, pc.is_in(keys["identity"], value_set=names))
         if not pc.any(wanted).as_py():
             continue
         table = file.read_row_group(group).filter(wanted)

@@ -3,252 +3,332 @@
 from __future__ import annotations
 
 import time
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from model.windows import Grid
 from pipeline import progress
 from pipeline.inference.count import Counted, Counting
 from pipeline.inference.transforms import PLANS
 from pipeline.inputs.versions import content_checksum
+from pipeline.ledger import identity, nights, parts
 from pipeline.ledger import kept_scores as scores
 from pipeline.ledger.entries import (
     Entry,
     can_be_counted_again,
     count_again,
-    current,
     entry_of,
     identity_of,
     is_done,
-    read_shard,
+    is_to_be_tidied,
+    read_part,
     resume,
-    score_files,
-    shards,
-    with_moves,
     write_shard,
 )
 from pipeline.ledger.kept_scores import KeptSegment
+from pipeline.ledger.moves import Moves, read_moves
+from pipeline.ledger.parts import PartFiles
+from pipeline.ledger.sums import Sums
 from pipeline.records import (
     Failure,
     Listed,
     SegmentScores,
 )
+from pipeline.storage import files
 
-CALLS = "calls"
 PROBE = "probe"
-SHARDS = 4  # files that a run adds to the ledger, at most
-
-
-class ReadState(beam.PTransform):
-    """Anything once → the entry that holds for each recording, keyed by identity."""
-
-    def __init__(self, output: str) -> None:
-        super().__init__()
-        self._output = output
-
-    def expand(self, after: beam.PCollection[object]) -> beam.PCollection[tuple[str, Entry]]:
-        """The ledger is listed when the element arrives, not when the job is built."""
-        output = self._output
-        return (
-            after
-            | "List ledger" >> beam.FlatMap(lambda _: with_moves(output, shards))
-            | "Share out shards" >> beam.Reshuffle()
-            | "Read entries" >> beam.FlatMapTuple(read_shard)
-            | "Group entries" >> beam.GroupByKey()
-            | "Holding entry" >> beam.MapTuple(lambda identity, found: (identity, current(found)))
-        )
-
-
-class ReadScores(beam.PTransform):
-    """(identity, …) of recordings → (identity, segment) that earlier runs kept of them.
-
-    Args:
-        output: the output folder.
-        scoring: of these model and windows, see ``Counting.scoring``.
-        with_unfinished: also what killed runs left.
-    """
-
-    def __init__(self, output: str, scoring: str, *, with_unfinished: bool) -> None:
-        super().__init__()
-        self._scoring = scoring
-        self._output, self._list = output, score_files if with_unfinished else scores.kept_files
-
-    def expand(
-        self, recordings: beam.PCollection[tuple[str, Any]]
-    ) -> beam.PCollection[tuple[str, KeptSegment]]:
-        """Rows are read only from files that hold some of the recordings."""
-        names = recordings | "Names" >> beam.Keys() | "All names" >> beam.combiners.ToSet()
-        output, listed, scoring = self._output, self._list, self._scoring
-        return (
-            names
-            | "List scores" >> beam.FlatMap(lambda _: with_moves(output, listed))
-            | "Share out scores" >> beam.Reshuffle()
-            | "Read scores"
-            >> beam.FlatMap(
-                lambda told, wanted: scores.read_of(told[0], told[1], wanted, scoring),
-                beam.pvalue.AsSingleton(names),
-            )
-        )
+PARTS = "parts"
+SUMS = "sums"
+CHANGED = "changed"
 
 
 class FindWork(beam.PTransform):
-    """(state, recordings) → what remains to be done.
+    """Recordings → what remains to be done, part by part.
 
     Gives (recording, fact) for what is known already, among it ``Listed`` for all that are not
     done; plans of segments that lack scores, tagged ``PLANS``; recordings of which nothing is
-    known, tagged ``PROBE``. A recording that is done gives nothing.
+    known, tagged ``PROBE``; (part, how many of its recordings were listed), tagged ``PARTS``. A
+    recording that is done gives nothing else.
+
+    Args:
+        output: the output folder.
+        counting: how to count.
+        segment_samples: length of a segment.
+        retry_failed: whether to try again what failed for a reason in the file.
+        night: to keep the recordings as a night's, ISO 8601; may be empty.
     """
 
     def __init__(
-        self, output: str, counting: Counting, segment_samples: int, retry_failed: bool
+        self,
+        output: str,
+        counting: Counting,
+        segment_samples: int,
+        retry_failed: bool,
+        night: str = "",
     ) -> None:
         super().__init__()
         self._output, self._counting = output, counting
-        self._segment_samples, self._retry_failed = segment_samples, retry_failed
+        self._find = _FindWork(output, counting, segment_samples, retry_failed, night)
 
-    def expand(
-        self, inputs: tuple[beam.PCollection[tuple[str, Entry]], beam.PCollection[Listed]]
-    ) -> beam.pvalue.DoOutputsTuple:
-        """Scores of earlier runs are looked up for recordings to be done only."""
-        state, recordings = inputs
-        keyed = recordings | "By identity" >> beam.WithKeys(identity_of)
-        todo = (
-            {"entries": state, "listed": keyed}
-            | "Compare" >> beam.CoGroupByKey()
-            | "Drop done" >> beam.ParDo(_DropDone(self._counting, self._retry_failed))
+    def expand(self, recordings: beam.PCollection[Listed]) -> beam.pvalue.DoOutputsTuple:
+        """A part's files are read only where its recordings were listed."""
+        listed = recordings | "By part" >> beam.WithKeys(
+            lambda known: parts.part_of(identity_of(known))
         )
-        kept = todo | ReadScores(self._output, self._counting.scoring, with_unfinished=True)
+        output, scoring = self._output, self._counting.scoring
+        unfinished = (
+            recordings.pipeline
+            | "Once" >> beam.Create([None])
+            | "List unfinished" >> beam.FlatMap(lambda _: _unfinished(output))
+            | "Share out unfinished" >> beam.Reshuffle()
+            | "Read unfinished" >> beam.FlatMap(_read_unfinished, scoring)
+        )
         return (
-            {"listed": todo, "kept": kept}
-            | "Join scores" >> beam.CoGroupByKey()
-            | "Resume"
-            >> beam.ParDo(_Resume(self._counting.grid, self._segment_samples)).with_outputs(
-                PLANS, PROBE, main="facts"
-            )
+            {"listed": listed, "unfinished": unfinished}
+            | "Join by part" >> beam.CoGroupByKey()
+            | "Find" >> beam.ParDo(self._find).with_outputs(PLANS, PROBE, PARTS, main="facts")
         )
 
 
-class _DropDone(beam.DoFn):
-    def __init__(self, counting: Counting, retry_failed: bool) -> None:
-        self._counting, self._retry_failed = counting, retry_failed
-
-    def process(self, element: tuple[str, dict[str, Any]]) -> Iterator[tuple[str, Listed]]:
-        identity, found = element
-        entry = next(iter(found["entries"]), None)
-        for listed in found["listed"]:
-            if is_done(entry, listed, self._counting, self._retry_failed, content_checksum):
-                Metrics.counter("recordings", "skipped").inc()
-                progress.finish(files=1)
-            else:
-                yield identity, listed
+def _unfinished(output: str) -> list[tuple[str, Moves]]:
+    moves = read_moves(parts.ledger(output))
+    return [(name, moves) for name in scores.unfinished_files(output)]
 
 
-class _Resume(beam.DoFn):
-    def __init__(self, grid: Grid, segment_samples: int) -> None:
-        self._sizes = grid, segment_samples
-
-    def process(self, element: tuple[str, dict[str, Any]]) -> Iterator[object]:
-        for listed in element[1]["listed"]:
-            name = listed.recording
-            yield name, listed
-            known, plans = resume(listed, element[1]["kept"], *self._sizes)
-            if not known:
-                yield beam.pvalue.TaggedOutput(PROBE, listed)
-                continue
-            progress.finish(files=1 - sum(plan.share for plan in plans))
-            for fact in known:
-                yield name, fact
-            for plan in plans:
-                yield beam.pvalue.TaggedOutput(PLANS, plan)
+def _read_unfinished(
+    listed: tuple[str, Moves], scoring: str
+) -> Iterator[tuple[str, tuple[str, KeptSegment]]]:
+    name, moves = listed
+    for of, segment in scores.read_of(name, moves, None, scoring):
+        yield parts.part_of(of), (of, segment)
 
 
-class CountAgain(beam.PTransform):
-    """(identity, entry) → recordings, counted from kept scores; those without are left out."""
+class _PartReader(beam.DoFn):
+    """Reads parts of an output."""
 
-    def __init__(self, output: str, counting: Counting) -> None:
-        super().__init__()
-        self._output, self._counting = output, counting
+    def __init__(self, output: str) -> None:
+        self._output = output
+        self._moves: Moves = ()
 
-    def expand(self, state: beam.PCollection[tuple[str, Entry]]) -> beam.PCollection[Counted]:
-        """What failed, was counted so already, or was scored otherwise stays as it is."""
+    def start_bundle(self) -> None:
+        self._moves = read_moves(parts.ledger(self._output))
+
+    def read(self, part: str) -> tuple[PartFiles, dict[str, Entry]]:
+        """A part's files, and its entries by identity."""
+        there = parts.look(self._output, part)
+        return there, read_part(self._output, part, self._moves, there.entries)
+
+    def kept(
+        self, there: PartFiles, identities: Iterable[str], scoring: str
+    ) -> dict[str, list[KeptSegment]]:
+        """Kept scores of some of a part's recordings, by identity."""
+        wanted = set(identities)
+        found: dict[str, list[KeptSegment]] = {}
+        for name in scores.files_of(self._output, there.sources) if wanted else ():
+            for of, segment in scores.read_of(name, self._moves, wanted, scoring):
+                found.setdefault(of, []).append(segment)
+        return found
+
+
+class _FindWork(_PartReader):
+    def __init__(
+        self, output: str, counting: Counting, segment_samples: int, retry: bool, night: str
+    ) -> None:
+        super().__init__(output)
+        self._counting, self._retry, self._night = counting, retry, night
+        self._segment_samples = segment_samples
+        self._bases: list[str] = []
+        self._of_night: list[str] = []
+
+    def start_bundle(self) -> None:
+        super().start_bundle()
+        self._bases = identity.read_bases(self._output)
+        if self._night:
+            self._of_night = nights.files_of_night(self._output, self._night)
+
+    def process(self, element: tuple[str, Mapping[str, Iterable[Any]]]) -> Iterator[object]:
+        part, found = element
+        listed = {identity_of(known): known for known in found["listed"]}
+        if listed:  # else it is what a killed run left of recordings that are not asked for now
+            yield from self._look(part, listed, found["unfinished"])
+
+    def _look(
+        self,
+        part: str,
+        listed: dict[str, Listed],
+        unfinished: Iterable[tuple[str, KeptSegment]],
+    ) -> Iterator[object]:
+        there, state = self.read(part)
+        identity.check_part(
+            self._output, part, state, listed, self._bases, lambda other: self.read(other)[1]
+        )
+        identity.add_base(self._output, listed.values(), self._bases)
         counting = self._counting
-        changed = state | "Counted otherwise" >> beam.Filter(
-            lambda known: can_be_counted_again(known[1], counting)
-        )
-        kept = changed | ReadScores(self._output, counting.scoring, with_unfinished=False)
-        return (
-            {"entries": changed, "kept": kept}
-            | "Join scores" >> beam.CoGroupByKey()
-            | "Count again"
-            >> beam.FlatMapTuple(
-                lambda _, found: (
-                    counted
-                    for entry in found["entries"]
-                    for counted in count_again(entry, found["kept"], counting)
-                )
-            )
-        )
+        if self._night:
+            nights.add(self._output, self._night, part, counting.run_id, listed, self._of_night)
+        yield beam.pvalue.TaggedOutput(PARTS, (part, len(listed)))
+        todo = {
+            of: known
+            for of, known in listed.items()
+            if not is_done(state.get(of), known, counting, self._retry, content_checksum)
+        }
+        done = len(listed) - len(todo)
+        Metrics.counter("recordings", "skipped").inc(done)
+        progress.finish(files=done)
+        kept = self.kept(there, todo, counting.scoring)
+        for of, segment in unfinished:
+            kept.setdefault(of, []).append(segment)
+        for of, known in todo.items():
+            yield from self._resume(known, kept.get(of, []))
+
+    def _resume(self, listed: Listed, kept: list[KeptSegment]) -> Iterator[object]:
+        name = listed.recording
+        yield name, listed
+        known, plans = resume(listed, kept, self._counting.grid, self._segment_samples)
+        if not known:
+            yield beam.pvalue.TaggedOutput(PROBE, listed)
+            return
+        progress.finish(files=1 - sum(plan.share for plan in plans))
+        for fact in known:
+            yield name, fact
+        for plan in plans:
+            yield beam.pvalue.TaggedOutput(PLANS, plan)
 
 
-class Commit(beam.PTransform):
-    """Counted recordings → files of the ledger: scores first, for an entry says they are there."""
-
-    def __init__(self, output: str, counting: Counting) -> None:
-        super().__init__()
-        self._output, self._counting = output, counting
-
-    def expand(self, counted: beam.PCollection[Counted]) -> beam.PCollection[str]:
-        """A few files whatever the size of the run."""
-        return (
-            counted
-            | "Choose shard" >> beam.WithKeys(_shard)
-            | "Group by shard" >> beam.GroupByKey()
-            | "Write shard" >> beam.Map(_commit, self._output, self._counting)
-        )
-
-
-def _shard(counted: Counted) -> int:
-    return zlib.crc32(identity_of(counted.listed).encode()) % SHARDS
-
-
-def _commit(shard: tuple[int, Iterable[Counted]], output: str, counting: Counting) -> str:
-    entries: list[Entry] = []
-    segments: list[SegmentScores] = []
-    for one in shard[1]:
-        entries.append(entry_of(one, counting))
-        segments += one.to_keep
-    scores.write_finished(output, counting, segments)
-    return write_shard(output, counting.run_id, entries)
-
-
-class ReadTables(beam.PTransform):
-    """Files of the ledger, just written → all rows of recordings, and of calls, tagged ``CALLS``.
-
-    Rows of earlier runs are among them: the tables show the state, not the last run.
-    """
+class AllParts(beam.PTransform):
+    """Root → every part of an output, once."""
 
     def __init__(self, output: str) -> None:
         super().__init__()
         self._output = output
 
-    def expand(self, written: beam.PCollection[str]) -> beam.pvalue.DoOutputsTuple:
-        """Waits for all of them; also an empty run gives the tables."""
+    def expand(self, root: beam.Pipeline) -> beam.PCollection[str]:
+        """Listed in the job: an archive has many."""
+        output = self._output
         return (
-            written
-            | "All written" >> beam.combiners.Count.Globally()
-            | "Read state" >> ReadState(self._output)
-            | "Rows" >> beam.FlatMapTuple(_rows).with_outputs(CALLS, main="recordings")
+            root
+            | "Once" >> beam.Create([None])
+            | "List parts" >> beam.FlatMap(lambda _: parts.all_parts(output))
+            | "Each once" >> beam.Distinct()
         )
 
 
-def _rows(identity: str, entry: Entry) -> Iterator[object]:
-    yield entry.row
-    for call in entry.calls:
-        yield beam.pvalue.TaggedOutput(CALLS, call)
+class CountAgain(beam.PTransform):
+    """Parts → recordings, counted from kept scores; those without are left out.
+
+    How many of them have another count now is tagged ``CHANGED``.
+    """
+
+    def __init__(self, output: str, counting: Counting) -> None:
+        super().__init__()
+        self._count = _CountAgain(output, counting)
+
+    def expand(self, found: beam.PCollection[str]) -> beam.pvalue.DoOutputsTuple:
+        """What failed, was counted so already, or was scored otherwise stays as it is."""
+        return found | "Count again" >> beam.ParDo(self._count).with_outputs(
+            CHANGED, main="counted"
+        )
+
+
+class _CountAgain(_PartReader):
+    def __init__(self, output: str, counting: Counting) -> None:
+        super().__init__(output)
+        self._counting = counting
+
+    def process(self, part: str) -> Iterator[object]:
+        there, state = self.read(part)
+        counting = self._counting
+        todo = {of: e for of, e in state.items() if can_be_counted_again(e, counting)}
+        kept = self.kept(there, todo, counting.scoring)
+        for of, entry in todo.items():
+            for counted in count_again(entry, kept.get(of, []), counting):
+                yield counted
+                if counted.row.call_count != entry.row.call_count:
+                    yield beam.pvalue.TaggedOutput(CHANGED, 1)
+
+
+SCORES_IN_A_FILE = 2**21
+"""About 75 hours by the released model, 24 MB in memory."""
+
+
+class Commit(beam.PTransform):
+    """Counted recordings → parts that were added to, and what was counted, tagged ``SUMS``.
+
+    Scores are written first, for an entry says they are there.
+    """
+
+    def __init__(self, output: str, counting: Counting) -> None:
+        super().__init__()
+        self._commit = _Commit(output, counting)
+
+    def expand(self, counted: beam.PCollection[Counted]) -> beam.pvalue.DoOutputsTuple:
+        """A file of entries, and one of scores, for each part."""
+        return (
+            counted
+            | "Key by part" >> beam.WithKeys(lambda one: parts.part_of(identity_of(one.listed)))
+            | "Group by part" >> beam.GroupByKey()
+            | "Write part" >> beam.ParDo(self._commit).with_outputs(SUMS, main="parts")
+        )
+
+
+class _Commit(beam.DoFn):
+    def __init__(self, output: str, counting: Counting) -> None:
+        self._output, self._counting = output, counting
+
+    def process(self, element: tuple[str, Iterable[Counted]]) -> Iterator[object]:
+        part, counted = element
+        folder = parts.scores_folder(self._output, part)
+        entries: list[Entry] = []
+        segments: list[SegmentScores] = []
+        n_scores = 0
+        for one in counted:
+            entries.append(entry_of(one, self._counting))
+            segments += one.to_keep
+            n_scores += sum(len(segment.scores) for segment in one.to_keep)
+            if n_scores > SCORES_IN_A_FILE:
+                scores.write_scores(folder, self._counting, segments)
+                segments, n_scores = [], 0
+        scores.write_scores(folder, self._counting, segments)
+        write_shard(self._output, self._counting.run_id, entries)
+        yield part
+        yield beam.pvalue.TaggedOutput(SUMS, Sums.of(entries))
+
+
+class AddUp(beam.CombineFn):
+    """Sums → their total."""
+
+    def create_accumulator(self) -> Sums:
+        return Sums()
+
+    def add_input(self, total: Sums, sums: Sums) -> Sums:
+        return total + sums
+
+    def merge_accumulators(self, several: Iterable[Sums]) -> Sums:
+        return Sums.total(several)
+
+    def extract_output(self, total: Sums) -> Sums:
+        return total
+
+
+class Tidy(beam.PTransform):
+    """One element, when all is committed: scores on their way that have arrived are removed."""
+
+    def __init__(self, output: str, run_id: str) -> None:
+        super().__init__()
+        self._output, self._run_id = output, run_id
+
+    def expand(self, done: beam.PCollection[Any]) -> beam.PCollection[None]:
+        """Many at once: a large run leaves many."""
+        output, run_id = self._output, self._run_id
+        return (
+            done
+            | "List left" >> beam.FlatMap(lambda _: scores.unfinished_files(output))
+            | "Arrived" >> beam.Filter(is_to_be_tidied, run_id)
+            | "Share out left" >> beam.Reshuffle()
+            | "Remove" >> beam.Map(files.delete_if_there)
+        )
 
 
 class KeepScores(beam.PTransform):

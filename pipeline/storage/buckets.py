@@ -10,8 +10,11 @@ from __future__ import annotations
 import functools
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
+from uuid import uuid4
 
 FIRST_RANGE_BYTES = 256 * 1024
 LONGEST_RANGE_BYTES = (
@@ -44,6 +47,86 @@ def storage_client() -> Any:
     from apache_beam.io.gcp.gcsio import GcsIO
 
     return GcsIO().client
+
+
+def objects_in(folder: str) -> dict[str, str]:
+    """Objects in a folder itself, with their generations: a request for each thousand."""
+    bucket, _, path = folder.removeprefix("gs://").partition("/")
+    found = storage_client().list_blobs(bucket, prefix=f"{path}/", delimiter="/")
+    return {
+        f"gs://{bucket}/{blob.name}": str(blob.generation)
+        for blob in found
+        if not blob.name.endswith("/")
+    }
+
+
+def objects_below(folder: str) -> Iterator[str]:
+    """Objects in a folder and below it."""
+    bucket, _, path = folder.removeprefix("gs://").partition("/")
+    for blob in storage_client().list_blobs(bucket, prefix=f"{path}/"):
+        if not blob.name.endswith("/"):
+            yield f"gs://{bucket}/{blob.name}"
+
+
+def prefixes_in(folder: str) -> set[str]:
+    """Names of the folders in a folder."""
+    bucket, _, path = folder.removeprefix("gs://").partition("/")
+    found = storage_client().list_blobs(bucket, prefix=f"{path}/", delimiter="/")
+    for _ in found.pages:  # prefixes are known page by page
+        pass
+    return {prefix.rstrip("/").rpartition("/")[2] for prefix in found.prefixes}
+
+
+COMPOSED_AT_ONCE = 32  # what the service puts together in a request
+_COMPOSING_AT_ONCE = 8
+
+
+def compose(uri: str, head: bytes, parts: Sequence[str]) -> None:
+    """An object of a beginning and of other objects of its bucket, in order.
+
+    Many are put together 32 at a time, and so are the results, until one is left. What lies between
+    is removed.
+
+    Raises:
+        FileNotFoundError: one of them has gone.
+    """
+    from google.api_core.exceptions import NotFound
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    name, _, path = uri.removeprefix("gs://").partition("/")
+    bucket = storage_client().bucket(name)
+    between: list[str] = []
+
+    def put_together(target: str, sources: Sequence[str]) -> None:
+        # The same sources give the same object, however often this is asked.
+        blobs = [bucket.blob(source) for source in sources]
+        bucket.blob(target).compose(blobs, retry=DEFAULT_RETRY)
+
+    def names(n: int) -> list[str]:
+        made = [f"{path}.joining/{uuid4().hex}" for _ in range(n)]
+        between.extend(made)
+        return made
+
+    def remove(made: str) -> None:
+        with suppress(NotFound):
+            bucket.blob(made).delete(retry=DEFAULT_RETRY)
+
+    with ThreadPoolExecutor(_COMPOSING_AT_ONCE) as pool:
+        try:
+            (beginning,) = names(1)
+            bucket.blob(beginning).upload_from_string(head, retry=DEFAULT_RETRY)
+            level = [beginning, *(part.removeprefix(f"gs://{name}/") for part in parts)]
+            while len(level) > COMPOSED_AT_ONCE:
+                shares = [
+                    level[n : n + COMPOSED_AT_ONCE] for n in range(0, len(level), COMPOSED_AT_ONCE)
+                ]
+                level = names(len(shares))
+                list(pool.map(put_together, level, shares))
+            put_together(path, level)
+        except NotFound as error:
+            raise FileNotFoundError(f"{uri}: a part of it has gone: {error}") from None
+        finally:
+            list(pool.map(remove, between))
 
 
 class ObjectFile(io.RawIOBase):

@@ -11,7 +11,7 @@ import glob
 import os
 import posixpath
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
@@ -194,6 +194,15 @@ def read_bytes(name: str) -> bytes:
         return source.read()
 
 
+def read_beginning(name: str, n_bytes: int = 64 * 1024) -> bytes:
+    """The first bytes of a file, however large it is. Raises OSError."""
+    with open_to_read(name) as source:
+        if isinstance(source, str):
+            with open(source, "rb") as file:
+                return file.read(n_bytes)
+        return source.read(n_bytes)
+
+
 def checksum(pieces: Iterable[bytes]) -> str:
     """CRC-32C of a content in base64, as buckets state it.
 
@@ -210,12 +219,56 @@ def checksum(pieces: Iterable[bytes]) -> str:
 
 def list_folder(folder: str, suffix: str) -> list[str]:
     """Files in a folder itself whose names end so, sorted; none if there is no such folder."""
+    return sorted(list_versions(folder, suffix))
+
+
+def list_versions(folder: str, suffix: str) -> dict[str, str]:
+    """Files in a folder itself whose names end so, and what changes when they are written."""
+    if folder.startswith("gs://"):
+        from pipeline.storage.buckets import objects_in
+
+        found = objects_in(folder)
+    elif not is_local(folder):
+        found = dict.fromkeys(_remote_names(posixpath.join(folder, "*")), "")
+    else:
+        found = {}
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as listed:
+            for item in listed:
+                if not item.name.startswith(".") and not item.is_dir():
+                    status = item.stat()
+                    found[item.path] = f"{status.st_mtime_ns}-{status.st_ino}"
+    return {name: version for name, version in found.items() if name.endswith(suffix)}
+
+
+def list_below(folder: str, suffix: str) -> Iterator[str]:
+    """Files in a folder and below it whose names end so, in no order."""
+    if folder.startswith("gs://"):
+        from pipeline.storage.buckets import objects_below
+
+        names = objects_below(folder)
+    elif not is_local(folder):
+        names = iter(_remote_names(posixpath.join(folder, "**")))
+    else:
+        names = (
+            os.path.join(parent, name) for parent, _, found in os.walk(folder) for name in found
+        )
+    for name in names:
+        if name.endswith(suffix) and not posixpath.basename(name).startswith("."):
+            yield name
+
+
+def folders_in(folder: str) -> list[str]:
+    """Names of the folders in a folder, sorted."""
+    if folder.startswith("gs://"):
+        from pipeline.storage.buckets import prefixes_in
+
+        return sorted(prefixes_in(folder))
     if not is_local(folder):
-        return sorted(_remote_names(posixpath.join(folder, "*" + suffix)))
-    if not os.path.isdir(folder):
-        return []
-    names = (name for name in os.listdir(folder) if not name.startswith("."))
-    return sorted(os.path.join(folder, name) for name in names if name.endswith(suffix))
+        below = (name[len(folder) + 1 :] for name in list_below(folder, ""))
+        return sorted({name.partition("/")[0] for name in below if "/" in name})
+    with suppress(FileNotFoundError), os.scandir(folder) as listed:
+        return sorted(item.name for item in listed if item.is_dir())
+    return []
 
 
 def holds_files(folder: str) -> bool:
@@ -260,6 +313,33 @@ def write_atomically(name: str, chunks: Iterator[bytes] | list[bytes]) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def concatenate(name: str, head: bytes, parts: Sequence[str]) -> None:
+    """Writes what other files hold one after the other, behind a beginning of its own.
+
+    On a disk they are copied; in a bucket the server puts them together, and nothing travels.
+
+    Raises:
+        FileNotFoundError: one of them has gone.
+    """
+    if name.startswith("gs://"):
+        from pipeline.storage.buckets import compose
+
+        compose(name, head, parts)
+        return
+    write_atomically(name, _copied(head, parts))
+
+
+def _copied(head: bytes, parts: Sequence[str]) -> Iterator[bytes]:
+    yield head
+    for part in parts:
+        if is_local(part):
+            with open(part, "rb") as file:
+                while chunk := file.read(1 << 20):
+                    yield chunk
+        else:
+            yield read_bytes(part)
 
 
 def _umask() -> int:

@@ -8,7 +8,6 @@ changes a digit.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
@@ -52,15 +51,25 @@ def activity_row(of: SiteHour, amount: Amount) -> ActivityHour:
     )
 
 
+def hours_of(
+    recordings: Iterable[RecordingCount], calls: Iterable[DetectedCall]
+) -> dict[SiteHour, Amount]:
+    """What was recorded in each hour, and how many calls began in it."""
+    found: dict[SiteHour, Amount] = {}
+    for parts in (*map(recorded_hours, recordings), *map(called_hours, calls)):
+        for of, amount in parts:
+            found[of] = added(found.get(of, (0, 0)), amount)
+    return found
+
+
+def added(a: Amount, b: Amount) -> Amount:
+    """Both together."""
+    return a[0] + b[0], a[1] + b[1]
+
+
 def activity(
     recordings: Iterable[RecordingCount], calls: Iterable[DetectedCall]
 ) -> list[ActivityHour]:
     """The rows of activity.csv, in their order."""
-    recorded_ms: dict[SiteHour, int] = defaultdict(int)
-    n_calls: dict[SiteHour, int] = defaultdict(int)
-    for parts in (*map(recorded_hours, recordings), *map(called_hours, calls)):
-        for of, (milliseconds, n) in parts:
-            recorded_ms[of] += milliseconds
-            n_calls[of] += n
-    rows = [activity_row(of, (recorded_ms[of], n_calls[of])) for of in recorded_ms]
+    rows = (activity_row(of, amount) for of, amount in hours_of(recordings, calls).items())
     return sorted(rows, key=row_order)

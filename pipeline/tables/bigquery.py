@@ -5,20 +5,27 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable, Mapping
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
-from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import apache_beam as beam
-from apache_beam.io.gcp.bigquery import BigQueryDisposition, WriteToBigQuery
+from apache_beam.pvalue import AsSingleton
 
-from pipeline.inputs.manifests import read_manifest
+from pipeline.ledger import nights, parts
+from pipeline.ledger.entries import read_part
+from pipeline.ledger.moves import Moves, read_moves
 from pipeline.options import UsageError
 from pipeline.records import DetectedCall, Outcome, RecordingCount, RunSummary
 from pipeline.storage import files
+from pipeline.tables.cell_text import encode
 from pipeline.tables.schema import TableRow, columns_of
 
 NIGHT = "night"
@@ -138,107 +145,172 @@ def create_views(dataset: str) -> None:
         connection.create_table(view)
 
 
-class WriteNight(beam.PTransform):
-    """(recordings, calls) → one night's partition of each table.
+class WriteNights(beam.PTransform):
+    """(parts that were added to, one element when all are) → these nights' rows in each table.
 
-    The night is the recordings that this run was given: of all that the ledger knows, their rows.
-    One load job a table writes the partition as a whole, so a reader sees the old night or the new
-    one. All rows pass one worker on the way into one file: Beam would spread a load of more than
-    10,000 files over temporary tables, and rows can get lost when those replace a partition
-    (github.com/apache/beam/issues/24535).
+    A night's rows are what the ledger says of its recordings, whichever run counted them and
+    whether they can still be listed. Nights are rewritten as a whole, each by one load job, so that
+    a reader sees the old night or the new one: those whose parts were added to, and the run's own.
+
+    Rows pass a few keys for each night on the way into a few files: Beam would spread a load of
+    more than 10,000 files over temporary tables, and rows can get lost when those replace a
+    partition (github.com/apache/beam/issues/24535).
 
     Args:
         dataset: ``PROJECT.DATASET``, with the tables that ``create`` makes.
-        night: the partition.
+        output: whose ledger it is.
         temp_location: bucket folder for the files to load.
-        inputs, manifests: patterns and lists that name the night's recordings.
+        night: the run's own, ISO 8601; empty if it has none.
         run: what is known of the run before it starts, for its row in ``runs``; ``None`` for no
             such row.
     """
 
     def __init__(
-        self,
-        dataset: str,
-        night: date,
-        temp_location: str,
-        inputs: tuple[str, ...],
-        manifests: tuple[str, ...],
-        run: RunSummary | None,
+        self, dataset: str, output: str, temp_location: str, night: str, run: RunSummary | None
     ) -> None:
         super().__init__()
-        self._dataset, self._night, self._temp = dataset, night, temp_location
-        self._inputs, self._manifests, self._run = inputs, manifests, run
+        self._dataset, self._output, self._temp = dataset, output, temp_location
+        self._night, self._run = night, run
 
-    def once_more(self) -> WriteNight:
+    def once_more(self) -> WriteNights:
         """The same without a row for the run, which it has already."""
-        places = self._dataset, self._night, self._temp, self._inputs, self._manifests
-        return WriteNight(*places, run=None)
+        return WriteNights(self._dataset, self._output, self._temp, self._night, run=None)
 
-    def expand(self, tables: tuple[beam.PCollection, beam.PCollection]) -> None:
-        """Earlier runs of the night stay in ``runs`` and nowhere else."""
-        recordings, calls = tables
-        root = recordings.pipeline
-        named = (
+    def expand(self, ended: tuple[beam.PCollection[str], beam.PCollection[Any]]) -> None:
+        """Earlier runs of a night stay in ``runs`` and nowhere else."""
+        committed, updated = ended
+        output, own = self._output, self._night
+        touched = (
             (
-                root | beam.Create(self._inputs) | "Expand" >> beam.FlatMap(files.expand),
-                root
-                | "Manifests" >> beam.Create(self._manifests)
-                | "Read" >> beam.FlatMap(read_manifest),
+                committed | "Nights of parts" >> beam.FlatMap(_nights_of, output),
+                updated | "Own night" >> beam.FlatMap(lambda _: [own] if own else []),
             )
-            | beam.Flatten()
-            | "Identities" >> beam.Map(lambda name: (files.identity(name), True))
+            | "All nights" >> beam.Flatten()
+            | "Each night once" >> beam.Distinct()
         )
-        replace, append = BigQueryDisposition.WRITE_TRUNCATE, BigQueryDisposition.WRITE_APPEND
-        counts = (recordings, named) | "Counts of the night" >> _OfTheNight()
-        self._load("counts", counts, replace)
-        self._load("calls", (calls, named) | "Calls of the night" >> _OfTheNight(), replace)
-        if self._run:
-            runs = counts | "Sum up" >> beam.CombineGlobally(_SumUp(self._run))
-            self._load("runs", runs, append)
+        rows = (
+            touched
+            | "Night after all" >> beam.Map(lambda night, _: night, AsSingleton(updated))
+            | "List night" >> beam.FlatMap(_files_of_night, output)
+            | "Share out night" >> beam.Reshuffle()
+            | "Read night" >> beam.FlatMap(_recordings_of_night)
+            | "By night and part" >> beam.GroupByKey()
+            | "Rows of night" >> beam.FlatMap(_rows_of_night, output).with_outputs(*TABLES)
+        )
+        for name in ("counts", "calls"):
+            self._load(name, rows[name], touched, replaces=True)
+        if self._run and own:
+            runs = (
+                rows["counts"]
+                | "Rows of own night" >> beam.Filter(lambda row: row[0] == own)
+                | "Row itself" >> beam.Values()
+                | "Sum up" >> beam.CombineGlobally(_SumUp(self._run))
+                | "With night" >> beam.WithKeys(own)
+            )
+            self._load("runs", runs, touched, replaces=False)
 
-    def _load(self, name: str, rows: beam.PCollection, disposition: str) -> None:
-        partition = f"{self._dataset}.{name}${self._night:%Y%m%d}"
-        project, dataset, table = partition.split(".")
-        gathered = (
+    def _load(
+        self,
+        name: str,
+        rows: beam.PCollection[tuple[str, TableRow]],
+        touched: beam.PCollection[str],
+        *,
+        replaces: bool,
+    ) -> None:
+        temp = files.join(self._temp, f"nights-{uuid4().hex}")
+        table, run_id = f"{self._dataset}.{name}", self._run.run_id if self._run else ""
+        written = (
             rows
-            | f"{name} to JSON" >> beam.Map(to_json, self._night.isoformat())
-            | f"{name} under one key" >> beam.WithKeys(0)
+            | f"{name} to JSON" >> beam.MapTuple(lambda night, row: (night, to_json(row, night)))
+            | f"{name} under few keys" >> beam.MapTuple(_few_keys)
             | f"{name} gathered" >> beam.GroupByKey()
-            | f"{name} rows" >> beam.FlatMapTuple(lambda _, rows: rows)
+            | f"Write {name}" >> beam.Map(_write_rows, files.join(temp, name))
         )
-        gathered | f"Load {name}" >> WriteToBigQuery(
-            f"{project}:{dataset}.{table}",
-            create_disposition=BigQueryDisposition.CREATE_NEVER,
-            write_disposition=disposition,
-            method=WriteToBigQuery.Method.FILE_LOADS,
-            custom_gcs_temp_location=self._temp,
-            load_job_project_id=project,
-        )
-        if disposition == BigQueryDisposition.WRITE_TRUNCATE:
-            # Beam starts no load job for no rows: without this the night's old rows would stay.
-            _ = (
-                rows
-                | f"Count {name}" >> beam.combiners.Count.Globally()
-                | f"No {name}" >> beam.Filter(lambda n: n == 0)
-                | f"Empty {name}" >> beam.Map(lambda _: _delete_partition(partition))
-            )
-
-
-class _OfTheNight(beam.PTransform):
-    """(rows, (identity, …) of recordings) → the rows of these recordings."""
-
-    def expand(self, both: tuple[beam.PCollection, beam.PCollection]) -> beam.PCollection:
-        rows, named = both
-        keyed = rows | beam.WithKeys(lambda row: files.identity(row.recording))
-        return (
-            {"rows": keyed, "named": named}
-            | beam.CoGroupByKey()
-            | beam.FlatMapTuple(lambda _, found: found["rows"] if any(found["named"]) else [])
+        nights_of_it = touched | f"Nights of {name}" >> beam.Map(lambda night: (night, True))
+        _ = (
+            {"night": nights_of_it, "files": written}
+            | f"Join {name}" >> beam.CoGroupByKey()
+            | f"Load {name}" >> beam.Map(_load_night, table, run_id, replaces)
         )
 
 
-def _delete_partition(partition: str) -> None:
-    client(partition).delete_table(partition, not_found_ok=True)
+KEYS_OF_A_NIGHT = 16
+"""Files that a night's rows are written into, at most."""
+
+
+def _few_keys(night: str, row: dict[str, Any]) -> tuple[tuple[str, int], dict[str, Any]]:
+    return (night, zlib.crc32(encode(row.get("recording", ""))) % KEYS_OF_A_NIGHT), row
+
+
+def _write_rows(
+    gathered: tuple[tuple[str, int], Iterable[dict[str, Any]]], folder: str
+) -> tuple[str, str]:
+    """A file of rows for a load job. Writing it again does no harm: its name says what is in it."""
+    (night, key), rows = gathered
+    name = files.join(folder, f"{night}-{key}.json")
+    files.write_atomically(name, (json.dumps(row).encode() + b"\n" for row in rows))
+    return night, name
+
+
+def _load_night(
+    found: tuple[str, Mapping[str, Iterable[Any]]], table: str, run_id: str, replaces: bool
+) -> None:
+    """One load job for a night's files, which replaces its partition or adds to it."""
+    from google.api_core.exceptions import Conflict
+    from google.cloud import bigquery
+
+    night, sources = found[0], sorted(set(found[1]["files"]))
+    partition = f"{table}${night.replace('-', '')}"
+    connection = client(table)
+    if not sources:
+        # No rows can be loaded: without this the night's old rows would stay.
+        if replaces:
+            connection.delete_table(partition, not_found_ok=True)
+        return
+    config = bigquery.LoadJobConfig(
+        create_disposition="CREATE_NEVER",
+        write_disposition="WRITE_TRUNCATE" if replaces else "WRITE_APPEND",
+        source_format="NEWLINE_DELIMITED_JSON",
+    )
+    # What is added to is added once, also where a bundle is done again.
+    job_id = None if replaces else re.sub(r"[^\w-]", "_", f"capuchinbird-{run_id}")
+    try:
+        job = connection.load_table_from_uri(sources, partition, job_id=job_id, job_config=config)
+    except Conflict:
+        job = connection.get_job(job_id)
+    job.result()
+    for name in sources:
+        files.delete_if_there(name)
+
+
+def _nights_of(part: str, output: str) -> tuple[str, ...]:
+    return parts.look(output, part).nights
+
+
+def _files_of_night(night: str, output: str) -> list[tuple[str, str, Moves]]:
+    moves = read_moves(parts.ledger(output))
+    return [(night, name, moves) for name in nights.files_of_night(output, night)]
+
+
+def _recordings_of_night(
+    listed: tuple[str, str, Moves],
+) -> Iterator[tuple[tuple[str, str], list[str]]]:
+    night, name, moves = listed
+    for part, identities in nights.read(name, moves).items():
+        yield (night, part), identities
+
+
+def _rows_of_night(
+    found: tuple[tuple[str, str], Iterable[list[str]]], output: str
+) -> Iterator[object]:
+    (night, part), identities = found
+    seen = parts.look(output, part)
+    state = read_part(output, part, read_moves(parts.ledger(output)), seen.entries)
+    for identity in sorted(set(chain.from_iterable(identities)) & state.keys()):
+        entry = state[identity]
+        yield beam.pvalue.TaggedOutput("counts", (night, entry.row))
+        for call in entry.calls:
+            yield beam.pvalue.TaggedOutput("calls", (night, call))
 
 
 class _SumUp(beam.CombineFn):

@@ -29,6 +29,11 @@ def guard_path(path: str) -> str:
     return f"./{path}" if _GUARDED_PATH.match(path) else path
 
 
+def unguard_path(cell: str) -> str:
+    """What ``guard_path`` was given. No recording's name begins with ``./`` of itself."""
+    return cell[2:] if cell.startswith("./") and _GUARDED_PATH.match(cell[2:]) else cell
+
+
 def without_controls(text: str) -> str:
     """``text`` for a table without quoting: TAB and line breaks as the symbols ␉ ␊ ␍."""
     return text.translate(_CONTROL_PICTURES)

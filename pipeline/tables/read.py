@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 
 from model.windows import SAMPLE_RATE_HZ, WINDOW_S, WINDOW_SAMPLES
 from pipeline.inputs.deployments import where_and_when_called
-from pipeline.ledger.kept_scores import with_todays_names
-from pipeline.ledger.moves import read_moves
+from pipeline.ledger.kept_scores import kept_files, with_todays_names
+from pipeline.ledger.moves import Moves, read_moves
+from pipeline.ledger.parts import ledger, part_of
 from pipeline.records import DetectedCall, RecordingCount, VerifiedCount
 from pipeline.storage import files
 from pipeline.tables.cell_text import guard_path
@@ -107,25 +108,41 @@ def _read_rows(name: str, row_type: type[Any], first: str = "recording") -> list
 
 
 def read_scores(output: str, recordings: Collection[str]) -> dict[str, WindowScores]:
-    """The scores of these recordings, where they were kept (``scores/*.parquet``).
+    """The scores of these recordings, where they were kept.
 
-    Of a recording that was scored by several runs, the last one's.
+    Of a recording that was scored by several runs, the last one's. Files of parts that the
+    recordings seem to be in are read first, and others only for those that were not found there.
     """
-    parts: dict[str, dict[str, list[tuple[int, Any, Any]]]] = {}
-    columns = ["recording", "run_id", "score_samples", "starts", "scores"]
     # counts.csv may write ./ in front of a name.
-    wanted = pa.array({*recordings, *(name.removeprefix("./") for name in recordings)}, pa.string())
-    moves = read_moves(files.join(output, "ledger"))
-    for name in files.list_folder(files.join(output, "scores"), ".parquet"):
-        file = pq.ParquetFile(io.BytesIO(files.read_bytes(name)))
-        # Files of earlier versions lack what scores are of: windows.
-        table = file.read([column for column in columns if column in file.schema_arrow.names])
-        table = with_todays_names(table, "recording", moves)
-        for row in table.filter(pc.is_in(table["recording"], wanted)).to_pylist():
-            recording = guard_path(row["recording"])
-            of_run = parts.setdefault(recording, {}).setdefault(row["run_id"], [])
-            of_run.append((row.get("score_samples", WINDOW_SAMPLES), row["starts"], row["scores"]))
-    return {recording: _join(runs[max(runs)]) for recording, runs in parts.items()}
+    wanted = {*recordings, *(name.removeprefix("./") for name in recordings)}
+    labels = {part_of(files.identity(name)).partition(".")[0] for name in wanted}
+    moves = read_moves(ledger(output))
+    likely: list[str] = []
+    others: list[str] = []
+    for name in kept_files(output):
+        is_likely = name.split("/")[-3:][0] in labels
+        (likely if is_likely else others).append(name)
+    found: dict[str, dict[str, list[tuple[int, Any, Any]]]] = {}
+    for names in (likely, others):
+        missing = pa.array((name for name in wanted if guard_path(name) not in found), pa.string())
+        for name in names if len(missing) else ():
+            for row in _score_rows(name, missing, moves):
+                of_run = found.setdefault(guard_path(row["recording"]), {})
+                of_run.setdefault(row["run_id"], []).append(
+                    (row.get("score_samples", WINDOW_SAMPLES), row["starts"], row["scores"])
+                )
+    return {recording: _join(runs[max(runs)]) for recording, runs in found.items()}
+
+
+def _score_rows(name: str, wanted: pa.Array, moves: Moves) -> list[dict[str, Any]]:
+    """Rows of a file with the scores of some recordings."""
+    columns = ["recording", "run_id", "score_samples", "starts", "scores"]
+    file = pq.ParquetFile(io.BytesIO(files.read_bytes(name)))
+    # Files of earlier versions lack what scores are of: windows.
+    table = file.read([column for column in columns if column in file.schema_arrow.names])
+    table = with_todays_names(table, "recording", moves)
+    rows: list[dict[str, Any]] = table.filter(pc.is_in(table["recording"], wanted)).to_pylist()
+    return rows
 
 
 def _join(segments: list[tuple[int, Any, Any]]) -> WindowScores:

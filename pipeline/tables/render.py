@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import Any
 
+from pipeline.ledger.entries import Entry
+from pipeline.ledger.parts import part_of
 from pipeline.records import ActivityHour, DetectedCall, RecordingCount, Row, column_names
 from pipeline.tables.activity import activity
 from pipeline.tables.cell_text import encode
@@ -69,13 +70,14 @@ def sortable_line(row: Row, table: CsvTable) -> SortableLine:
     return row_order(row), csv_line(table.to_cells(row))
 
 
+def head(table: CsvTable) -> bytes:
+    """What a CSV file begins with."""
+    return table.mark + encode(csv_line(table.columns))
+
+
 def csv_chunks(table: CsvTable, lines: Iterable[SortableLine]) -> list[bytes]:
     """A CSV file in pieces."""
-    return [
-        table.mark,
-        encode(csv_line(table.columns)),
-        *(encode(line) for _, line in sorted(lines)),
-    ]
+    return [head(table), *(encode(line) for _, line in sorted(lines))]
 
 
 def tools_of(formats: Iterable[str]) -> tuple[ToolFormat, ...]:
@@ -97,22 +99,28 @@ def own_tables(
         yield table_name(counted.row.recording, tool), content
 
 
-def run_tables(
-    counted: Iterable[CountedRecording], tools: Iterable[ToolFormat]
-) -> Iterator[tuple[str, list[bytes]]]:
-    """Name and content of the tables of all recordings that were counted."""
-    ordered = sorted(
-        (one for one in counted if was_counted(one.row)), key=lambda one: one.row.recording
-    )
-    for tool in tools:
-        if tool.run_file:
-            yield tool.run_file, list(map(encode, run_lines(tool, ordered)))
+def run_table(counted: Iterable[CountedRecording], tool: ToolFormat) -> Iterator[bytes]:
+    """The table of all recordings that were counted, line by line.
+
+    Args:
+        counted: recordings in the order of their names.
+        tool: which table.
+    """
+    heard = (one for one in counted if was_counted(one.row))
+    return map(encode, run_lines(tool, heard))
 
 
 def all_tables(
-    rows: Sequence[RecordingCount], calls: Sequence[DetectedCall], formats: Iterable[str]
+    state: Mapping[str, Entry], formats: Iterable[str]
 ) -> Iterator[tuple[str, bytes | None]]:
-    """What ``tables.transforms`` writes, file by file; None for a file that must not be there."""
+    """Every table of a small output, file by file; None for a file that must not be there.
+
+    Args:
+        state: the entries that hold, by identity.
+        formats: those asked for.
+    """
+    rows = [entry.row for entry in state.values()]
+    calls = [call for entry in state.values() for call in entry.calls]
     of_kind: dict[type[Row], Sequence[Row]] = {
         RecordingCount: rows,
         DetectedCall: calls,
@@ -122,13 +130,29 @@ def all_tables(
         lines = [sortable_line(row, table) for row in of_kind[table.of] if table.keeps(row)]
         yield table.name, b"".join(csv_chunks(table, lines))
     if "parquet" in formats:
-        yield "counts.parquet", parquet_bytes(sorted(rows, key=row_order), RecordingCount)
-        yield "calls.parquet", parquet_bytes(sorted(calls, key=row_order), DetectedCall)
+        yield from _parquet_tables(state)
     if tools := tools_of(formats):
-        ordered = sorted(calls, key=row_order)
-        calls_of = {name: tuple(of) for name, of in groupby(ordered, key=lambda c: c.recording)}
-        counted = [CountedRecording(row, calls_of.get(row.recording, ())) for row in rows]
+        counted = list(counted_recordings(state.values()))
         for one in counted:
             yield from own_tables(one, tools)
-        for name, content in run_tables(counted, tools):
-            yield name, b"".join(content)
+        for tool in tools:
+            if tool.run_file:
+                yield tool.run_file, b"".join(run_table(counted, tool))
+
+
+def _parquet_tables(state: Mapping[str, Entry]) -> Iterator[tuple[str, bytes | None]]:
+    """A file for each part."""
+    of_part: dict[str, list[Entry]] = {}
+    for identity, entry in state.items():
+        of_part.setdefault(part_of(identity), []).append(entry)
+    for part, entries in of_part.items():
+        rows = sorted((entry.row for entry in entries), key=row_order)
+        calls = sorted((call for entry in entries for call in entry.calls), key=row_order)
+        yield f"counts.parquet/{part}.parquet", parquet_bytes(rows, RecordingCount)
+        yield f"calls.parquet/{part}.parquet", parquet_bytes(calls, DetectedCall)
+
+
+def counted_recordings(entries: Iterable[Entry]) -> Iterator[CountedRecording]:
+    """Recordings with their calls, in order."""
+    for entry in sorted(entries, key=lambda entry: entry.row.recording):
+        yield CountedRecording(entry.row, tuple(sorted(entry.calls, key=row_order)))

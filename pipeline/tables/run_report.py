@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,19 +13,19 @@ from uuid import uuid4
 
 from model.contract import ServingContract
 from pipeline.inference.count import Counting
+from pipeline.ledger.drift import SiteNote
+from pipeline.ledger.sums import Sums
 from pipeline.options import Config
-from pipeline.records import SCHEMA_VERSION, Outcome, RecordingCount
+from pipeline.records import SCHEMA_VERSION, Outcome
 from pipeline.storage import files
-from pipeline.tables.rows import OUTCOME_WORDS, was_counted
+from pipeline.tables.join import Output, data_sets, tables_apart
+from pipeline.tables.rows import OUTCOME_WORDS
 
 RUN_FILE = "run.json"
 SKIPPED = "skipped"
 """Counted by an earlier run with the same model and settings."""
 TIME_HINT = "give recorded_at in a --manifest, or names such as SITE_20240611_053000.wav"
 LIBRARIES = ("apache-beam", "tensorflow", "keras", "soundfile", "soxr", "numpy")
-
-
-FAILURES_SHOWN = 3
 
 
 def new_run_id(started: datetime) -> str:
@@ -35,7 +35,7 @@ def new_run_id(started: datetime) -> str:
 
 @dataclass(frozen=True)
 class Totals:
-    """Rows of counts.csv, added up: those of a run, or all that an output holds."""
+    """Recordings, added up: those of a run, or all that an output holds."""
 
     inputs: int
     outcomes: dict[str, int]
@@ -49,26 +49,21 @@ class Totals:
         return self.outcomes[Outcome.FAILED.value] / max(1, self.inputs)
 
     @classmethod
-    def of_run(cls, rows: Iterable[RecordingCount], run_id: str, n_inputs: int) -> Totals:
-        """Adds up what a run wrote; the rest of its inputs was done before."""
-        return cls.of([row for row in rows if row.run_id == run_id], n_inputs)
-
-    @classmethod
-    def of(cls, rows: Sequence[RecordingCount], n_inputs: int) -> Totals:
-        """Adds up rows; what more inputs there are was done before."""
-        outcomes = {o.value: sum(row.outcome == o.value for row in rows) for o in Outcome}
-        outcomes[SKIPPED] = max(0, n_inputs - len(rows))
+    def of(cls, sums: Sums, n_inputs: int) -> Totals:
+        """What was counted; what more inputs there are was done before."""
+        outcomes = {o.value: sums.outcomes.get(o.value, 0) for o in Outcome}
+        outcomes[SKIPPED] = max(0, n_inputs - sums.recordings)
         return cls(
             inputs=n_inputs,
             outcomes=outcomes,
-            calls=sum(row.call_count or 0 for row in rows),
-            duration_s=round(sum(row.duration_s or 0 for row in rows), 3),
-            heard_s=round(sum(row.heard_s or 0 for row in rows), 3),
+            calls=sums.calls,
+            duration_s=round(sums.duration_us / 1e6, 3),
+            heard_s=round(sums.heard_us / 1e6, 3),
         )
 
     def in_words(self) -> str:
         """Recordings and calls, and what became of the recordings."""
-        done = self.inputs - self.outcomes[SKIPPED]
+        done = self.inputs - self.outcomes.get(SKIPPED, 0)
         told = [(self.outcomes[outcome], words) for outcome, words in OUTCOME_WORDS.items()]
         kinds = ", ".join(f"{n:,} {words}" for n, words in told if n)
         amount = f"{_counted(done, 'recording')}, {_counted(self.calls, 'call')}"
@@ -79,17 +74,17 @@ def _counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
-def summary(
-    config: Config, totals: Totals, rows: Sequence[RecordingCount], wall_s: float, page: str
-) -> str:
+def summary(config: Config, report: Mapping[str, Any], page: str) -> str:
     """What a run did and what its output holds now, as a table for a person.
 
     Args:
-        totals: of the run.
-        rows: all of counts.csv.
-        wall_s: how long the run took, in seconds.
+        report: run.json.
         page: name of report.html; empty if there is none.
     """
+    totals, wall_s = Totals(**report["totals"]), report["throughput"]["wall_s"]
+    told = dict(report["output"])
+    untimed, failures = told.pop("untimed"), told.pop("failures")
+    holds = Totals(**told)
     skipped = totals.outcomes[SKIPPED]
     nothing_new = skipped == totals.inputs
     lines = [
@@ -106,67 +101,98 @@ def summary(
     speed = f", {totals.heard_s / wall_s:,.0f} × real time" if totals.heard_s >= wall_s else ""
     if not nothing_new:
         lines.append(("time taken", f"{wall_s:,.1f} s{speed}"))
-    lines.append(("results hold", Totals.of(rows, len(rows)).in_words()))
-    failed = [row for row in rows if row.outcome == Outcome.FAILED.value]
-    for n, row in enumerate(failed[:FAILURES_SHOWN]):
-        lines.append(("" if n else "failed", row.error))
-    if (more := len(failed) - FAILURES_SHOWN) > 0:
+    lines.append(("results hold", holds.in_words()))
+    for n, error in enumerate(failures):
+        lines.append(("" if n else "failed", error))
+    if (more := holds.outcomes[Outcome.FAILED.value] - len(failures)) > 0:
         where = files.join(config.output, "failures.csv")
         lines.append(("", f"and {more:,} more, with their reasons in {where}"))
-    untimed = sum(1 for row in rows if was_counted(row) and not row.recorded_local)
     if untimed:
-        lines.append(("no time known", f"{untimed:,} of {len(rows):,} recordings: {TIME_HINT}"))
+        lines.append(("no time known", f"{untimed:,} of {holds.inputs:,} recordings: {TIME_HINT}"))
     counts = files.join(config.output, "counts.csv")
     names = ["calls.csv", "activity.csv", "failures.csv", *config.formats]
     lines.append(("tables", ", ".join([counts, *names])))
+    lines += [(f"{name} lies", f"in pieces: {where}") for name, where in report["apart"].items()]
     if page:
         lines.append(("report", page))
     return "\n".join(f"{what:13} {value}" for what, value in lines)
 
 
-def write_run_report(
-    config: Config,
-    counting: Counting,
-    contract: ServingContract,
-    started: datetime,
-    totals: Totals,
-    holds: Totals,
-    drift: list[dict[str, Any]],
-    wall_s: float,
-) -> None:
-    """Writes run.json, when all else is written: its absence means an unfinished run.
+@dataclass(frozen=True)
+class RunReport:
+    """What is known of a run before it starts: the beginning of its run.json.
 
-    Args:
-        totals: of the run.
-        holds: of all that the output holds after it.
-        drift: a note for each site.
-        wall_s: how long the job took, in seconds.
+    Attributes:
+        reference: windows by score in tenths, as the model usually gives them; see ``drift``.
     """
-    report = {
-        "schema_version": SCHEMA_VERSION,
-        "run_id": counting.run_id,
-        "started_at": started.isoformat(timespec="seconds"),
-        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "configuration": asdict(config),
-        "counting": asdict(counting),
-        "model": {
-            "version": counting.model_version,
-            "model_sha256": contract.model_sha256,
-            "training_data_sha256": contract.training_data_sha256,
-        },
-        "contract": asdict(contract),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in LIBRARIES},
-        },
-        "totals": asdict(totals),
-        "output": {k: v for k, v in asdict(holds).items() if k != "outcomes"}
-        | {"outcomes": {k: n for k, n in holds.outcomes.items() if k != SKIPPED}},
-        "drift": drift,
-        "throughput": {
-            "wall_s": round(wall_s, 3),
-            "times_real_time": round(totals.heard_s / wall_s, 1),
-        },
-    }
-    text = json.dumps(report, indent=2, ensure_ascii=False, default=str) + "\n"
-    files.write_atomically(files.join(config.output, RUN_FILE), [text.encode()])
+
+    config: Config
+    counting: Counting
+    contract: ServingContract
+    started: datetime
+    reference: tuple[int, ...] | None = None
+
+    def write(
+        self, totals: Totals, found: Output, notes: Iterable[SiteNote] = (), **more: Any
+    ) -> dict[str, Any]:
+        """Writes run.json, when all else is written: its absence means an unfinished run.
+
+        Args:
+            totals: of the run.
+            found: all that the output holds after it.
+            notes: on drift, one for each site.
+            more: what else is to be told.
+        """
+        config, counting, contract = self.config, self.counting, self.contract
+        wall_s = max(0.001, (datetime.now(UTC) - self.started).total_seconds())
+        holds = Totals.of(found.sums, found.sums.recordings)
+        outcomes = {k: n for k, n in holds.outcomes.items() if k != SKIPPED}
+        report = {
+            "schema_version": SCHEMA_VERSION,
+            "run_id": counting.run_id,
+            "started_at": self.started.isoformat(timespec="seconds"),
+            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "configuration": asdict(config),
+            "counting": asdict(counting),
+            "model": {
+                "version": counting.model_version,
+                "model_sha256": contract.model_sha256,
+                "training_data_sha256": contract.training_data_sha256,
+            },
+            "contract": asdict(contract),
+            "versions": {
+                "python": platform.python_version(),
+                **{name: importlib.metadata.version(name) for name in LIBRARIES},
+            },
+            "totals": asdict(totals),
+            "output": {
+                **asdict(holds),
+                "outcomes": outcomes,
+                "untimed": found.sums.untimed,
+                "failures": [error for _, error in found.sums.failures],
+            },
+            "apart": tables_apart(found),
+            "data_sets": data_sets(config.formats),
+            "drift": [asdict(note) for note in notes],
+            "throughput": {
+                "wall_s": round(wall_s, 3),
+                "times_real_time": round(totals.heard_s / wall_s, 1),
+            },
+            **more,
+        }
+        text = json.dumps(report, indent=2, ensure_ascii=False, default=str) + "\n"
+        files.write_atomically(run_file(config.output), [text.encode()])
+        return dict(json.loads(text))
+
+
+def run_file(output: str) -> str:
+    """Where run.json lies."""
+    return files.join(output, RUN_FILE)
+
+
+def read_run(output: str) -> dict[str, Any]:
+    """What ``RunReport.write`` wrote; empty where no run has ended."""
+    try:
+        return dict(json.loads(files.read_bytes(run_file(output))))
+    except FileNotFoundError:
+        return {}

@@ -2,169 +2,167 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import apache_beam as beam
 
-from pipeline.records import ActivityHour, DetectedCall, RecordingCount, Row
+from pipeline.ledger import drift, parts, runs
+from pipeline.ledger.moves import read_moves
+from pipeline.ledger.sums import Sums
+from pipeline.records import SCHEMA_VERSION
 from pipeline.storage import files
-from pipeline.tables.activity import activity_row, called_hours, recorded_hours
-from pipeline.tables.parquet import parquet_bytes
-from pipeline.tables.render import (
-    CsvTable,
-    SortableLine,
-    csv_chunks,
-    csv_tables,
-    own_tables,
-    run_tables,
-    sortable_line,
-    tools_of,
-)
-from pipeline.tables.rows import row_order
-from pipeline.tables.tool_formats import CountedRecording, ToolFormat
-from pipeline.tables.unchanged import checksums_below
+from pipeline.tables.join import join_tables
+from pipeline.tables.pieces import LAYOUT, update_part
+from pipeline.tables.run_report import RunReport, Totals
+
+_KILLED_AFTER = timedelta(days=1)
 
 
-class WriteToolTables(beam.PTransform):
-    """(recordings, calls) → the tables of ``TOOL_FORMATS`` that were asked for.
+class TooManyFailedError(Exception):
+    """A larger share of the inputs failed than is allowed. All tables are written."""
 
-    A recording's own table is written only where another, or none, lies there: of a year's
-    recordings a night changes few.
+
+class UpdateParts(beam.PTransform):
+    """Parts that were added to or listed → how many there were, when the pieces of all are made.
+
+    Where a run was killed, or another table is asked for than the last time, every part is looked
+    at; one that is up to date costs a look.
     """
 
-    def __init__(self, output: str, formats: Iterable[str]) -> None:
+    def __init__(self, output: str, run_id: str, formats: tuple[str, ...]) -> None:
         super().__init__()
-        self._output = output
-        self._tools = tools_of(formats)
+        self._output, self._run_id, self._formats = output, run_id, formats
 
-    def expand(self, tables: tuple[beam.PCollection, beam.PCollection]) -> None:
-        """Compares what there should be with what there is."""
-        recordings, calls = tables
-        with_calls = (
-            {
-                "rows": recordings | "Rows by recording" >> beam.WithKeys(lambda r: r.recording),
-                "calls": calls | "Calls by recording" >> beam.WithKeys(lambda c: c.recording),
-            }
-            | "Join" >> beam.CoGroupByKey()
-            | "Sort calls" >> beam.FlatMap(_join)
-        )
-        wanted = with_calls | "Own tables" >> beam.FlatMap(_wanted, self._output, self._tools)
-        folders = [files.join(self._output, tool.name) for tool in self._tools]
-        there = (
-            recordings
-            | "All rows" >> beam.combiners.Count.Globally()
-            | "Folders" >> beam.FlatMap(lambda _: folders)
-            | "Tables there" >> beam.FlatMap(checksums_below)
-        )
-        (
-            {"wanted": wanted, "there": there}
-            | "Compare" >> beam.CoGroupByKey()
-            | "Write changed" >> beam.Map(_write_if_other)
-        )
-        (
-            with_calls
-            | "Gather" >> beam.combiners.ToList()
-            | "Write all" >> beam.Map(_write_run_tables, self._output, self._tools)
-        )
-
-
-def _join(grouped: tuple[str, Mapping[str, Iterable[Any]]]) -> Iterator[CountedRecording]:
-    _, found = grouped
-    calls: list[DetectedCall] = sorted(found["calls"], key=lambda call: call.start_s)
-    for row in found["rows"]:
-        yield CountedRecording(row, tuple(calls))
-
-
-def _wanted(
-    counted: CountedRecording, output: str, tools: Iterable[ToolFormat]
-) -> Iterator[tuple[str, bytes | None]]:
-    for name, content in own_tables(counted, tools):
-        yield files.join(output, name), content
-
-
-def _write_if_other(grouped: tuple[str, Mapping[str, Iterable[Any]]]) -> None:
-    name, found = grouped
-    there = set(found["there"])
-    for content in found["wanted"]:
-        if content is None:
-            files.delete_if_there(name)  # of an earlier run, when the file could be read
-        elif files.checksum([content]) not in there:
-            files.write_atomically(name, [content])
-
-
-def _write_run_tables(
-    counted: list[CountedRecording], output: str, tools: tuple[ToolFormat, ...]
-) -> None:
-    for name, content in run_tables(counted, tools):
-        files.write_atomically(files.join(output, name), content)
-
-
-class WriteCsv(beam.PTransform):
-    """Rows → one CSV file, sorted by name and time, and the file's name.
-
-    All rows pass one worker as text, which suits the millions of rows that an archive has; a table
-    larger than a worker's memory belongs into BigQuery.
-
-    """
-
-    def __init__(self, output: str, table: CsvTable) -> None:
-        super().__init__()
-        self._name, self._table = files.join(output, table.name), table
-
-    def expand(self, rows: beam.PCollection[Row]) -> beam.PCollection[str]:
-        """Writes once, after the last row."""
-        return (
-            rows
-            | "Kept" >> beam.Filter(self._table.keeps)
-            | "To text" >> beam.Map(sortable_line, self._table)
-            | "Gather" >> beam.combiners.ToList()
-            | "Write" >> beam.Map(_write_sorted, self._name, self._table)
-        )
-
-
-def _write_sorted(lines: list[SortableLine], name: str, table: CsvTable) -> str:
-    files.write_atomically(name, csv_chunks(table, lines))
-    return name
-
-
-class WriteTables(beam.PTransform):
-    """(recordings, calls) → the CSV tables and the formats asked for."""
-
-    def __init__(self, output: str, formats: tuple[str, ...]) -> None:
-        super().__init__()
-        self._output, self._formats = output, formats
-
-    def expand(self, tables: tuple[beam.PCollection, beam.PCollection]) -> None:
-        """Each file on its own: a run that is killed leaves some out, and none in half."""
-        recordings, calls = tables
-        hours = (
-            (
-                recordings | "Hours recorded" >> beam.FlatMap(recorded_hours),
-                calls | "Hours called in" >> beam.FlatMap(called_hours),
+    def expand(self, touched: beam.PCollection[str]) -> beam.PCollection[int]:
+        """Waits for all parts that are to be added to."""
+        left = (
+            touched.pipeline
+            | "Once" >> beam.Create([None])
+            | "Left undone"
+            >> beam.FlatMap(
+                lambda _, *state: left_undone(*state), self._output, self._run_id, self._formats
             )
-            | "Hours" >> beam.Flatten()
-            | "Add up hours" >> beam.CombinePerKey(beam.combiners.TupleCombineFn(sum, sum))
-            | "Activity" >> beam.MapTuple(activity_row)
         )
-        of_kind = {RecordingCount: recordings, DetectedCall: calls, ActivityHour: hours}
-        for table in csv_tables(self._formats):
-            of_kind[table.of] | f"Write {table.name}" >> WriteCsv(self._output, table)
-        if "parquet" in self._formats:
-            for name, rows, row_type in (
-                ("counts", recordings, RecordingCount),
-                ("calls", calls, DetectedCall),
-            ):
-                path = files.join(self._output, f"{name}.parquet")
-                (
-                    rows
-                    | f"Gather {name}" >> beam.combiners.ToList()
-                    | f"Write {name} as Parquet" >> beam.Map(_write_parquet, path, row_type)
+        return (
+            (touched, left)
+            | "All parts" >> beam.Flatten()
+            | "Each once" >> beam.Distinct()
+            | "Share out parts" >> beam.Reshuffle()
+            | "Update" >> beam.Map(_update, self._output, self._formats)
+            | "All updated" >> beam.combiners.Count.Globally()
+        )
+
+
+def _update(part: str, output: str, formats: Sequence[str]) -> str:
+    update_part(output, part, formats)
+    return part
+
+
+def left_undone(output: str, run_id: str, formats: Sequence[str]) -> Iterator[str]:
+    """Parts whose pieces may not say what the ledger says, apart from those of this run."""
+    try:
+        made: dict[str, Any] = json.loads(files.read_bytes(_made_file(output)))
+    except (FileNotFoundError, ValueError):
+        made = {}
+    wanted = _made(output, formats)
+    same = all(made.get(name) == wanted[name] for name in ("layout", "schema", "moves"))
+    there = made.get("formats")
+    if runs.others(output, run_id) or not same or not set(formats) <= set(there or ()):
+        yield from parts.all_parts(output)
+
+
+def _made_file(output: str) -> str:
+    return files.join(parts.ledger(output), "made.json")
+
+
+def _made(output: str, formats: Sequence[str]) -> dict[str, Any]:
+    """All that each part's pieces depend on, besides the part."""
+    n_moves = len(read_moves(parts.ledger(output)))
+    return {
+        "layout": LAYOUT,
+        "schema": SCHEMA_VERSION,
+        "moves": n_moves,
+        "formats": list(formats),
+    }
+
+
+class Finish(beam.PTransform):
+    """How many parts were updated → the joined tables, run.json, and a failed job if need be.
+
+    Args:
+        output: the output folder.
+        formats: tables for other programs.
+        report: what run.json begins with; None for no run.json.
+        gate: whether the job fails when too many of its inputs failed.
+    """
+
+    def __init__(
+        self,
+        output: str,
+        run_id: str,
+        formats: tuple[str, ...],
+        report: RunReport | None,
+        *,
+        gate: bool,
+    ) -> None:
+        super().__init__()
+        self._finish = _Finish(output, run_id, formats, report)
+        self._gate = gate
+
+    def expand(
+        self,
+        ended: tuple[
+            beam.PCollection[int],
+            beam.PCollection[Sums],
+            beam.PCollection[int],
+            beam.PCollection[int],
+        ],
+    ) -> None:
+        """(parts updated, sums of the run, number of its inputs, changed counts): one each."""
+        updated, *told = ended
+        share = updated | "Join and report" >> beam.ParDo(
+            self._finish, *map(beam.pvalue.AsSingleton, told)
+        )
+        if self._gate:
+            # Apart from the step before, which would be done again with it.
+            _ = share | "All reported" >> beam.Reshuffle() | "Gate" >> beam.Map(_raise)
+
+
+def _raise(problem: str) -> None:
+    raise TooManyFailedError(problem)
+
+
+class _Finish(beam.DoFn):
+    def __init__(
+        self, output: str, run_id: str, formats: tuple[str, ...], report: RunReport | None
+    ) -> None:
+        self._output, self._run_id = output, run_id
+        self._formats, self._report = formats, report
+
+    def process(self, _: int, sums: Sums, n_inputs: int, n_changed: int) -> Iterator[str]:
+        found = join_tables(self._output, self._formats)
+        made = json.dumps(_made(self._output, self._formats)).encode()
+        files.write_atomically(_made_file(self._output), [made])
+        if self._report:
+            config = self._report.config
+            totals = Totals.of(sums, n_inputs if n_inputs >= 0 else found.sums.recordings)
+            notes = drift.notes(sums.sites, self._report.reference) if n_inputs >= 0 else []
+            drift.warn(notes)
+            more = {} if n_inputs >= 0 else {"changed": n_changed}
+            told = self._report.write(totals, found, notes, **more)
+            runs.tell_launcher(self._output, self._run_id, told)
+            if totals.failed_fraction > config.max_failed_fraction:
+                problem = (
+                    f"{totals.outcomes['failed']:,} of {totals.inputs:,} recordings failed; see "
+                    f"{files.join(self._output, 'failures.csv')}"
                 )
-        if tools_of(self._formats):
-            tables | "Write tools' tables" >> WriteToolTables(self._output, self._formats)
-
-
-def _write_parquet(rows: list[Row], name: str, row_type: type[Row]) -> None:
-    ordered = sorted(rows, key=row_order)
-    files.write_atomically(name, [parquet_bytes(ordered, row_type)])
+                logging.getLogger(__name__).error("failures: %s", problem)
+                yield problem
+        oldest = f"{datetime.now(UTC) - _KILLED_AFTER:%Y%m%dT%H%M%S}"
+        runs.forget_told(self._output, oldest)
+        before = [r for r in runs.others(self._output, self._run_id) if r < self._run_id]
+        runs.end(self._output, [self._run_id, *(r for r in before if r < oldest)])

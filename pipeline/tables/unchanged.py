@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+import posixpath
+from collections.abc import Collection
 from contextlib import suppress
+from os.path import commonprefix
 
 from pipeline.storage import files
 
 
-def checksums_below(folder: str) -> Iterator[tuple[str, str]]:
-    """Names and checksums of all files below a folder; of gs:// by one listing, unread.
+def checksums_of(names: Collection[str]) -> dict[str, str]:
+    """Checksums of those files that are there; of gs:// by listing, unread.
 
     Stores other than gs:// tell no checksums, so that nothing is found in them.
     """
-    if folder.startswith("gs://"):
-        from pipeline.storage.buckets import storage_client
+    found: dict[str, str] = {}
+    of_folder: dict[str, list[str]] = {}
+    for name in names:
+        of_folder.setdefault(posixpath.dirname(name), []).append(name)
+    for some in of_folder.values():
+        if some[0].startswith("gs://"):
+            from pipeline.storage.buckets import storage_client
 
-        bucket, _, path = folder.removeprefix("gs://").partition("/")
-        for blob in storage_client().list_blobs(bucket, prefix=f"{path}/"):
-            yield f"gs://{bucket}/{blob.name}", blob.crc32c or ""
-        return
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            path = os.path.join(parent, name)
-            with suppress(FileNotFoundError):  # another run's temporary file
-                yield path, files.checksum([files.read_bytes(path)])
+            # Names of a part begin alike, so that little else is listed.
+            bucket, _, prefix = commonprefix(some).removeprefix("gs://").partition("/")  # noqa: RUF071
+            for blob in storage_client().list_blobs(bucket, prefix=prefix):
+                found[f"gs://{bucket}/{blob.name}"] = blob.crc32c or ""
+        elif files.is_local(some[0]):
+            for name in some:
+                with suppress(FileNotFoundError):
+                    found[name] = files.checksum([files.read_bytes(name)])
+    return {name: found[name] for name in names if name in found}

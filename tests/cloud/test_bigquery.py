@@ -5,16 +5,14 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-import apache_beam as beam
 import pytest
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipeline.__main__ import main
+from pipeline.ledger import entries, nights
 from pipeline.options import UsageError
 from pipeline.records import DetectedCall, RecordingCount, Row, RunSummary, column, column_names
 from pipeline.storage import buckets, files
@@ -23,7 +21,6 @@ from tests.cloud import emulators
 from tests.cloud.conftest import Bucket
 from tests.cloud.test_buckets import count, encoded
 from tests.fakes import write_model
-from tests.test_report import call_at, recording
 
 DATASET = "forest.birds"
 
@@ -107,59 +104,87 @@ def test_a_night_is_rewritten_as_a_whole_and_others_stay(
         assert load["writeDisposition"] == ("WRITE_TRUNCATE" if replaced else "WRITE_APPEND")
         assert load["createDisposition"] == "CREATE_NEVER"
         assert load["sourceFormat"] == "NEWLINE_DELIMITED_JSON"
-        [uri] = load["sourceUris"]
-        assert uri.startswith(f"{output_one}/temp/")
+        assert all(uri.startswith(f"{output_one}/temp/") for uri in load["sourceUris"])
     output_two = run("2026-03-02", [second])
     assert_night_equals_files("2026-03-01", output_one)
     assert_night_equals_files("2026-03-02", output_two)
 
-    # Again, without calls this time: what the night had before is gone, the other night is not.
-    run("2026-03-01", first[1:2])
-    assert set(load_jobs(warehouse)) == {"counts$20260301", "runs$20260301"}
-    assert len(warehouse.paths("DELETE", r"tables/calls\$20260301")) == 1
-    night = "WHERE night = DATE '2026-03-01'"
-    left = select(f"SELECT recording FROM `{dataset}.counts` {night}")
-    assert [row["recording"] for row in left] == first[1:2]
+    # Again, with a threshold that nothing reaches: what the night had before is gone.
+    run("2026-03-02", [second], "--threshold=0.999")
+    assert set(load_jobs(warehouse)) == {"counts$20260302", "runs$20260302"}
+    assert len(warehouse.paths("DELETE", r"tables/calls\$20260302")) == 1
+    night = "WHERE night = DATE '2026-03-02'"
+    assert [row["call_count"] for row in select(f"SELECT * FROM `{dataset}.counts` {night}")] == [0]
     assert not select(f"SELECT recording FROM `{dataset}.calls` {night}")
-    assert_night_equals_files("2026-03-02", output_two)
+    assert_night_equals_files("2026-03-01", output_one)
 
-    # A night in which nothing was recorded, after all.
-    buckets.storage_client().bucket(bucket.uri[5:]).blob("two/c.wav").delete()
-    run("2026-03-02", [f"{bucket.uri}/two/*.wav"], "--allow_empty")
-    assert not select(f"SELECT recording FROM `{dataset}.counts` WHERE night > DATE '2026-03-01'")
-    assert not select(f"SELECT recording FROM `{dataset}.calls`")
-    assert [row["recording"] for row in select(f"SELECT * FROM `{dataset}.counts`")] == first[1:2]
+    # A night in which nothing was recorded.
+    run("2026-03-03", [f"{bucket.uri}/three/*.wav"], "--allow_empty")
+    assert not select(f"SELECT recording FROM `{dataset}.counts` WHERE night > DATE '2026-03-02'")
     runs = select(f"SELECT * FROM `{dataset}.runs` ORDER BY started_at")
     assert [(str(r["night"]), r["inputs"], r["calls"], r["failed"]) for r in runs] == [
         ("2026-03-01", 3, 2, 1),
         ("2026-03-02", 1, 1, 0),
-        ("2026-03-01", 1, 0, 0),
-        ("2026-03-02", 0, 0, 0),
+        ("2026-03-02", 1, 0, 0),
+        ("2026-03-03", 0, 0, 0),
     ]
 
 
+def night_of_ledger(output: str, night: str) -> dict[str, tuple[float, int | None, str]]:
+    """Threshold, calls and run of each recording of a night, as the ledger says."""
+    state = entries.read_state(output)
+    found = {}
+    for name in nights.files_of_night(output, night):
+        for identities in nights.read(name, ()).values():
+            for row in (state[identity].row for identity in identities):
+                found[row.recording] = (row.threshold, row.call_count, row.run_id)
+    return found
+
+
 @pytest.mark.slow
-def test_once_more_fills_the_night_again_and_adds_no_run(
-    bucket: Bucket, dataset: str, warehouse: emulators.Proxy
+def test_nights_come_from_the_ledger_whatever_can_still_be_listed(
+    bucket: Bucket, dataset: str, warehouse: emulators.Proxy, tmp_path: Path, peaks: None
 ) -> None:
-    name = bucket.put("a.wav", b"RIFF")
-    temp = f"{bucket.uri}/temp"
-    night = bigquery.WriteNight(dataset, date(2026, 3, 1), temp, (name,), (), summary())
+    """Three nights, a file archived in between, a rescore, and a night run again after it."""
+    model, output = write_model(tmp_path / "model"), f"{bucket.uri}/out"
+    where = [f"--model={model}", f"--output={output}", f"--bigquery={dataset}"]
 
-    def write(tables: bigquery.WriteNight, calls: list[DetectedCall]) -> None:
-        warehouse.requests.clear()
-        row = replace(recording(name, len(calls)), run_id="run")
-        with beam.Pipeline(FnApiRunner()) as root:
-            _ = (root | "Rows" >> beam.Create([row]), root | "Calls" >> beam.Create(calls)) | tables
+    def check() -> None:
+        for day in (1, 2, 3):
+            night = f"2026-03-0{day}"
+            query = f"SELECT * FROM `{dataset}.counts` WHERE night = DATE '{night}'"
+            found = {
+                row["recording"]: (row["threshold"], row["call_count"], row["run_id"])
+                for row in select(query)
+            }
+            assert found == night_of_ledger(output, night)
+            assert len(found) == 2
+            query = f"SELECT recording FROM `{dataset}.calls` WHERE night = DATE '{night}'"
+            assert len(select(query)) == sum(n or 0 for _, n, _ in found.values())
 
-    write(night, [call_at(name, 1, 4, 0.9)])
+    for day in (1, 2, 3):
+        for k in range(2):
+            name = f"in/2026-03-0{day}/S{k}_2026030{day}_050000.wav"
+            bucket.put(name, encoded(12, 16_000, "WAV", [3, 8] if k else [5]))
+        folder = f"{bucket.uri}/in/2026-03-0{day}"
+        assert count("--input", folder, f"--night=2026-03-0{day}", *where) == 0
+    check()
+    buckets.storage_client().bucket(bucket.uri[5:]).blob(
+        "in/2026-03-01/S0_20260301_050000.wav"
+    ).delete()
+    warehouse.requests.clear()
+    again = ("--input", f"{bucket.uri}/in/2026-03-01", "--night=2026-03-01", *where)
+    assert count(*again) == 0
     assert set(load_jobs(warehouse)) == {"counts$20260301", "calls$20260301", "runs$20260301"}
-    write(night.once_more(), [call_at(name, 1, 4, 0.9), call_at(name, 11, 14, 0.8)])
-    assert set(load_jobs(warehouse)) == {"counts$20260301", "calls$20260301"}
-    assert [row["call_count"] for row in select(f"SELECT * FROM `{dataset}.counts`")] == [2]
-    assert {row["start_s"] for row in select(f"SELECT * FROM `{dataset}.calls`")} == {1, 11}
-    runs = select(f"SELECT * FROM `{dataset}.runs`")
-    assert [(row["run_id"], row["inputs"], row["calls"]) for row in runs] == [("run", 1, 1)]
+    check()
+
+    rescored = ["rescore", f"--output={output}", f"--model={model}", f"--bigquery={dataset}"]
+    assert main([*rescored, "--threshold=0.999", "--direct_running_mode=in_memory"]) == 0
+    check()
+    assert not select(f"SELECT recording FROM `{dataset}.calls`")
+    assert count(*again) == 0  # keeps the threshold that was chosen
+    check()
+    assert {r["threshold"] for r in select(f"SELECT * FROM `{dataset}.counts`")} == {0.999}
 
 
 def test_the_command_makes_the_tables(dataset: str, capsys: pytest.CaptureFixture[str]) -> None:

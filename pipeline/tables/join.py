@@ -1,0 +1,226 @@
+"""Tables of a whole output, joined from the pieces of its parts.
+
+Pieces are sorted and mostly follow one another, so a table is a copy of them in order: in a bucket
+the server puts it together. Where two pieces overlap they are merged, a row at a time. No table is
+ever held in memory.
+"""
+
+from __future__ import annotations
+
+import csv
+import heapq
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import groupby, pairwise
+from typing import Any
+
+from pipeline.ledger import parts
+from pipeline.ledger.entries import read_part
+from pipeline.ledger.moves import read_moves
+from pipeline.ledger.sums import Sums
+from pipeline.records import ActivityHour
+from pipeline.storage import files
+from pipeline.tables.activity import activity_row, added
+from pipeline.tables.cell_text import encode, unguard_path
+from pipeline.tables.csv_text import csv_line
+from pipeline.tables.pieces import (
+    PARQUET,
+    PartSummary,
+    Piece,
+    parquet_file,
+    piece_file,
+    read_summary,
+    summaries_folder,
+)
+from pipeline.tables.render import (
+    CsvTable,
+    counted_recordings,
+    csv_tables,
+    head,
+    run_table,
+    tools_of,
+)
+from pipeline.tables.tool_formats import ToolFormat
+
+JOINED_AT_MOST_BYTES = 2**30
+"""A larger table is not joined: its pieces and Parquet are the product, and run.json says so."""
+
+_READS_AT_ONCE = 16
+
+Keyed = tuple[Any, Any]
+"""What a row is sorted by, and the row."""
+
+
+@dataclass
+class Output:
+    """All that an output holds.
+
+    Attributes:
+        sums: of all its recordings.
+        pieces: (part, piece) by table.
+        apart: tables that are too large to be joined.
+    """
+
+    sums: Sums = field(default_factory=Sums)
+    pieces: dict[str, list[tuple[str, Piece]]] = field(default_factory=dict)
+    apart: tuple[str, ...] = ()
+
+    def add(self, summary: PartSummary) -> None:
+        """One part more."""
+        self.sums += summary.sums
+        for table, piece in summary.pieces.items():
+            self.pieces.setdefault(table, []).append((summary.part, piece))
+
+
+def read_output(output: str) -> Output:
+    """What an output holds, by the summaries of its parts."""
+    return _read(files.list_folder(summaries_folder(output), ".json"))
+
+
+def _read(names: Iterable[str]) -> Output:
+    found = Output()
+    with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+        for summary in pool.map(read_summary, names):
+            if summary:
+                found.add(summary)
+    return found
+
+
+def join_tables(output: str, formats: Sequence[str]) -> Output:
+    """Joins all tables, and again for as long as other runs change parts meanwhile."""
+    folder = summaries_folder(output)
+    while True:
+        before = files.list_versions(folder, ".json")
+        found = _read(before)
+        try:
+            found.apart = tuple(_join_all(output, found, formats))
+        except FileNotFoundError:
+            continue  # another run has just removed a piece that lost all its rows
+        if files.list_versions(folder, ".json") == before:
+            return found
+
+
+def _join_all(output: str, found: Output, formats: Sequence[str]) -> Iterator[str]:
+    for table in csv_tables(formats):
+        own = table.name.rpartition("/")[2]  # excel/counts.csv has the rows of counts.csv
+        some = sorted(found.pieces.get(own, []), key=lambda of: of[1].first)
+        name = files.join(output, table.name)
+        if sum(piece.n_bytes for _, piece in some) > JOINED_AT_MOST_BYTES:
+            files.delete_if_there(name)
+            yield table.name
+        elif table.of is ActivityHour:
+            files.write_atomically(name, _hours(output, table, some))
+        else:
+            _join(output, table, some)
+    every = sorted(found.pieces.get("counts.csv", []), key=lambda of: of[1].first)
+    for tool in tools_of(formats):
+        if tool.run_file:
+            files.write_atomically(
+                files.join(output, tool.run_file), _run_table(output, every, tool)
+            )
+
+
+def _join(output: str, table: CsvTable, some: Sequence[tuple[str, Piece]]) -> None:
+    own = table.name.rpartition("/")[2].removesuffix(".csv")
+    sources = [piece_file(output, own, part) for part, _ in some]
+    name = files.join(output, table.name)
+    if all(a.last < b.first for (_, a), (_, b) in pairwise(some)):
+        files.concatenate(name, head(table), sources)
+        return
+    opened = [
+        (piece.first, lambda source=source: _rows(source))
+        for (_, piece), source in zip(some, sources, strict=True)
+    ]
+    lines = (encode(csv_line(cells)) for _, cells in merged(opened))
+    files.write_atomically(name, _behind(head(table), lines))
+
+
+def _behind(first: bytes, more: Iterable[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from more
+
+
+def _rows(name: str) -> Iterator[Keyed]:
+    """Rows of a piece, with the recording that each is of."""
+    text = io.StringIO(files.read_bytes(name).decode(), newline="")
+    for cells in csv.reader(text):
+        yield unguard_path(cells[0]), cells
+
+
+def merged(sources: Iterable[tuple[Any, Callable[[], Iterator[Keyed]]]]) -> Iterator[Keyed]:
+    """Sorted rows of many sources in one order.
+
+    A source is opened when its first row is due and closed after its last, so that of sources which
+    follow one another one is open at a time.
+
+    Args:
+        sources: what the first row of each is sorted by, in this order, and what opens it.
+
+    >>> list(merged([(1, lambda: iter([(1, "a"), (4, "d")])), (2, lambda: iter([(2, "b")]))]))
+    [(1, 'a'), (2, 'b'), (4, 'd')]
+    """
+    waiting = iter(enumerate(sources))
+    coming = next(waiting, None)
+    due: list[tuple[Any, int, Any, Iterator[Keyed]]] = []
+
+    def take(number: int, rows: Iterator[Keyed]) -> None:
+        for key, row in rows:
+            heapq.heappush(due, (key, number, row, rows))
+            return
+
+    while due or coming:
+        while coming and (not due or coming[1][0] <= due[0][0]):
+            number, (_, open_source) = coming
+            take(number, open_source())
+            coming = next(waiting, None)
+        if due:
+            key, number, row, rows = heapq.heappop(due)
+            yield key, row
+            take(number, rows)
+
+
+def _hours(output: str, table: CsvTable, some: Sequence[tuple[str, Piece]]) -> Iterator[bytes]:
+    yield head(table)
+    opened = [
+        (piece.first, lambda part=part: _hour_rows(piece_file(output, "activity", part)))
+        for part, piece in some
+    ]
+    for of, rows in groupby(merged(opened), key=lambda keyed: keyed[0]):
+        amount = (0, 0)
+        for _, more in rows:
+            amount = added(amount, more)
+        yield encode(csv_line(table.to_cells(activity_row(of, amount))))
+
+
+def _hour_rows(name: str) -> Iterator[Keyed]:
+    text = io.StringIO(files.read_bytes(name).decode(), newline="")
+    for site, date, hour, recorded_ms, calls in csv.reader(text):
+        yield (site, date, int(hour)), (int(recorded_ms), int(calls))
+
+
+def _run_table(output: str, some: Sequence[tuple[str, Piece]], tool: ToolFormat) -> Iterator[bytes]:
+    """The table of all recordings for a program: its times may go on from one to the next."""
+    moves = read_moves(parts.ledger(output))
+
+    def recordings(part: str) -> Iterator[Keyed]:
+        entries = read_part(output, part, moves, parts.look(output, part).entries)
+        for one in counted_recordings(entries.values()):
+            yield one.row.recording, one
+
+    opened = [(piece.first, lambda part=part: recordings(part)) for part, piece in some]
+    return run_table((one for _, one in merged(opened)), tool)
+
+
+def tables_apart(found: Output) -> dict[str, str]:
+    """Where the pieces of tables lie in the output that are too large to be joined."""
+    return {
+        table: piece_file("", table.rpartition("/")[2].removesuffix(".csv"), "*")
+        for table in found.apart
+    }
+
+
+def data_sets(formats: Sequence[str]) -> dict[str, str]:
+    """Where tables lie in the output as Parquet, if that was asked for."""
+    return {name: parquet_file("", name, "*") for name in (PARQUET if "parquet" in formats else ())}

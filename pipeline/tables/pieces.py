@@ -1,0 +1,205 @@
+"""What the tables show of one part: a sorted piece of each, and a summary.
+
+A piece is written when its part has changed, and only then. The summary is written last and says
+which files of the ledger the pieces were made from, so that anybody can tell whether they are up to
+date. Whoever writes looks again afterwards: of several runs the last one has seen all entries.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipeline.ledger import parts
+from pipeline.ledger.entries import Entry, read_part
+from pipeline.ledger.moves import read_moves
+from pipeline.ledger.parts import PartFiles
+from pipeline.ledger.sums import Sums
+from pipeline.records import SCHEMA_VERSION, ActivityHour, DetectedCall, RecordingCount, Row
+from pipeline.storage import files
+from pipeline.tables.activity import hours_of
+from pipeline.tables.cell_text import encode
+from pipeline.tables.csv_text import csv_line
+from pipeline.tables.parquet import parquet_bytes
+from pipeline.tables.render import (
+    CsvTable,
+    counted_recordings,
+    csv_tables,
+    own_tables,
+    tools_of,
+)
+from pipeline.tables.rows import row_order
+from pipeline.tables.unchanged import checksums_of
+
+LAYOUT = 1  # of pieces and summaries; those of another layout are made anew
+PARQUET = {"counts": RecordingCount, "calls": DetectedCall}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part's rows of a table, in order.
+
+    Attributes:
+        first, last: the recordings of its first and last row; of hours of activity, those.
+    """
+
+    rows: int
+    n_bytes: int
+    first: Any
+    last: Any
+
+
+@dataclass(frozen=True)
+class PartSummary:
+    """What a part holds.
+
+    Attributes:
+        of: names all that the pieces were made from.
+        formats: those that were asked for when they were made.
+        pieces: by table; a table without rows has none.
+    """
+
+    part: str
+    of: str
+    formats: tuple[str, ...]
+    sums: Sums
+    pieces: Mapping[str, Piece]
+
+    def to_json(self) -> bytes:
+        """As ``from_json`` reads it."""
+        pieces = {name: asdict(piece) for name, piece in self.pieces.items()}
+        raw = {"part": self.part, "of": self.of, "formats": self.formats, "pieces": pieces}
+        return json.dumps({**raw, "sums": self.sums.to_json()}).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> PartSummary:
+        """Reads what ``to_json`` gave."""
+        raw = json.loads(text)
+        pieces = {
+            name: Piece(**{**piece, "first": _key(piece["first"]), "last": _key(piece["last"])})
+            for name, piece in raw["pieces"].items()
+        }
+        sums = Sums.from_json(raw["sums"])
+        return cls(raw["part"], raw["of"], tuple(raw["formats"]), sums, pieces)
+
+
+def _key(raw: Any) -> Any:
+    return tuple(raw) if isinstance(raw, list) else raw
+
+
+def summaries_folder(output: str) -> str:
+    """Where the summaries lie."""
+    return files.join(parts.ledger(output), "summaries")
+
+
+def summary_file(output: str, part: str) -> str:
+    """Where a part's summary lies."""
+    return files.join(summaries_folder(output), f"{part}.json")
+
+
+def piece_file(output: str, table: str, part: str) -> str:
+    """Where a part's piece of a CSV table lies."""
+    folder = files.join(files.join(parts.ledger(output), "pieces"), table)
+    return files.join(folder, f"{part}.csv")
+
+
+def parquet_file(output: str, table: str, part: str) -> str:
+    """Where a part's rows lie as Parquet, in the table's data set."""
+    return files.join(files.join(output, f"{table}.parquet"), f"{part}.parquet")
+
+
+def read_summary(name: str) -> PartSummary | None:
+    """A part's summary; None where none is, or none of this layout."""
+    try:
+        return PartSummary.from_json(files.read_bytes(name))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def update_part(output: str, part: str, formats: Sequence[str]) -> None:
+    """Makes pieces and summary say what the ledger says of a part.
+
+    Tables of single recordings are looked at even where nothing has changed, as others may have
+    changed them.
+    """
+    seen = parts.look(output, part)
+    there = read_summary(summary_file(output, part))
+    if there and there.of == _made_from(seen) and set(formats) <= set(there.formats):
+        if tools_of(formats):
+            entries = read_part(output, part, read_moves(parts.ledger(output)), seen.entries)
+            _write_own_tables(output, entries.values(), formats)
+        return
+    made_from = ""
+    while made_from != _made_from(seen):
+        made_from = _made_from(seen)
+        entries = read_part(output, part, read_moves(parts.ledger(output)), seen.entries)
+        pieces = _write_pieces(output, part, list(entries.values()), formats)
+        if tools_of(formats):
+            _write_own_tables(output, entries.values(), formats)
+        summary = PartSummary(part, made_from, tuple(formats), Sums.of(entries.values()), pieces)
+        files.write_atomically(summary_file(output, part), [summary.to_json()])
+        seen = parts.look(output, part)
+
+
+def _made_from(seen: PartFiles) -> str:
+    names = sorted(map(posixpath.basename, (*seen.entries, *seen.moves)))
+    return hashlib.sha256(json.dumps([LAYOUT, SCHEMA_VERSION, names]).encode()).hexdigest()[:16]
+
+
+def _write_pieces(
+    output: str, part: str, entries: Sequence[Entry], formats: Sequence[str]
+) -> dict[str, Piece]:
+    rows = sorted((entry.row for entry in entries), key=row_order)
+    calls = sorted((call for entry in entries for call in entry.calls), key=row_order)
+    of_kind: dict[type[Row], Sequence[Row]] = {RecordingCount: rows, DetectedCall: calls}
+    pieces = {}
+
+    def write(name: str, keys: Sequence[Any], lines: Iterable[Sequence[str]]) -> None:
+        content = encode("".join(map(csv_line, lines)))
+        _write_or_remove(piece_file(output, name.removesuffix(".csv"), part), content)
+        if keys:
+            pieces[name] = Piece(len(keys), len(content), keys[0], keys[-1])
+
+    for table in piece_tables(formats):
+        kept: list[Any] = [row for row in of_kind[table.of] if table.keeps(row)]
+        write(table.name, [row.recording for row in kept], map(table.to_cells, kept))
+    hours = sorted(hours_of(rows, calls).items())
+    write("activity.csv", [of for of, _ in hours], ([*map(str, (*of, *n))] for of, n in hours))
+    if "parquet" in formats:
+        for name, row_type in PARQUET.items():
+            # Also without rows, so that a data set always has its columns.
+            content = parquet_bytes(of_kind[row_type], row_type)
+            files.write_atomically(parquet_file(output, name, part), [content])
+    return pieces
+
+
+def piece_tables(formats: Sequence[str]) -> list[CsvTable]:
+    """The CSV tables whose lines pieces hold; those for spreadsheets have the same lines."""
+    return [t for t in csv_tables(formats) if not t.mark and t.of is not ActivityHour]
+
+
+def _write_or_remove(name: str, content: bytes) -> None:
+    if content:
+        files.write_atomically(name, [content])
+    else:
+        files.delete_if_there(name)
+
+
+def _write_own_tables(output: str, entries: Iterable[Entry], formats: Sequence[str]) -> None:
+    """Tables of single recordings, where another, or none, lies there."""
+    wanted = {
+        files.join(output, name): content
+        for one in counted_recordings(entries)
+        for name, content in own_tables(one, tools_of(formats))
+    }
+    there = checksums_of(wanted)
+    for name, content in wanted.items():
+        if content is None:
+            if name in there or not name.startswith("gs://"):
+                files.delete_if_there(name)  # of an earlier run, when the file could be read
+        elif there.get(name) != files.checksum([content]):
+            files.write_atomically(name, [content])
