@@ -77,6 +77,16 @@ def prefixes_in(folder: str) -> set[str]:
     return {prefix.rstrip("/").rpartition("/")[2] for prefix in found.prefixes}
 
 
+def remove(uri: str) -> None:
+    """Removes an object, if it exists."""
+    from google.api_core.exceptions import NotFound
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    bucket, _, name = uri.removeprefix("gs://").partition("/")
+    with suppress(NotFound):  # two runs may tidy up at once
+        storage_client().bucket(bucket).blob(name).delete(retry=DEFAULT_RETRY)
+
+
 COMPOSED_AT_ONCE = 32  # what the service puts together in a request
 _COMPOSING_AT_ONCE = 8
 
@@ -107,10 +117,6 @@ def compose(uri: str, head: bytes, parts: Sequence[str]) -> None:
         between.extend(made)
         return made
 
-    def remove(made: str) -> None:
-        with suppress(NotFound):
-            bucket.blob(made).delete(retry=DEFAULT_RETRY)
-
     with ThreadPoolExecutor(_COMPOSING_AT_ONCE) as pool:
         try:
             (beginning,) = names(1)
@@ -126,7 +132,7 @@ def compose(uri: str, head: bytes, parts: Sequence[str]) -> None:
         except NotFound as error:
             raise FileNotFoundError(f"{uri}: a part of it has gone: {error}") from None
         finally:
-            list(pool.map(remove, between))
+            list(pool.map(remove, (f"gs://{name}/{made}" for made in between)))
 
 
 class ObjectFile(io.RawIOBase):

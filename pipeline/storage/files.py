@@ -353,5 +353,9 @@ def delete_if_there(name: str) -> None:
     if is_local(name):
         with suppress(FileNotFoundError):  # two runs may tidy up at once
             os.unlink(name)
+    elif name.startswith("gs://"):
+        from pipeline.storage.buckets import remove
+
+        remove(name)
     elif exists(name):
         _file_systems().delete([name])
