@@ -182,6 +182,8 @@ def _ledger_of(config: Config, counting: Counting) -> Callable[[Listed], bool]:
     moves = read_moves(parts.ledger(config.output))
     is_old = migrate.is_old(config.output)
     old = entries.read_state(config.output) if is_old else {}
+    # A first run has no part to look at, and of an archive there may be thousands.
+    is_known = is_old or bool(files.folders_in(parts.ledger(config.output)))
 
     @lru_cache(maxsize=64)
     def state_of(part: str) -> dict[str, Entry]:
@@ -189,6 +191,8 @@ def _ledger_of(config: Config, counting: Counting) -> Callable[[Listed], bool]:
         return entries.read_part(config.output, part, moves, there.entries)
 
     def is_done(known: Listed) -> bool:
+        if not is_known:
+            return False
         identity = files.identity(known.recording)
         entry = (old if is_old else state_of(parts.part_of(identity))).get(identity)
         retry = config.retry_failed

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from pipeline.inputs.deployments import where_and_when_called
+from pipeline.ledger.entries import Entry
+from pipeline.records import Place
 from pipeline.tables.render import all_tables
 from tests.test_report import call_at, recording
 
@@ -74,7 +76,16 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     folder = tmp_path_factory.mktemp("r")
     (folder / "results").mkdir()
-    for name, content in all_tables(rows, calls, ()):
+    about = "1", "", Place(), "settings", "scoring", False, (0,) * 10
+    state = {
+        row.recording: Entry(
+            *(row.recording, 1, *about),
+            row,
+            tuple(c for c in calls if c.recording == row.recording),
+        )
+        for row in rows
+    }
+    for name, content in all_tables(state, ()):
         if content is not None:
             (folder / "results" / name).write_bytes(content)
     return folder

@@ -135,7 +135,7 @@ def event_rows(data: DataSet) -> Iterator[_Cells]:
         yield {
             "eventID": one.name,
             "eventType": "Deployment",
-            "eventDate": interval(whole_second(one.starts), whole_second(one.ends, up=True)),
+            "eventDate": time_interval(whole_second(one.starts), whole_second(one.ends, up=True)),
             **_effort(one.recorded_h, one.valid_h, len(one.recordings)),
             **place,
         }
@@ -172,7 +172,7 @@ def protocol(data: DataSet) -> str:
     )
 
 
-def interval(starts: datetime, ends: datetime) -> str:
+def time_interval(starts: datetime, ends: datetime) -> str:
     """Two moments as ISO 8601 has them."""
     return f"{starts.isoformat(timespec='seconds')}/{ends.isoformat(timespec='seconds')}"
 
@@ -195,7 +195,7 @@ def occurrence_rows(data: DataSet) -> Iterator[_Cells]:
             ),
             "occurrenceID": f"{identifier(row.recording, finding.start_s, finding.end_s)}",
             "basisOfRecord": "MachineObservation",
-            "eventDate": interval(starts, ends),
+            "eventDate": time_interval(starts, ends),
             "occurrenceStatus": "present",
             "scientificName": name,
             **(known if name == CAPUCHINBIRD.scientific else {}),
