@@ -1,8 +1,11 @@
+import json
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from benchmarks.child import Usage, run_child
+from benchmarks.child import ROOT, Usage, run_child
 from benchmarks.run import BEAM, DECODE, PLAIN, TUTORIAL, Run, Speed, speed, table
 
 
@@ -47,3 +50,18 @@ def test_a_child_is_seen_from_outside() -> None:
     assert usage.cpu_s > 0
     with pytest.raises(RuntimeError, match="ended with 3"):
         run_child([sys.executable, "-c", "raise SystemExit(3)"])
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_scale_runs_the_real_job_over_made_up_recordings(tmp_path: Path) -> None:
+    written = tmp_path / "scale.json"
+    command = [sys.executable, "-m", "benchmarks.scale", "40", "--night=10", f"--json={written}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    first, night = json.loads(written.read_text())
+    assert (first["recordings"], first["held"]) == (40, 0)
+    assert (night["recordings"], night["held"]) == (10, 40)
+    assert first["operations"]["archive read"] == 2 * 40
+    assert night["operations"]["archive read"] == 2 * 10
+    assert first["elements"]
+    assert first["peak_bytes"]["job"] > 100_000_000
+    assert done.stdout.count("\n| ") == 3  # a head and two runs
