@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 
 from model.decoders import MP3_RESTART_S, AudioInfo, DamageError, Guard
-from model.mp3 import Bytes, Mp3Way, Stretch, find_stream, locate
+from model.mp3 import Bytes, FrameReader, Mp3Way, find_stream, locate
 from model.windows import Samples
 
 
@@ -40,13 +40,19 @@ class Mp3Decoder:
         self._all: array[int] | None = None  # where each frame begins
         self._sound: soundfile.SoundFile | None = None
         self._guard: Guard | None = None
-        if not way and not self._way.stream.is_constant:
+        if not way and not self._way.stream.is_constant and self._way.stream.delay is None:
+            # libsndfile has guessed its length from the first frame.
+            n_frames = len(self._offsets() or ())
+            self.info = replace(info, frames=n_frames * self._way.stream.samples)
+
+    def _offsets(self) -> array[int] | None:
+        """Where each frame begins; None where that is known without reading all of the file."""
+        stream = self._way.stream
+        if self._all is None and not stream.is_constant and not self._way.points:
             self._all = array("q")
-            stream = self._way.stream
-            for offsets in Stretch(self._file, stream, stream.first).frames():
+            for offsets in FrameReader(self._file, stream, stream.first).frames():
                 self._all.extend(offsets)
-            if stream.delay is None:  # libsndfile has guessed from the first frame
-                self.info = replace(info, frames=len(self._all) * stream.samples)
+        return self._all
 
     def _look(self, info: AudioInfo) -> Mp3Way:
         stream = find_stream(self._file)
@@ -60,10 +66,11 @@ class Mp3Decoder:
 
     def way_to(self, starts: Iterable[int]) -> Mp3Way:
         """How to begin at these samples later, without this look at the file."""
-        if self._all is None:
+        offsets = self._offsets()
+        if offsets is None:
             return self._way
         frames = (self._way.stream.start_for(self._lead_in(start))[0] for start in starts)
-        known = tuple((frame, self._all[frame]) for frame in frames if frame < len(self._all))
+        known = tuple((frame, offsets[frame]) for frame in frames if frame < len(offsets))
         return Mp3Way(self._way.stream, known)
 
     def _lead_in(self, sample: int) -> int:
@@ -76,7 +83,7 @@ class Mp3Decoder:
         offset = self._where(first)
         if offset >= self._file.size:
             return
-        self._guard = Guard(Stretch(self._file, self._way.stream, offset))
+        self._guard = Guard(FrameReader(self._file, self._way.stream, offset))
         try:
             self._sound = soundfile.SoundFile(self._guard)
             if (self._sound.samplerate, self._sound.channels) != (
@@ -91,17 +98,18 @@ class Mp3Decoder:
 
     def _where(self, first: int) -> int:
         stream, points = self._way.stream, self._way.points
-        if self._all is not None:
-            return self._all[first] if first < len(self._all) else self._file.size
+        offsets = self._offsets()
+        if offsets is not None:
+            return offsets[first] if first < len(offsets) else self._file.size
         if stream.is_constant:
             return self._checked(stream.expected(first)) if first else stream.first
         known = bisect.bisect(points, first, key=lambda point: point[0]) - 1
         frame, offset = points[known] if known >= 0 else (0, stream.first)
         offset = self._checked(offset)
-        for offsets in Stretch(self._file, stream, offset).frames() if first > frame else ():
-            if first - frame < len(offsets):
-                return offsets[first - frame]
-            frame += len(offsets)
+        for more in FrameReader(self._file, stream, offset).frames() if first > frame else ():
+            if first - frame < len(more):
+                return more[first - frame]
+            frame += len(more)
         return offset if first == frame else self._file.size
 
     def _checked(self, expected: int) -> int:

@@ -31,7 +31,8 @@ _SLACK_BYTES = 2
 """How far a frame of a constant bit rate may lie from where it should: padding is a byte."""
 _SAMPLED = 8
 _RUN_BYTES = 8192  # a run at any bit rate
-_CHUNK_BYTES = 1 << 16
+_CHUNK_BYTES = 1 << 14  # two runs at least; what is read past the end of a minute
+_HEAD_BYTES = 1 << 16
 _SEARCHED_BYTES = 1 << 20  # how far to look for the first frame; pictures lie in the ID3 tag
 _TAG_FRAMES = 1 << 24  # more than any stretch holds
 _LONG_BYTES = 1 << 40
@@ -152,9 +153,9 @@ def find_stream(file: Bytes) -> Mp3Stream | None:
         size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
         start += 10 + size + (10 if head[5] & 16 else 0)
         head = file.read(start, 10)
-    data = file.read(start, _CHUNK_BYTES)
+    data = file.read(start, _HEAD_BYTES)
     found = _first_frame(data, start, file.size)
-    if not found and len(data) == _CHUNK_BYTES:
+    if not found and len(data) == _HEAD_BYTES:
         data = file.read(start, _SEARCHED_BYTES)
         found = _first_frame(data, start, file.size)
     if not found:
@@ -234,7 +235,8 @@ def locate(file: Bytes, stream: Mp3Stream, expected: int) -> int:
     What a file says of itself is not trusted: there must be a run of frames.
     """
     start = expected - _SLACK_BYTES
-    data = file.read(start, _RUN_BYTES)
+    frame_bytes = int(stream.bytes_a_frame) + 1
+    data = file.read(start, (_RUN + 1) * frame_bytes if stream.is_constant else _RUN_BYTES)
     is_end = start + len(data) >= file.size
     for aside in sorted(range(2 * _SLACK_BYTES + 1), key=lambda n: abs(n - _SLACK_BYTES)):
         if is_run(data, aside, stream.lengths, is_end) and aside < len(data):
@@ -242,7 +244,7 @@ def locate(file: Bytes, stream: Mp3Stream, expected: int) -> int:
     return 0
 
 
-class Stretch(io.RawIOBase):
+class FrameReader(io.RawIOBase):
     """Frames of a file from one on, behind a tag, and nothing that lies between them.
 
     To be read forwards. It says it is longer than any file, for its end is not known beforehand.

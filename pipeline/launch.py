@@ -9,8 +9,10 @@ import time
 from typing import TYPE_CHECKING
 
 import apache_beam as beam
+from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
+from apache_beam.runners.runner import PipelineResult
 from apache_beam.runners.worker import sdk_worker
 
 from pipeline import plan, preflight, progress
@@ -59,13 +61,15 @@ def launch(config: Config) -> int:
     )
     options, clock = checked.options, time.monotonic()
     try:
-        run(config, checked.counting, handler, options, checked.n_inputs, night, wait=checked.waits)
+        n_inputs = run(
+            config, checked.counting, handler, options, checked.n_inputs, night, wait=checked.waits
+        )
         if not checked.waits:
             print(f"run {checked.run_id} was handed over; its tables will be in {config.output}")
             return 0
         once_more = night and night.once_more()
         write_tables_again(config, options, checked.run_id, committed_before, once_more)
-        return summarise(checked, time.monotonic() - clock)
+        return summarise(checked, n_inputs, time.monotonic() - clock)
     except Exception as error:
         print(why_it_failed(error, config.output), file=sys.stderr)
         return 1
@@ -89,18 +93,26 @@ def run(
     counting: Counting,
     handler: SegmentHandler,
     options: PipelineOptions,
-    n_inputs: int,
+    n_inputs: int | None,
     night: WriteNight | None = None,
     *,
     wait: bool = True,
-) -> None:
-    """Runs the job to its end, with a line about its progress."""
+) -> int:
+    """Runs the job to its end, with a line about its progress.
+
+    Returns:
+        How many recordings it was given: as many as it found where ``n_inputs`` is None.
+    """
     pipeline = new_pipeline(options)
     build_pipeline(pipeline, config, counting, handler, night)
     progress.reset()
     is_local = options.view_as(StandardOptions).runner in LOCAL_RUNNERS
     with progress.watch(n_inputs, enabled=is_local):
-        run_to_end(pipeline, wait=wait)
+        result = run_to_end(pipeline, wait=wait)
+    if n_inputs is not None or not wait:
+        return n_inputs or 0
+    listed = result.metrics().query(MetricsFilter().with_name("listed"))["counters"]
+    return sum(counter.result or 0 for counter in listed)
 
 
 def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
@@ -114,7 +126,7 @@ def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
     return beam.Pipeline(runner=runner, options=options)
 
 
-def run_to_end(pipeline: beam.Pipeline, *, wait: bool = True) -> None:
+def run_to_end(pipeline: beam.Pipeline, *, wait: bool = True) -> PipelineResult:
     """Runs a pipeline to its end, or hands it over: here and only here."""
     logging.getLogger().addFilter(progress.is_worth_reading)
     # A worker prints the trace of an error, logs it and hands it over: the last is enough.
@@ -123,6 +135,7 @@ def run_to_end(pipeline: beam.Pipeline, *, wait: bool = True) -> None:
     state = result.wait_until_finish() if wait else None
     if state is not None and state != "DONE":
         raise RuntimeError(f"it ended as {state}")
+    return result
 
 
 def write_tables_again(
@@ -145,11 +158,11 @@ def write_tables_again(
         run_to_end(pipeline)
 
 
-def summarise(checked: Checked, wall_s: float) -> int:
+def summarise(checked: Checked, n_inputs: int, wall_s: float) -> int:
     """Writes run.json and the page, and prints what came out. Returns the exit code."""
     config = checked.config
     rows = read_counts(config.output)
-    totals = Totals.of_run(rows, checked.run_id, checked.n_inputs)
+    totals = Totals.of_run(rows, checked.run_id, n_inputs)
     notes = drift.notes_of_run(config.output, checked.run_id)
     holds = Totals.of(rows, len(rows))
     write_run_report(

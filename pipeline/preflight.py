@@ -44,7 +44,7 @@ class Checked:
     Attributes:
         config: what was asked; ``model`` names one version.
         run_id: names sort by the time of the start, which the ledger relies on.
-        n_inputs: how many recordings were named.
+        n_inputs: how many recordings were named; None where the job lists a bucket.
         waits: whether the launcher stays until the job has ended.
     """
 
@@ -54,7 +54,7 @@ class Checked:
     options: PipelineOptions
     contract: ServingContract
     counting: Counting
-    n_inputs: int
+    n_inputs: int | None
     waits: bool
 
 
@@ -80,7 +80,7 @@ def check(config: Config) -> Checked:
         options=options,
         contract=contract,
         counting=Counting.of(config, contract, run_id),
-        n_inputs=len(inputs),
+        n_inputs=None if lists_a_bucket(config) else len(inputs),
         # A flex template's launcher must not wait.
         waits=not config.no_wait and not options.view_as(GoogleCloudOptions).template_location,
     )
@@ -121,10 +121,17 @@ def check_credentials(config: Config) -> None:
 
 
 def list_inputs(config: Config) -> dict[str, Listed]:
-    """The recordings by identity; none for any of the patterns or manifests is an error."""
+    """The recordings by identity; none for any of the patterns or manifests is an error.
+
+    Of a bucket this only asks whether there is one: the job lists it.
+    """
     found: dict[str, Listed] = {}
     _check_deployments(config)
     for pattern in config.inputs:
+        if pattern.startswith("gs://"):
+            if not config.allow_empty and next(list_pattern(pattern), None) is None:
+                raise UsageError(f"--input {pattern}: {files.why_nothing(pattern)}")
+            continue
         matched = list(list_pattern(pattern))
         if not matched and not config.allow_empty:
             raise UsageError(f"--input {pattern}: {files.why_nothing(pattern)}")
@@ -140,9 +147,14 @@ def list_inputs(config: Config) -> dict[str, Listed]:
             raise UsageError(f"--manifest {manifest}: lists no recording")
         for name in names:
             found.setdefault(files.identity(name), Listed(name))
-    for line in remarks(config, found):
+    for line in remarks(config, None if lists_a_bucket(config) else found):
         print(f"capuchinbird: {line}", file=sys.stderr)
     return found
+
+
+def lists_a_bucket(config: Config) -> bool:
+    """Whether only the job will know which recordings there are."""
+    return any(pattern.startswith("gs://") for pattern in config.inputs)
 
 
 def check_identity(config: Config, inputs: Mapping[str, Listed], run_id: str) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from model.audio import Recording, read_all
 from model.isolated import IsolatedRecording
-from model.mp3 import Bytes, Mp3Way, Stretch, find_stream
+from model.mp3 import Bytes, FrameReader, Mp3Way, find_stream
 from tests.conftest import noise_with_bursts
 
 MODES = {
@@ -48,7 +48,7 @@ def offsets(content: bytes) -> Iterator[int]:
     file = Bytes(io.BytesIO(content))
     stream = find_stream(file)
     assert stream
-    for piece in Stretch(file, stream, stream.first).frames():
+    for piece in FrameReader(file, stream, stream.first).frames():
         yield from piece
 
 
@@ -167,6 +167,6 @@ def test_any_bytes_are_walked_to_their_end(noise: bytes, n_frames: int) -> None:
     content = frame * n_frames + noise + frame * n_frames
     file = Bytes(io.BytesIO(content))
     if stream := find_stream(file):
-        found = [at for piece in Stretch(file, stream, stream.first).frames() for at in piece]
+        found = [at for piece in FrameReader(file, stream, stream.first).frames() for at in piece]
         assert found == sorted(set(found))
         assert all(content[at] == 0xFF for at in found)

@@ -14,9 +14,13 @@ import soundfile
 from google.auth.credentials import AnonymousCredentials
 
 from model.audio import Recording, probe
+from model.windows import windows_every
 from pipeline import launch, options
+from pipeline.inference import decode
+from pipeline.inputs import versions
 from pipeline.inputs.manifests import list_recordings
-from pipeline.storage import files
+from pipeline.records import Listed
+from pipeline.storage import buckets, files
 from tests.cloud.conftest import Bucket
 from tests.cloud.emulators import Answer, PassOn, Request
 from tests.conftest import Recordings, noise_with_bursts
@@ -65,7 +69,10 @@ def test_only_the_wanted_part_of_a_long_recording_travels(
 
     bucket.proxy.sent_bytes = 0
     bucket.proxy.requests.clear()
-    with files.open_to_read(uri) as source, Recording(source, uri) as opened:
+    with Recording(local) as opened:  # as a job looks at a long one before it is shared out
+        way, info = opened.way(), opened.info
+    known = (info, way) if way else None
+    with files.open_to_read(uri) as source, Recording(source, uri, known=known) as opened:
         there = opened.read(120 * 16_000, 30 * 16_000)
     with Recording(local) as opened:
         here = opened.read(120 * 16_000, 30 * 16_000)
@@ -177,6 +184,7 @@ def test_a_bucket_in_trouble_costs_time_or_one_row(
     for name in ("good", *TROUBLES):
         bucket.put(f"in/{name}.wav", encoded(20, 48_000, "WAV", [8]))
     left = {name: 99 if name in LASTING else 2 for name in TROUBLES}
+    left["slow"] = 1  # all of it comes with one request
 
     def spoil(request: Request, pass_on: PassOn) -> Answer:
         name = request.path.partition("/in/")[2].partition(".wav")[0]
@@ -249,13 +257,12 @@ def test_an_object_that_vanishes_after_it_was_matched_is_a_failed_row(
 
 def knows_generations(request: Request, pass_on: PassOn) -> Answer:
     """Teaches the server that an object which was overwritten is gone."""
-    answer = pass_on()
-    asked = re.search(r"/o/.*[?&]generation=(\d+)", request.path)
-    if not asked or "alt=media" in request.path or answer.status != 200:
-        return answer
-    if json.loads(answer.body)["generation"] == asked[1]:
-        return answer
-    return Answer(404, b'{"error": {"code": 404, "message": "No such object"}}')
+    asked = re.search(r"/b/([^/]+)/o/([^?]+).*[?&]generation=(\d+)", request.path)
+    if asked:
+        newest = buckets.storage_client().bucket(asked[1]).get_blob(asked[2])
+        if newest is None or str(newest.generation) != asked[3]:
+            return Answer(404, b'{"error": {"code": 404, "message": "No such object"}}')
+    return pass_on()
 
 
 @pytest.mark.slow
@@ -287,10 +294,8 @@ def test_an_object_that_is_overwritten_meanwhile_is_tried_again(
 
 
 @pytest.mark.slow
-def test_a_run_lists_its_recordings_twice_and_no_more(
-    bucket: Bucket, tmp_path: Path, peaks: None
-) -> None:
-    """Once for the checks before it starts, once in the job, whose workers may be elsewhere.
+def test_a_run_lists_its_recordings_once(bucket: Bucket, tmp_path: Path, peaks: None) -> None:
+    """In the job; the launcher asks whether there is one, and looks no further than a page.
 
     An estimate of the cost is a listing of its own: it needs sizes and the ledger.
     """
@@ -302,3 +307,61 @@ def test_a_run_lists_its_recordings_twice_and_no_more(
         code = count(f"--input={bucket.uri}/in/*.wav", *there, *more)
         assert code == 0, bucket.get("out/counts.csv")
         assert len(bucket.proxy.paths("GET", r"/o\?.*prefix=in")) == listings
+    assert json.loads(bucket.get("out/run.json"))["totals"]["inputs"] == 1
+
+
+def test_a_bucket_is_listed_in_parts(bucket: Bucket) -> None:
+    """One folder a part, from the first level on that has several; nothing is listed twice."""
+    names = ["a/b/n1/x.wav", "a/b/n1/y.WAV", "a/b/n2/z.mp3", "a/b/top.flac"]
+    for name in [*names, "a/b/n2/CONFIG.TXT", "a/b/n2/._z.mp3", "a/bc/other.wav"]:
+        bucket.put(name, b"content")
+    uris = [f"{bucket.uri}/{name}" for name in names]
+    for pattern in ("a/b", "a/b/", "a/b/**"):
+        parts = list(versions.parts_of(f"{bucket.uri}/{pattern}"))
+        assert [p.recording for p in parts if isinstance(p, Listed)] == [uris[3]]
+        folders = [p.prefix for p in parts if isinstance(p, versions.Part)]
+        assert folders == [f"{bucket.uri}/a/b/n1/", f"{bucket.uri}/a/b/n2/"]
+        found = sorted(versions.list_pattern(f"{bucket.uri}/{pattern}"), key=lambda k: k.recording)
+        assert [known.recording for known in found] == uris
+        assert all(known.stamp and known.checksum and known.size == 7 for known in found)
+    for pattern, expected in (
+        ("a/b/top.flac", uris[3:]),
+        ("a/b/n*/*.WAV", uris[1:2]),
+        ("a/**/*.wav", [uris[0], f"{bucket.uri}/a/bc/other.wav"]),
+        ("a/b/*", uris[3:]),
+        ("nothing", []),
+    ):
+        found = sorted(versions.list_pattern(f"{bucket.uri}/{pattern}"), key=lambda k: k.recording)
+        assert [known.recording for known in found] == expected
+    bucket.proxy.requests.clear()
+    assert next(versions.list_pattern(f"{bucket.uri}/**"))
+    assert len(bucket.proxy.requests) <= 3
+
+
+def test_a_manifest_costs_a_request_for_each_object(bucket: Bucket, tmp_path: Path) -> None:
+    uri = bucket.put("in/REC[1]_x.wav", b"content")
+    for k in range(5):
+        bucket.put(f"in/REC{k}.wav", b"other")
+    manifest = tmp_path / "list.txt"
+    manifest.write_text(f"{uri}\n{bucket.uri}/in/gone.wav\n")
+    bucket.proxy.requests.clear()
+    config = options.parse([f"--manifest={manifest}", "--output=out"])
+    there, gone = list_recordings(config)
+    assert (there.recording, there.size, there.checksum != "") == (uri, 7, True)
+    assert (gone.size, gone.stamp) == (-1, "")
+    assert len(bucket.proxy.requests) == 2
+    assert not bucket.proxy.paths("GET", r"/o\?")
+
+
+def test_a_minute_of_wav_is_one_request(bucket: Bucket) -> None:
+    """Of a small recording: name, size and version come with the listing, all content at once."""
+    uri = bucket.put("in/a.wav", encoded(60, 48_000, "WAV"))
+    [listed] = versions.list_pattern(uri)
+    bucket.proxy.requests.clear()
+    grid = windows_every(16_000)
+    with decode.opened(listed) as at_hand:
+        header = decode.read_header(listed, grid, 300 * 16_000, at_hand)
+        [plan] = decode.plan_segments(listed, header, grid, 300 * 16_000)
+        assert decode.decode_segment(at_hand[1], plan, grid).heard_samples == 960_000
+    [request] = bucket.proxy.requests
+    assert "alt=media" in request.path
