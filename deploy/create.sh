@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Sets up the nightly job in a Google Cloud project: three service accounts with as few rights as
-# they need, the workflow, its schedule, and an alert by mail when a night fails. Checked offline
+# they need, the workflow, its schedule, and alerts by mail. Checked offline
 # only, never on Google Cloud: look at --dry_run first.
 #
 #   PROJECT=p REGION=r BUCKET=gs://b DATASET=d TEMPLATE=gs://b/templates/t.json \
 #   IMAGE=r-docker.pkg.dev/p/birds/capuchinbird:1 MODEL=gs://b/models \
 #   MAIL=you@example.org deploy/create.sh [--dry_run]
 #
-# It can be run again, but then adds the alert once more. --dry_run only prints the commands.
+# It can be run again, but then adds the alerts once more. --dry_run only prints the commands.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 missing=
@@ -101,14 +101,17 @@ run gcloud scheduler jobs "$schedule" http capuchinbird-nightly --project="$PROJ
     --message-body='{"argument": "{}"}' --oauth-service-account-email="$clock"
 
 
-# An alert for nights that failed, from the results of the workflow's executions.
+# Alerts for nights that failed, from the results of the workflow's executions, and for drift and
+# failed recordings, from what the workers log.
 channel=$(gcloud beta monitoring channels list --project="$PROJECT" --format='value(name)' \
     --filter="labels.email_address=$MAIL" 2>/dev/null | head -n 1 || true)
 if [ -z "$channel" ]; then
     run gcloud beta monitoring channels create --project="$PROJECT" --type=email \
         --display-name="Capuchinbird nights" --channel-labels="email_address=$MAIL"
-    echo "Now run this script again: the alert needs the channel that was just made." >&2
+    echo "Now run this script again: the alerts need the channel that was just made." >&2
 else
-    run gcloud alpha monitoring policies create --project="$PROJECT" \
-        --notification-channels="$channel" --policy-from-file=alert.yaml
+    for policy in alert.yaml alert_drift.yaml alert_failures.yaml; do
+        run gcloud alpha monitoring policies create --project="$PROJECT" \
+            --notification-channels="$channel" --policy-from-file="$policy"
+    done
 fi

@@ -15,6 +15,7 @@ from apache_beam.options.pipeline_options import (
     GoogleCloudOptions,
     PipelineOptions,
     StandardOptions,
+    WorkerOptions,
 )
 
 from model.contract import ServingContract
@@ -67,6 +68,7 @@ def check(config: Config) -> Checked:
     started = datetime.now(UTC)
     options = beam_options(config.beam_args)
     check_reach(config, options)
+    check_image(options)
     check_credentials(config)
     config = replace(config, model=current_version(config.model))
     contract = check_model(config.model)
@@ -100,6 +102,21 @@ def check_reach(config: Config, options: PipelineOptions) -> None:
     for flag, names in named.items():
         for name in filter(files.is_local, names):
             raise UsageError(f"{flag} {name}: Dataflow's workers reach buckets only; use gs://")
+
+
+IMAGE_PYTHON = (3, 11)
+"""Of the image that Dockerfile makes."""
+
+
+def check_image(options: PipelineOptions, version: tuple[int, int] = sys.version_info[:2]) -> None:
+    """Refuses workers from the image with another Python than here: they could not read the job."""
+    image = options.view_as(WorkerOptions).sdk_container_image
+    if image and version != IMAGE_PYTHON:
+        here, there = (f"{major}.{minor}" for major, minor in (version, IMAGE_PYTHON))
+        raise UsageError(
+            f"--sdk_container_image {image}: has Python {there}, this machine {here}; start the "
+            f"job with Python {there}, for example PYTHON=python{there} ./run_dataflow.sh"
+        )
 
 
 def check_credentials(config: Config) -> None:

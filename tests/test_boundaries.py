@@ -317,6 +317,7 @@ def test_two_stars_behind_a_folder_mean_its_recordings(tmp_path: Path) -> None:
     (tmp_path / "card" / "CONFIG.TXT").write_text("gain: medium")
     expected = [str(tmp_path / "card" / "20240601" / "050000.WAV")]
     assert files.expand(f"{tmp_path}/card/**") == files.expand(f"{tmp_path}/card") == expected
+    assert files.expand(f"{tmp_path}/c*d/**") == expected
 
 
 def test_switches_as_templates_write_them() -> None:

@@ -289,3 +289,25 @@ def test_a_small_recording_is_opened_once(recordings: Recordings, tmp_path: Path
         assert_that(starts, equal_to([(names[0], k * 160_000) for k in range(3)]), "audio")
         failures = decoded[FAILURES] | beam.MapTuple(lambda name, failed: (name, failed.step))
         assert_that(failures, equal_to([(names[1], "open")]), "failures")
+
+
+def test_steps_tell_how_long_they_took_and_what_failed(
+    recordings: Recordings, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, _ = recordings
+    names = [f"{folder}/a.wav", f"{folder}/broken.flac"]
+    root = pipeline()
+    work = root | beam.Create([with_version(Listed(name)) for name in names])
+    decoded = work | DecodeSegments(GRID, 160_000)
+    broken = SegmentHandler(load_broken, GRID, "end")
+    _ = decoded.audio | "Good" >> ScoreSegments(peak_handler())
+    _ = decoded.audio | "Broken" >> ScoreSegments(broken)
+    result = root.run()
+    result.wait_until_finish()
+    metrics = result.metrics().query()
+    counters = {(c.key.metric.namespace, c.key.metric.name): c.result for c in metrics["counters"]}
+    assert counters["failures", "open AudioError"] == 1
+    assert counters["failures", "score RuntimeError"] == 3
+    spread = {d.key.metric.name: d.result for d in metrics["distributions"]}
+    assert (spread["decode_ms"].count, spread["score_ms"].count) == (3, 3)
+    assert "Traceback" not in caplog.text

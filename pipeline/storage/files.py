@@ -52,6 +52,8 @@ def expand(pattern: str) -> list[str]:
             found = iter([pattern])
         else:
             found = filter(os.path.isfile, _glob(pattern))
+            if posixpath.basename(pattern) == "**":
+                found = filter(is_recording, found)
         return sorted({_as_text(os.path.normpath(path)) for path in found})
     if glob.has_magic(pattern):
         return sorted(name for name in match(pattern) if is_meant(name, pattern))
