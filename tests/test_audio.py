@@ -239,7 +239,12 @@ def test_m4a_is_decoded_once_for_segments_that_overlap(
     with Recording(m4a) as recording:
         assert recording.is_stream
         start = recording._decoder.start
-        monkeypatch.setattr(recording._decoder, "start", lambda n: (starts.append(n), start(n)))
+
+        def noted(frame: int) -> None:
+            starts.append(frame)
+            start(frame)
+
+        monkeypatch.setattr(recording._decoder, "start", noted)
         found = [recording.read(first, 5 * 16_000) for first in range(0, 18 * 16_000, 3 * 16_000)]
     whole = read_all(m4a)
     for k, segment in enumerate(found):
