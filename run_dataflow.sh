@@ -23,7 +23,8 @@ Variables (required: PROJECT, REGION, INPUT or MANIFEST, OUTPUT):
   SERVICE_ACCOUNT  account that the workers act as (default: the project's Compute Engine account)
   IMAGE            container image built from Dockerfile (default: each worker installs the package
                    from setup.py when it starts, which takes some minutes)
-  SUBNETWORK       regions/REGION/subnetworks/NAME (default: the project's default network)
+  SUBNETWORK       regions/REGION/subnetworks/NAME, only with IMAGE, for its workers have no public
+                   addresses (default: the project's default network)
   PYTHON           a Python that has the packages (default: one is made in .venv)
 EOF
     exit 2
@@ -51,6 +52,8 @@ done
 [[ $MAX_WORKERS =~ ^[1-9][0-9]*$ ]] || fail "MAX_WORKERS=$MAX_WORKERS: give a whole number"
 [ -z "${NIGHT:-}" ] || [[ $NIGHT =~ ^[0-9]{4}-[0-9]{2}-[0-9]{2}$ ]] ||
     fail "NIGHT=$NIGHT: write it as YYYY-MM-DD"
+[ -z "${SUBNETWORK:-}" ] || [ -n "${IMAGE:-}" ] ||
+    fail "SUBNETWORK needs IMAGE: its workers have no public address to install the package from"
 [ -n "${DATASET:-}" ] && [ -z "${NIGHT:-}" ] && fail "DATASET needs NIGHT, the partition to write"
 
 arguments=(

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets up the nightly job in a Google Cloud project: three service accounts with as few rights as
-# they need, the workflow, its schedule, and an alert by mail when a night fails. Checked offline
+# they need, the workflow, its schedule, and alerts by mail. Checked offline
 # only, never on Google Cloud: look at --dry_run first.
 #
 #   PROJECT=p REGION=r BUCKET=gs://b DATASET=d TEMPLATE=gs://b/templates/t.json \
@@ -108,7 +108,7 @@ channel=$(gcloud beta monitoring channels list --project="$PROJECT" --format='va
 if [ -z "$channel" ]; then
     run gcloud beta monitoring channels create --project="$PROJECT" --type=email \
         --display-name="Capuchinbird nights" --channel-labels="email_address=$MAIL"
-    echo "Now run this script again: the alert needs the channel that was just made." >&2
+    echo "Now run this script again: the alerts need the channel that was just made." >&2
 else
     for policy in alert.yaml alert-drift.yaml alert-failures.yaml; do
         run gcloud alpha monitoring policies create --project="$PROJECT" \

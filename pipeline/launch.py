@@ -127,7 +127,7 @@ def run(
     counting: Counting,
     handler: SegmentHandler,
     options: PipelineOptions,
-    n_inputs: int,
+    n_inputs: int | None,
     night: WriteNights | None = None,
     report: RunReport | None = None,
     *,

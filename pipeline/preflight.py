@@ -14,6 +14,7 @@ from apache_beam.options.pipeline_options import (
     GoogleCloudOptions,
     PipelineOptions,
     StandardOptions,
+    WorkerOptions,
 )
 
 from model.contract import ServingContract
@@ -48,7 +49,7 @@ class Checked:
         config: what was asked; ``model`` names one version.
         run_id: names sort by the time of the start, which the ledger relies on.
         moves: where recordings lie now that were moved.
-        n_inputs: how many recordings were named.
+        n_inputs: how many recordings were named; None where the job lists a bucket.
         waits: whether the launcher stays until the job has ended.
     """
 
@@ -59,7 +60,7 @@ class Checked:
     contract: ServingContract
     counting: Counting
     moves: tuple[Move, ...]
-    n_inputs: int
+    n_inputs: int | None
     waits: bool
 
 
@@ -72,6 +73,7 @@ def check(config: Config) -> Checked:
     started = datetime.now(UTC)
     options = beam_options(config.beam_args)
     check_reach(config, options)
+    check_image(options)
     check_credentials(config)
     config = replace(config, model=current_version(config.model))
     contract = check_model(config.model)
@@ -88,7 +90,7 @@ def check(config: Config) -> Checked:
         contract=contract,
         counting=Counting.of(config, contract, run_id),
         moves=check_moves(config, run_id),
-        n_inputs=len(inputs),
+        n_inputs=None if lists_a_bucket(config) else len(inputs),
         # A flex template's launcher must not wait.
         waits=not config.no_wait and not options.view_as(GoogleCloudOptions).template_location,
     )
@@ -122,6 +124,21 @@ def check_reach(config: Config, options: PipelineOptions) -> None:
                 )
 
 
+IMAGE_PYTHON = (3, 11)
+"""Of the image that Dockerfile makes."""
+
+
+def check_image(options: PipelineOptions, version: tuple[int, int] = sys.version_info[:2]) -> None:
+    """Refuses workers from the image with another Python than here: they could not read the job."""
+    image = options.view_as(WorkerOptions).sdk_container_image
+    if image and version != IMAGE_PYTHON:
+        here, there = (f"{major}.{minor}" for major, minor in (version, IMAGE_PYTHON))
+        raise UsageError(
+            f"--sdk_container_image {image}: has Python {there}, this machine {here}; start the "
+            f"job with Python {there}, for example PYTHON=python{there} ./run_dataflow.sh"
+        )
+
+
 def check_credentials(config: Config) -> None:
     """Refuses buckets where there are no credentials: the libraries would try for minutes."""
     named = (*config.inputs, *config.manifests, config.model, config.output)
@@ -141,10 +158,17 @@ def check_credentials(config: Config) -> None:
 
 
 def list_inputs(config: Config) -> dict[str, Listed]:
-    """The recordings by identity; none for any of the patterns or manifests is an error."""
+    """The recordings by identity; none for any of the patterns or manifests is an error.
+
+    Of a bucket this only asks whether there is one: the job lists it.
+    """
     found: dict[str, Listed] = {}
     _check_deployments(config)
     for pattern in config.inputs:
+        if pattern.startswith("gs://"):
+            if not config.allow_empty and next(list_pattern(pattern), None) is None:
+                raise UsageError(f"--input {pattern}: {files.why_nothing(pattern)}")
+            continue
         matched = list(list_pattern(pattern))
         if not matched and not config.allow_empty:
             raise UsageError(f"--input {pattern}: {files.why_nothing(pattern)}")
@@ -160,7 +184,7 @@ def list_inputs(config: Config) -> dict[str, Listed]:
             raise UsageError(f"--manifest {manifest}: lists no recording")
         for name in names:
             found.setdefault(files.identity(name), Listed(name))
-    for line in remarks(config, found):
+    for line in remarks(config, None if lists_a_bucket(config) else found):
         print(f"capuchinbird: {line}", file=sys.stderr)
     return found
 
@@ -197,6 +221,11 @@ def take_over_moved(checked: Checked) -> None:
     for part, older in sorted(taken):
         parts.take_over(output, part, older, checked.run_id)
     write_moves(parts.ledger(output), checked.run_id, [(move.old, move.new) for move in moves])
+
+
+def lists_a_bucket(config: Config) -> bool:
+    """Whether only the job will know which recordings there are."""
+    return any(pattern.startswith("gs://") for pattern in config.inputs)
 
 
 def _check_deployments(config: Config) -> None:

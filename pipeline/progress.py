@@ -30,17 +30,21 @@ FOLDER_VARIABLE = "CAPUCHIN_PROGRESS_FOLDER"
 
 @dataclass(frozen=True)
 class Progress:
-    """Recordings finished (parts count as fractions), seconds of audio finished and known of."""
+    """Recordings finished (parts count as fractions), seconds of audio finished and known of,
+    and recordings found.
+    """
 
     files: float = 0.0
     audio_s: float = 0.0
     expected_audio_s: float = 0.0
+    found: int = 0
 
     def __add__(self, more: Progress) -> Progress:
         return Progress(
             self.files + more.files,
             self.audio_s + more.audio_s,
             self.expected_audio_s + more.expected_audio_s,
+            self.found + more.found,
         )
 
 
@@ -63,6 +67,11 @@ def close() -> None:
     """Ends what ``reset`` began."""
     if folder := os.environ.pop(FOLDER_VARIABLE, ""):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def find(files: int) -> None:
+    """So many recordings were listed."""
+    _add(Progress(found=files))
 
 
 def expect(audio_s: float) -> None:
@@ -97,10 +106,10 @@ def now() -> Progress:
     return total
 
 
-def progress_line(done: Progress, n_inputs: int, elapsed_s: float) -> str:
+def progress_line(done: Progress, n_inputs: int | None, elapsed_s: float) -> str:
     """Files done, hours of audio, × real time and time left."""
     line = (
-        f"{done.files:.0f} of {n_inputs} files, "
+        f"{done.files:.0f} of {done.found if n_inputs is None else n_inputs} files, "
         f"{done.audio_s / 3600:.2f} of {done.expected_audio_s / 3600:.2f} h audio"
     )
     rate = done.audio_s / elapsed_s if elapsed_s else 0.0
@@ -125,7 +134,7 @@ def is_worth_reading(record: logging.LogRecord) -> bool:
 
 
 @contextmanager
-def watch(n_inputs: int, *, enabled: bool) -> Iterator[None]:
+def watch(n_inputs: int | None, *, enabled: bool) -> Iterator[None]:
     """Reports progress on standard error while the body runs.
 
     On a terminal one line is written over and over; anywhere else (cron's mail, a log file) each

@@ -232,6 +232,27 @@ def test_m4a_segments_equal_the_undivided_decode(m4a: Path) -> None:
             assert np.array_equal(apart.read(start, n_samples).samples, samples)
 
 
+def test_m4a_is_decoded_once_for_segments_that_overlap(
+    m4a: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts: list[int] = []
+    with Recording(m4a) as recording:
+        assert recording.is_stream
+        start = recording._decoder.start
+
+        def noted(frame: int) -> None:
+            starts.append(frame)
+            start(frame)
+
+        monkeypatch.setattr(recording._decoder, "start", noted)
+        found = [recording.read(first, 5 * 16_000) for first in range(0, 18 * 16_000, 3 * 16_000)]
+    whole = read_all(m4a)
+    for k, segment in enumerate(found):
+        first = k * 3 * 16_000
+        assert np.array_equal(segment.samples, whole[first : first + 5 * 16_000])
+    assert starts == [0]
+
+
 def test_m4a_without_the_extra_names_the_package(
     m4a: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

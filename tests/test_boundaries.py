@@ -49,7 +49,7 @@ def rows(tmp_path: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("separator", ["\x85", "\u2028", "\u2029", "\x0b", "\x1c"])
+@pytest.mark.parametrize("separator", ["\x85", "\u2028", "\u2029", "\x0b", "\x1c", "\r", "\n"])
 def test_a_line_separator_in_a_name_leaves_the_output_usable(
     tmp_path: Path, job: Job, separator: str
 ) -> None:
@@ -315,6 +315,7 @@ def test_two_stars_behind_a_folder_mean_its_recordings(tmp_path: Path) -> None:
     (tmp_path / "card" / "CONFIG.TXT").write_text("gain: medium")
     expected = [str(tmp_path / "card" / "20240601" / "050000.WAV")]
     assert files.expand(f"{tmp_path}/card/**") == files.expand(f"{tmp_path}/card") == expected
+    assert files.expand(f"{tmp_path}/c*d/**") == expected
 
 
 def test_switches_as_templates_write_them() -> None:
@@ -365,3 +366,50 @@ def test_a_chunk_longer_than_any_file_ends_the_search_for_notes() -> None:
     ds64 = b"ds64" + struct.pack("<IQQQI", 28, 2**64 - 1, 2**64 - 1, 0, 0)
     content = b"RF64\xff\xff\xff\xffWAVE" + ds64 + b"data\xff\xff\xff\xff" + bytes(100)
     assert recorder_notes.read_note(io.BytesIO(content), "a.wav") == RecorderNote()
+
+
+def with_lie(path: Path, n_frames: int) -> None:
+    """States another number of frames where the file's format states it."""
+    content = bytearray(path.read_bytes())
+    if path.suffix == ".mp3":
+        tag = max(content.find(b"Xing"), content.find(b"Info"))
+        content[tag + 8 : tag + 12] = (n_frames // 576).to_bytes(4, "big")
+    elif path.suffix == ".ogg":
+        page = content.rfind(b"OggS")
+        content[page + 6 : page + 14] = struct.pack("<q", n_frames)
+        content[page + 22 : page + 26] = bytes(4)
+        content[page + 22 : page + 26] = struct.pack("<I", ogg_checksum(bytes(content[page:])))
+    else:
+        ds64 = content.find(b"ds64")
+        sizes = struct.pack("<QQQ", n_frames * 2 + 100, n_frames * 2, n_frames)
+        content[ds64 + 8 : ds64 + 32] = sizes
+    path.write_bytes(content)
+
+
+def ogg_checksum(page: bytes) -> int:
+    """CRC-32 of an Ogg page: polynomial 0x04C11DB7, neither reflected nor inverted."""
+    crc = 0
+    for byte in page:
+        crc ^= byte << 24
+        for _ in range(8):
+            crc = (crc << 1 ^ 0x04C1_1DB7 if crc & 0x8000_0000 else crc << 1) & 0xFFFF_FFFF
+    return crc
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("frames_a_byte", [5_000, 50_000])
+def test_lengths_that_lie_in_tags_and_pages_are_bounded_by_the_files_size(
+    tmp_path: Path, job: Job, frames_a_byte: int
+) -> None:
+    archive = tmp_path / "archive"
+    for name in ("a.mp3", "b.ogg", "c.rf64"):
+        nights.write_recording(archive / name, bursts=2)
+        with_lie(archive / name, (archive / name).stat().st_size * frames_a_byte)
+    nights.write_recording(archive / "sound.wav", bursts=1)
+    assert job() in (0, 3)
+    *lies, sound = rows(tmp_path)
+    assert sound["outcome"] == "ok"
+    for row in lies:
+        assert row["outcome"] in ("failed", "truncated"), row
+        assert row["error"]
+        assert not row["heard_s"] or float(row["heard_s"]) < 13

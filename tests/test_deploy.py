@@ -10,6 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipeline import preflight
+from pipeline.options import UsageError
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 
@@ -144,3 +148,28 @@ def test_every_image_is_pinned() -> None:
     images = re.findall(r"^FROM (\S+)", (DEPLOY.parent / "Dockerfile").read_text(), re.MULTILINE)
     assert len(images) == 2
     assert not [image for image in images if ":" not in image or image.endswith(":latest")]
+
+
+@pytest.mark.parametrize("name", ["drift", "failures"])
+def test_what_is_logged_has_an_alert(name: str) -> None:
+    """The filter finds the very words that the job logs."""
+    policy = (DEPLOY / f"alert-{name}.yaml").read_text()
+    assert "conditionMatchedLog" in policy
+    assert "notificationRateLimit" in policy  # which such a condition must have
+    [words] = re.findall(r'jsonPayload.message : "(.*)"', policy)
+    logged = {"drift": "ledger/drift.py", "failures": "tables/transforms.py"}[name]
+    source = (DEPLOY.parent / "pipeline" / logged).read_text()
+    assert re.search(rf'\.(warning|error)\("{words}%s"', source)
+    assert f"alert-{name}.yaml" in (DEPLOY / "create.sh").read_text()
+
+
+def test_launcher_and_image_have_the_same_python() -> None:
+    text = (DEPLOY.parent / "Dockerfile").read_text()
+    major, minor = preflight.IMAGE_PYTHON
+    assert f"beam_python{major}.{minor}_sdk:" in text
+    assert f"python{major}{minor}-template-launcher-base" in text
+    options = PipelineOptions(["--sdk_container_image=r-docker.pkg.dev/p/birds/c:1"])
+    preflight.check_image(options, (major, minor))
+    preflight.check_image(PipelineOptions([]), (major, minor + 1))
+    with pytest.raises(UsageError, match=r"has Python 3.11, this machine 3.12; start the job with"):
+        preflight.check_image(options, (3, 12))

@@ -16,10 +16,11 @@ from apache_beam.testing.util import assert_that, equal_to
 
 from model.audio import Recording
 from model.calls import CountingRule
+from model.mp3 import Mp3Stream, Mp3Way
 from model.quality import NOTHING
 from model.windows import window_starts, windows_every
 from pipeline.inference.count import Counting
-from pipeline.inference.decode import plan_segments, read_header
+from pipeline.inference.decode import plan_segments, read_header, with_whom
 from pipeline.inference.score import score_segment
 from pipeline.inference.transforms import (
     FAILURES,
@@ -290,3 +291,36 @@ def test_a_small_recording_is_opened_once(recordings: Recordings, tmp_path: Path
         assert_that(starts, equal_to([(names[0], k * 160_000) for k in range(3)]), "audio")
         failures = decoded[FAILURES] | beam.MapTuple(lambda name, failed: (name, failed.step))
         assert_that(failures, equal_to([(names[1], "open")]), "failures")
+
+
+def test_steps_tell_how_long_they_took_and_what_failed(
+    recordings: Recordings, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, _ = recordings
+    names = [f"{folder}/a.wav", f"{folder}/broken.flac"]
+    root = pipeline()
+    work = root | beam.Create([with_version(Listed(name)) for name in names])
+    decoded = work | DecodeSegments(GRID, 160_000)
+    broken = SegmentHandler(load_broken, GRID, "end")
+    _ = decoded.audio | "Good" >> ScoreSegments(peak_handler())
+    _ = decoded.audio | "Broken" >> ScoreSegments(broken)
+    result = root.run()
+    result.wait_until_finish()
+    metrics = result.metrics().query()
+    counters = {(c.key.metric.namespace, c.key.metric.name): c.result for c in metrics["counters"]}
+    assert counters["failures", "open AudioError"] == 1
+    assert counters["failures", "score RuntimeError"] == 3
+    spread = {d.key.metric.name: d.result for d in metrics["distributions"]}
+    assert (spread["decode_ms"].count, spread["score_ms"].count) == (3, 3)
+    assert "Traceback" not in caplog.text
+
+
+def test_segments_that_need_what_is_before_them_go_to_one_worker() -> None:
+    def keys(encoding: str, way: Mp3Way | None = None) -> int:
+        header = RecordingHeader(48_000, 2, encoding, 1000.0, 16_000_000, 9)
+        plans = plan_segments(Listed("a"), header, GRID, 1_600_000, way)
+        return len({with_whom(plan) for plan in plans})
+
+    assert keys("MOV AAC") == keys("MP3 MPEG_LAYER_III") == 1
+    assert keys("WAV PCM_16") == keys("FLAC PCM_16") == keys("OGG VORBIS") == 10
+    assert keys("MP3 MPEG_LAYER_III", Mp3Way(Mp3Stream(0xFFFB9064, 0))) == 10

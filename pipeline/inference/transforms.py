@@ -22,6 +22,7 @@ from pipeline.records import (
     Fact,
     Failure,
     Listed,
+    Outcome,
     SegmentAudio,
     SegmentPlan,
     SegmentScores,
@@ -64,6 +65,8 @@ class _Count(beam.DoFn):
             reason = decode.failure("count", recording, error)
             counted = count_recording(recording, [*listed, reason], self._counting)
         Metrics.counter("recordings", counted.row.outcome).inc()
+        if counted.row.outcome == Outcome.FAILED.value:
+            _log.info("failed recording: %s", counted.row.error)
         yield counted
 
 

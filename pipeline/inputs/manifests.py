@@ -47,10 +47,17 @@ def read_places(manifest: str) -> Iterator[tuple[str, Place]]:
 
 
 def _named(line: str) -> list[str]:
-    """A file's name is itself, there or not; a folder or a pattern is what it stands for."""
-    is_folder = files.is_local(line) and os.path.isdir(line)
-    is_pattern = glob.has_magic(line) and not (files.is_local(line) and os.path.exists(line))
-    return files.expand(line) if is_folder or is_pattern else [line]
+    """A file's name is itself, there or not; a folder or a pattern is what it stands for.
+
+    In a bucket a folder ends in a slash, and brackets alone make no pattern: recorders write them.
+    """
+    if files.is_local(line):
+        is_many = os.path.isdir(line) or (glob.has_magic(line) and not os.path.exists(line))
+    else:
+        is_many = line.endswith("/") or "*" in line or "?" in line
+    if not is_many:
+        return [line]
+    return sorted(known.recording for known in versions.list_pattern(line))
 
 
 def _looks_like_audio(line: str) -> bool:
@@ -73,8 +80,12 @@ def list_recordings(config: Config) -> list[Listed]:
     return [complete(known, table, config.time_zone) for known in told]
 
 
-def remarks(config: Config, recordings: Collection[str]) -> list[str]:
+def remarks(config: Config, recordings: Collection[str] | None) -> list[str]:
     """What was named that nothing here will use: a line each.
+
+    Args:
+        config: what was asked.
+        recordings: all that were named, if that is known.
 
     Raises:
         ValueError, OSError: a table cannot be read.
@@ -87,6 +98,7 @@ def remarks(config: Config, recordings: Collection[str]) -> list[str]:
     sheets = [parse_sheet(name, read_text(name)) for name in config.manifests]
     if config.deployments:
         sheets.append(deployments.deployment_sheet(config.deployments))
+    if config.deployments and recordings is not None:
         table = deployments.read_deployments(config.deployments)
         used = Counter(deployments.folder_with_deployment(name, table) for name in recordings)
         if idle := sorted(table.keys() - used.keys()):

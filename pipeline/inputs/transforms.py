@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import apache_beam as beam
+from apache_beam.metrics import Metrics
 
+from pipeline import progress
 from pipeline.inputs.deployments import read_deployments
 from pipeline.inputs.manifests import complete, most_told, read_places
-from pipeline.inputs.versions import list_pattern
+from pipeline.inputs.versions import list_part, parts_of
 from pipeline.records import Listed, Place
 from pipeline.storage import files
 
@@ -32,7 +34,9 @@ class MatchRecordings(beam.PTransform):
         matched = (
             root
             | "Name patterns" >> beam.Create(self._patterns)
-            | "Expand patterns" >> beam.FlatMap(list_pattern)
+            | "Divide" >> beam.FlatMap(parts_of)
+            | "Share out" >> beam.Reshuffle()
+            | "List" >> beam.FlatMap(list_part)
         )
         listed = (
             root
@@ -59,4 +63,6 @@ class _Complete(beam.DoFn):
         self._deployments = read_deployments(self._table) if self._table else {}
 
     def process(self, known: Listed) -> Iterator[Listed]:
+        Metrics.counter("recordings", "listed").inc()
+        progress.find(1)
         yield complete(known, self._deployments, self._time_zone)

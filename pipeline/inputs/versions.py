@@ -5,30 +5,104 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 from pipeline.records import Listed
 from pipeline.storage import files
+from pipeline.storage.buckets import list_below, list_level, object_named
 
 CHECKED_BYTES = 64 * 1024 * 1024
 """Files up to this size get a checksum; reading longer ones twice would cost more than it tells."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part of what a pattern stands for: a bucket's objects below a prefix, or all of it."""
+
+    pattern: str
+    prefix: str = ""
+
+
 def list_pattern(pattern: str) -> Iterator[Listed]:
-    """The recordings that a file name, a folder or a pattern stands for, sorted."""
+    """The recordings that a file name, a folder or a pattern stands for, as they are found."""
+    for part in parts_of(pattern):
+        yield from list_part(part)
+
+
+def parts_of(pattern: str) -> Iterator[Part | Listed]:
+    """What a pattern stands for, in parts that several workers can list, and what was found so far.
+
+    A bucket is asked for the folders of one level: each is a part. Where there is but one folder,
+    the next level is looked at.
+    """
     if not pattern.startswith("gs://"):
-        yield from map(Listed, files.expand(pattern))
+        yield Part(pattern)
         return
+    bucket, _, path = pattern.removeprefix("gs://").partition("/")
+    folder = path.removesuffix("/**")
+    if not glob.has_magic(folder):
+        is_name = path == folder and not path.endswith("/")
+        found = _first_below(bucket, path) if is_name else None
+        if found and found.recording == pattern:
+            yield found
+            return
+        prefix = folder.rstrip("/")
+        prefix = f"{prefix}/" if prefix else ""
+        pattern = f"gs://{bucket}/{prefix}**"
+    else:
+        prefix = _fixed(path)
+    means = _meaning(pattern)
+    folders = [prefix]
+    while len(folders) == 1:
+        blobs = list_level(bucket, folders[0])
+        yield from (known for known in map(_as_listed, blobs) if means(known.recording))
+        folders = sorted(filter(lambda folder: _may_hold(bucket, folder, pattern), blobs.prefixes))
+    yield from (Part(pattern, f"gs://{bucket}/{folder}") for folder in folders)
+
+
+def list_part(part: Part | Listed) -> Iterator[Listed]:
+    """The recordings of a part; what was found already is passed on."""
+    if isinstance(part, Listed):
+        yield part
+    elif part.prefix:
+        means = _meaning(part.pattern)
+        found = map(_as_listed, list_below(part.prefix))
+        yield from (known for known in found if means(known.recording))
+    else:
+        yield from map(Listed, files.expand(part.pattern))
+
+
+def _fixed(path: str) -> str:
+    """What all names that a pattern may stand for begin with."""
+    wild = glob.magic_check.search(path)  # type: ignore[attr-defined]
+    return path[: wild.start()] if wild else path
+
+
+def _may_hold(bucket: str, folder: str, pattern: str) -> bool:
+    """Whether a pattern reaches into a folder: only two stars pass a slash."""
+    return "**" in pattern or f"gs://{bucket}/{folder}".count("/") <= pattern.count("/")
+
+
+def _meaning(pattern: str) -> Callable[[str], bool]:
+    """Whether a pattern in a bucket means an object. Two stars at its end mean recordings only."""
     from apache_beam.io.filesystem import FileSystem
 
-    versions = _bucket_versions(pattern)  # one listing tells names and versions
+    matches = re.compile(FileSystem.translate_pattern(pattern)).match
+    if pattern.endswith("/**"):
+        return lambda name: bool(matches(name)) and files.is_recording(name)
+    return lambda name: bool(matches(name)) and files.is_meant(name, pattern)
 
-    def match(wanted: str) -> list[str]:
-        regex = re.compile(FileSystem.translate_pattern(wanted))
-        return [name for name in versions if regex.match(name)]
 
-    yield from (versions[name] for name in files.expand(pattern, match))
+def _as_listed(blob: Any) -> Listed:
+    name = f"gs://{blob.bucket.name}/{blob.name}"
+    return Listed(name, blob.size or 0, str(blob.generation), blob.crc32c or "")
+
+
+def _first_below(bucket: str, prefix: str) -> Listed | None:
+    """The first object whose name begins so; a name itself comes before longer ones."""
+    return next(map(_as_listed, list_below(f"gs://{bucket}/{prefix}", at_most=1)), None)
 
 
 def with_version(known: Listed) -> Listed:
@@ -42,23 +116,9 @@ def with_version(known: Listed) -> Listed:
             return known
         return replace(known, size=status.st_size, stamp=str(status.st_mtime_ns))
     if known.recording.startswith("gs://"):
-        found = _bucket_versions(known.recording).get(known.recording, known)
-        return replace(found, place=known.place)
+        blob = object_named(known.recording)
+        return replace(_as_listed(blob), place=known.place) if blob else known
     return _last_updated(known)
-
-
-def _bucket_versions(pattern: str) -> dict[str, Listed]:
-    """Objects below the fixed beginning of a pattern, a thousand a request."""
-    from pipeline.storage.buckets import storage_client
-
-    bucket, _, path = pattern.removeprefix("gs://").partition("/")
-    wild = glob.magic_check.search(path)  # type: ignore[attr-defined]
-    prefix = path[: wild.start()] if wild else path
-    found = {}
-    for blob in storage_client().list_blobs(bucket, prefix=prefix):
-        name = f"gs://{bucket}/{blob.name}"
-        found[name] = Listed(name, blob.size or 0, str(blob.generation), blob.crc32c or "")
-    return found
 
 
 def _last_updated(known: Listed) -> Listed:

@@ -135,6 +135,29 @@ def compose(uri: str, head: bytes, parts: Sequence[str]) -> None:
             list(pool.map(remove, (f"gs://{name}/{made}" for made in between)))
 
 
+def _parts(uri: str) -> tuple[Any, str]:
+    """The bucket and the name in it."""
+    bucket, _, name = uri.removeprefix("gs://").partition("/")
+    return storage_client().bucket(bucket), name
+
+
+def object_named(uri: str) -> Any:
+    """An object's size, generation and checksum, by one request; None if there is none."""
+    bucket, name = _parts(uri)
+    return bucket.get_blob(name)
+
+
+def list_objects(prefix: str, at_most: int | None = None) -> Iterator[Any]:
+    """The objects whose names begin so, in order of their names, a thousand a request."""
+    bucket, name = _parts(prefix)
+    return iter(bucket.list_blobs(prefix=name, max_results=at_most))
+
+
+def list_level(bucket: str, prefix: str) -> Any:
+    """The objects in a folder itself; afterwards ``prefixes`` of what is given has its folders."""
+    return storage_client().bucket(bucket).list_blobs(prefix=prefix, delimiter="/")
+
+
 class ObjectFile(io.RawIOBase):
     """A bucket object as a file that can seek. Reads stay with the object's generation at opening.
 

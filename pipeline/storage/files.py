@@ -11,7 +11,7 @@ import glob
 import os
 import posixpath
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
@@ -34,18 +34,14 @@ def identity(name: str) -> str:
     return os.path.abspath(name) if is_local(name) else name
 
 
-def expand(pattern: str, match: Callable[[str], list[str]] | None = None) -> list[str]:
+def expand(pattern: str) -> list[str]:
     """The recordings that a file name, a folder or a pattern stands for, sorted.
 
     A name that exists is that file, even with brackets in it. A folder, with or without ``/**``
     behind it, is searched through all its levels for audio files, passing over hidden ones (macOS
     leaves ``._`` files beside recordings, recorders their settings).
-
-    Args:
-        pattern: what the caller wrote.
-        match: gives the objects that match a pattern of a bucket; by default by asking there.
     """
-    match = match or _remote_names
+    match = _remote_names
     folder = pattern.removesuffix("/**")
     if folder != pattern and not glob.has_magic(folder):
         pattern = folder if os.path.isdir(folder) or not is_local(folder) else pattern
@@ -56,12 +52,14 @@ def expand(pattern: str, match: Callable[[str], list[str]] | None = None) -> lis
             found = iter([pattern])
         else:
             found = filter(os.path.isfile, _glob(pattern))
+            if posixpath.basename(pattern) == "**":
+                found = filter(is_recording, found)
         return sorted({_as_text(os.path.normpath(path)) for path in found})
     if glob.has_magic(pattern):
-        return sorted(name for name in match(pattern) if _is_meant(name, pattern))
+        return sorted(name for name in match(pattern) if is_meant(name, pattern))
     matched = [] if pattern.endswith("/") else match(pattern)
     if not matched:
-        matched = [n for n in match(pattern.rstrip("/") + "/**") if _is_recording(n)]
+        matched = [n for n in match(pattern.rstrip("/") + "/**") if is_recording(n)]
     return sorted(matched)
 
 
@@ -73,7 +71,7 @@ def _as_text(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode()
 
 
-def _is_meant(name: str, pattern: str) -> bool:
+def is_meant(name: str, pattern: str) -> bool:
     """As on a disk, a pattern passes over hidden files, and over what marks a folder."""
     base = posixpath.basename(name)
     return bool(base) and (base[0] != "." or posixpath.basename(pattern).startswith("."))
@@ -115,7 +113,7 @@ def _audio_in_folder(folder: str) -> Iterator[str]:
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
-            if _is_recording(name):
+            if is_recording(name):
                 yield os.path.join(parent, name)
 
 
@@ -138,7 +136,8 @@ def linked_folders(pattern: str) -> list[str]:
     return sorted(path for path in paths if os.path.islink(path))
 
 
-def _is_recording(name: str) -> bool:
+def is_recording(name: str) -> bool:
+    """Whether a name in a folder is taken for a recording's: hidden files are passed over."""
     base = posixpath.basename(name)
     return not base.startswith(".") and os.path.splitext(base)[1].lower() in AUDIO_EXTENSIONS
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +14,12 @@ import soundfile
 from google.auth.credentials import AnonymousCredentials
 
 from model.audio import Recording, probe
+from model.windows import windows_every
 from pipeline import launch, options
+from pipeline.inference import decode
+from pipeline.inputs import versions
 from pipeline.inputs.manifests import list_recordings
+from pipeline.records import Listed
 from pipeline.storage import buckets, files
 from tests.cloud.conftest import Bucket
 from tests.cloud.emulators import Answer, PassOn, Request
@@ -289,10 +294,8 @@ def test_an_object_that_is_overwritten_meanwhile_is_tried_again(
 
 
 @pytest.mark.slow
-def test_a_run_lists_its_recordings_twice_and_no_more(
-    bucket: Bucket, tmp_path: Path, peaks: None
-) -> None:
-    """Once for the checks before it starts, once in the job, whose workers may be elsewhere.
+def test_a_run_lists_its_recordings_once(bucket: Bucket, tmp_path: Path, peaks: None) -> None:
+    """In the job; the launcher asks whether there is one, and looks no further than a page.
 
     An estimate of the cost is a listing of its own: it needs sizes and the ledger.
     """
@@ -304,3 +307,61 @@ def test_a_run_lists_its_recordings_twice_and_no_more(
         code = count(f"--input={bucket.uri}/in/*.wav", *there, *more)
         assert code == 0, bucket.get("out/counts.csv")
         assert len(bucket.proxy.paths("GET", r"/o\?.*prefix=in")) == listings
+    assert json.loads(bucket.get("out/run.json"))["totals"]["inputs"] == 1
+
+
+def test_a_bucket_is_listed_in_parts(bucket: Bucket) -> None:
+    """One folder a part, from the first level on that has several; nothing is listed twice."""
+    names = ["a/b/n1/x.wav", "a/b/n1/y.WAV", "a/b/n2/z.mp3", "a/b/top.flac"]
+    for name in [*names, "a/b/n2/CONFIG.TXT", "a/b/n2/._z.mp3", "a/bc/other.wav"]:
+        bucket.put(name, b"content")
+    uris = [f"{bucket.uri}/{name}" for name in names]
+    for pattern in ("a/b", "a/b/", "a/b/**"):
+        parts = list(versions.parts_of(f"{bucket.uri}/{pattern}"))
+        assert [p.recording for p in parts if isinstance(p, Listed)] == [uris[3]]
+        folders = [p.prefix for p in parts if isinstance(p, versions.Part)]
+        assert folders == [f"{bucket.uri}/a/b/n1/", f"{bucket.uri}/a/b/n2/"]
+        found = sorted(versions.list_pattern(f"{bucket.uri}/{pattern}"), key=lambda k: k.recording)
+        assert [known.recording for known in found] == uris
+        assert all(known.stamp and known.checksum and known.size == 7 for known in found)
+    for pattern, expected in (
+        ("a/b/top.flac", uris[3:]),
+        ("a/b/n*/*.WAV", uris[1:2]),
+        ("a/**/*.wav", [uris[0], f"{bucket.uri}/a/bc/other.wav"]),
+        ("a/b/*", uris[3:]),
+        ("nothing", []),
+    ):
+        found = sorted(versions.list_pattern(f"{bucket.uri}/{pattern}"), key=lambda k: k.recording)
+        assert [known.recording for known in found] == expected
+    bucket.proxy.requests.clear()
+    assert next(versions.list_pattern(f"{bucket.uri}/**"))
+    assert len(bucket.proxy.requests) <= 3
+
+
+def test_a_manifest_costs_a_request_for_each_object(bucket: Bucket, tmp_path: Path) -> None:
+    uri = bucket.put("in/REC[1]_x.wav", b"content")
+    for k in range(5):
+        bucket.put(f"in/REC{k}.wav", b"other")
+    manifest = tmp_path / "list.txt"
+    manifest.write_text(f"{uri}\n{bucket.uri}/in/gone.wav\n")
+    bucket.proxy.requests.clear()
+    config = options.parse([f"--manifest={manifest}", "--output=out"])
+    there, gone = list_recordings(config)
+    assert (there.recording, there.size, there.checksum != "") == (uri, 7, True)
+    assert (gone.size, gone.stamp) == (-1, "")
+    assert len(bucket.proxy.requests) == 2
+    assert not bucket.proxy.paths("GET", r"/o\?")
+
+
+def test_a_minute_of_wav_is_one_request(bucket: Bucket) -> None:
+    """Of a small recording: name, size and version come with the listing, all content at once."""
+    uri = bucket.put("in/a.wav", encoded(60, 48_000, "WAV"))
+    [listed] = versions.list_pattern(uri)
+    bucket.proxy.requests.clear()
+    grid = windows_every(16_000)
+    with decode.opened(listed) as at_hand:
+        header = decode.read_header(listed, grid, 300 * 16_000, at_hand)
+        [plan] = decode.plan_segments(listed, header, grid, 300 * 16_000)
+        assert decode.decode_segment(at_hand[1], plan, grid).heard_samples == 960_000
+    [request] = bucket.proxy.requests
+    assert "alt=media" in request.path

@@ -141,6 +141,7 @@ def test_without_an_image_workers_get_our_package(ready: Bucket, service: emulat
         ({"OUTPUT": "/home/me/out"}, "OUTPUT=/home/me/out: workers reach buckets only"),
         ({"MAX_WORKERS": "many"}, "MAX_WORKERS=many: give a whole number"),
         ({"DATASET": "forest.birds"}, "DATASET needs NIGHT"),
+        ({"SUBNETWORK": "regions/r/subnetworks/s"}, "SUBNETWORK needs IMAGE"),
         ({"DATASET": "forest.birds", "NIGHT": "1 March"}, "NIGHT=1 March: write it as YYYY-MM-DD"),
     ],
 )
@@ -178,3 +179,23 @@ def test_the_template_offers_flags_that_exist() -> None:
     sent = re.findall(r"^ {16}(\w+): ", workflow.split("environment:")[0], re.MULTILINE)
     required = {p["name"] for p in metadata["parameters"] if not p.get("isOptional")}
     assert required <= set(sent) <= names
+
+
+def test_the_template_offers_every_flag_a_job_may_have() -> None:
+    metadata = json.loads((ROOT / "deploy/flex_template_metadata.json").read_text())
+    parameters = {p["name"]: p for p in metadata["parameters"]}
+    ours = {flag[2:] for flag in options.parser()._option_string_actions if flag[:2] == "--"}
+    for_the_caller = {"help", "version", "plan", "max_cost", "no_wait"}
+    assert ours - for_the_caller <= set(parameters)
+    switches = {switch[2:] for switch in options.SWITCHES} - for_the_caller
+    for name in switches:  # as the launcher writes them
+        assert parameters[name]["regexes"] == ["^(true|false)$"]
+        config = options.parse(["--input=gs://b/x", "--output=gs://b/o", f"--{name}=true"])
+        assert getattr(config, {"no_report": "report"}.get(name, name)) is (name != "no_report")
+
+
+def test_the_nightly_workflow_names_a_folder() -> None:
+    """Not a pattern: recorders leave settings and summaries beside their recordings."""
+    workflow = (ROOT / "deploy/workflow.yaml").read_text()
+    assert re.search(r"^ +input: (.*)$", workflow, re.MULTILINE)
+    assert "*" not in re.findall(r"^ +input: (.*)$", workflow, re.MULTILINE)[0]
