@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.records import Listed
 from pipeline.storage import files
-from pipeline.storage.buckets import list_below, list_level, object_named
+from pipeline.storage.buckets import list_level, list_objects, object_named
 
 CHECKED_BYTES = 64 * 1024 * 1024
 """Files up to this size get a checksum; reading longer ones twice would cost more than it tells."""
@@ -68,7 +68,7 @@ def list_part(part: Part | Listed) -> Iterator[Listed]:
         yield part
     elif part.prefix:
         means = _meaning(part.pattern)
-        found = map(_as_listed, list_below(part.prefix))
+        found = map(_as_listed, list_objects(part.prefix))
         yield from (known for known in found if means(known.recording))
     else:
         yield from map(Listed, files.expand(part.pattern))
@@ -102,7 +102,7 @@ def _as_listed(blob: Any) -> Listed:
 
 def _first_below(bucket: str, prefix: str) -> Listed | None:
     """The first object whose name begins so; a name itself comes before longer ones."""
-    return next(map(_as_listed, list_below(f"gs://{bucket}/{prefix}", at_most=1)), None)
+    return next(map(_as_listed, list_objects(f"gs://{bucket}/{prefix}", at_most=1)), None)
 
 
 def with_version(known: Listed) -> Listed:
