@@ -61,7 +61,8 @@ ENCODINGS = (
     ("M4A", "AAC", ".m4a"),
 )
 OUR_LINES = re.compile(
-    r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [\d,]+ of [\d,]+ files|capuchinbird: |WARNING:pipeline\."
+    r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [\d,]+ of [\d,]+ files|capuchinbird: "
+    r"|(WARNING|ERROR):pipeline\."
 )
 """What may stand on standard error: progress, our own words, warnings of ours."""
 
