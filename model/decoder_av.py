@@ -31,6 +31,8 @@ class AvDecoder:
         self._source = source
         self._open()
         stream = self._container.streams.audio[0]
+        if stream.codec_context is None:
+            raise ValueError("its sound is encoded in a way that is not known")
         if stream.duration is None or stream.time_base is None:
             raise ValueError("its length is not stated")
         self.info = AudioInfo(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -137,7 +138,11 @@ def read_scores(output: str, recordings: Collection[str]) -> dict[str, WindowSco
 def _score_rows(name: str, wanted: pa.Array, moves: Moves) -> list[dict[str, Any]]:
     """Rows of a file with the scores of some recordings."""
     columns = ["recording", "run_id", "score_samples", "starts", "scores"]
-    file = pq.ParquetFile(io.BytesIO(files.read_bytes(name)))
+    try:
+        file = pq.ParquetFile(io.BytesIO(files.read_bytes(name)))
+    except pa.ArrowInvalid as error:
+        logging.getLogger(__name__).warning("%s: cannot be read (%s)", name, error)
+        return []
     # Files of earlier versions lack what scores are of: windows.
     table = file.read([column for column in columns if column in file.schema_arrow.names])
     table = with_todays_names(table, "recording", moves)
