@@ -61,6 +61,7 @@ def test_a_voice_is_found_where_it_is(level_db: float) -> None:
 
 
 @needs_detector
+@pytest.mark.slow
 def test_noise_and_calls_are_no_voices(forest: Path) -> None:
     from model.audio import read_all
 
