@@ -22,7 +22,7 @@ class AvDecoder:
     at the start: slow for long files in many segments, but the same samples always.
 
     Raises:
-        OSError, ValueError: no file, no audio stream, or an unknown format.
+        ValueError: no file, no audio stream, or an unknown format.
     """
 
     restart_s = float("inf")
@@ -46,7 +46,10 @@ class AvDecoder:
     def _open(self) -> None:
         if not isinstance(self._source, (str, os.PathLike)):
             self._source.seek(0)
-        self._container = av.open(self._source)
+        try:
+            self._container = av.open(self._source)
+        except av.FFmpegError as error:  # of a dozen kinds, not all of them OSError or ValueError
+            raise ValueError(str(error)) from None
         if not self._container.streams.audio:
             raise ValueError("it holds no audio stream")
         self._frames = self._decode()

@@ -329,8 +329,12 @@ def serve(fd: int) -> None:
                 much = f"{MEMORY_BYTES >> 20} MB of memory"
                 name = opened.name if opened else request["name"]
                 wire.send({"damage": f"{name}: takes more than {much} to decode; shorten it"})
-            except Exception as error:
+            except OSError as error:
                 wire.send({"error": f"{type(error).__name__}: {error}"})
+            except Exception as error:  # the same file would give it again each night
+                name = opened.name if opened else request["name"]
+                told = f"{name}: cannot be decoded ({type(error).__name__}: {error})"
+                wire.send({"damage": f"{told}; check that it plays"})
             signal.alarm(0)
 
 

@@ -225,6 +225,23 @@ def test_m4a_whose_sound_is_in_no_known_format_is_damaged(m4a: Path) -> None:
         Recording(io.BytesIO(m4a.read_bytes().replace(b"stsd", b"ztsd")), "a.m4a")
 
 
+def test_an_m4a_that_is_damaged_anywhere_is_said_to_be_damaged(m4a: Path) -> None:
+    """FFmpeg has a dozen kinds of errors, not all of them OSError or ValueError."""
+    whole, dice = m4a.read_bytes(), np.random.default_rng(1)
+    table = whole.index(b"moov")
+    found = set()
+    for _ in range(300):
+        content = bytearray(whole)
+        for place in dice.integers(table, len(whole), 2):
+            content[place] = dice.choice([0, 127, 128, 255])
+        try:
+            with Recording(io.BytesIO(content), "a.m4a"):
+                found.add("opened")
+        except AudioError:
+            found.add("damaged")
+    assert found == {"opened", "damaged"}
+
+
 def test_m4a_segments_equal_the_undivided_decode(m4a: Path) -> None:
     whole = read_all(m4a)
     assert 23 * 16_000 <= len(whole) < 23.1 * 16_000  # the encoder fills its last frames
