@@ -95,6 +95,36 @@ def test_a_moved_archive_is_recognised_and_keeps_its_counts(
 
 
 @pytest.mark.slow
+def test_a_folder_is_recognised_under_any_name_and_again(tmp_path: Path, count: Count) -> None:
+    """Nothing in its name or in those of its recordings says that it was here before."""
+    card = tmp_path / "card"
+    for k in range(8):
+        nights.write_recording(card / f"{k}.wav", bursts=1, seed=k)
+    assert count("--input", card) == 0
+    for name in ("archive", "attic"):
+        before, card = card, tmp_path / name
+        before.rename(card)
+        with pytest.raises(UsageError, match=f"8 .* gone, .* add --moved {before}={card}$"):
+            count("--input", card)
+        assert count("--input", card, "--moved", f"{before}={card}") == 0
+    assert len(names(tmp_path)) == 8
+
+
+@pytest.mark.slow
+def test_one_of_many_recorders_with_one_schedule_is_recognised(
+    tmp_path: Path, count: Count
+) -> None:
+    for site in range(9):
+        for hour in (5, 6):
+            path = tmp_path / "sites" / f"site{site}" / f"20240611_0{hour}0000.WAV"
+            nights.write_recording(path, bursts=1, seed=10 * site + hour)
+    assert count("--input", tmp_path / "sites") == 0
+    (tmp_path / "sites" / "site7").rename(tmp_path / "sites" / "site70")
+    with pytest.raises(UsageError, match="2 recordings are gone, and 2 new ones"):
+        count("--input", tmp_path / "sites")
+
+
+@pytest.mark.slow
 def test_what_comes_to_lie_where_others_lay_is_another_recording(
     tmp_path: Path, count: Count
 ) -> None:

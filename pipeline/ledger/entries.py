@@ -15,6 +15,7 @@ import gzip
 import hashlib
 import json
 import logging
+import posixpath
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -26,9 +27,10 @@ from model.windows import Grid
 from pipeline.inference.count import Counted, Counting, count_recording, digest
 from pipeline.inference.decode import plan_segments
 from pipeline.inputs.deployments import where_and_when_called
-from pipeline.ledger import parts
+from pipeline.ledger import parts, traces
 from pipeline.ledger.kept_scores import KeptSegment
 from pipeline.ledger.moves import Moves, read_moves, where_now
+from pipeline.ledger.traces import Content
 from pipeline.records import (
     SCHEMA_VERSION,
     DetectedCall,
@@ -255,10 +257,19 @@ def write_shard(output: str, run_id: str, entries: Iterable[Entry]) -> list[str]
     for part, some in sorted(of_part.items()):
         ordered = sorted(some, key=lambda entry: entry.identity)
         text = "".join(entry.to_line() + "\n" for entry in ordered).encode()
+        traces.keep(output, part, contents_of(ordered))
         name = f"{run_id}-{hashlib.sha256(text).hexdigest()[:16]}.jsonl.gz"
         names.append(files.join(parts.entries_folder(output, part), name))
         files.write_atomically(names[-1], [gzip.compress(text, mtime=0)])
     return names
+
+
+def contents_of(entries: Iterable[Entry]) -> Iterator[Content]:
+    """By what recordings of a part will be found again, should they lie elsewhere one day."""
+    counted = {entry.identity: entry for entry in entries if not entry.failed}
+    for identity, size in traces.few((e.identity, e.size) for e in counted.values()):
+        entry = counted[identity]
+        yield Content(posixpath.basename(identity), size, entry.checksum or entry.stamp)
 
 
 def resume(

@@ -10,16 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from pipeline.inputs.versions import content_checksum, with_version
-from pipeline.ledger import parts
+from pipeline.ledger import parts, traces
 from pipeline.ledger.entries import Entry, same_content
 from pipeline.ledger.moves import common_move
+from pipeline.ledger.traces import Content
 from pipeline.records import Listed
 from pipeline.storage import files
 
 _WHOLE_SECOND = "000000000"  # how times of change end on recorders' cards
-
-ALIKE_AT_MOST = 5
-"""Parts in which recordings that are new here may have lain before: so many are looked into."""
 
 
 class IdentityError(Exception):
@@ -37,6 +35,8 @@ def check_part(
     listed: Mapping[str, Listed],
     bases: Iterable[str],
     read: Read,
+    *,
+    may_have_moved: bool = True,
 ) -> None:
     """Refuses recordings that an output knows by another name, or a name that it has already.
 
@@ -47,6 +47,7 @@ def check_part(
         listed: its recordings as they are now, by identity.
         bases: folders that relative names of the output start at.
         read: asked for the entries of other parts, where recordings are new in this one.
+        may_have_moved: whether the output has counted any recordings before.
 
     Raises:
         IdentityError: with the remedy.
@@ -55,7 +56,7 @@ def check_part(
     if not new:
         return
     known = dict(state)
-    for other in parts.alike(output, part)[:ALIKE_AT_MOST]:
+    for other in _lay_in(output, new) - {part} if may_have_moved else ():
         known.update(read(other))
     if problem := objection(output, known, listed):
         raise IdentityError(problem)
@@ -66,6 +67,27 @@ def check_part(
             entry = read(parts.part_of(other)).get(other) if other != identity else None
             if entry and entry.row.recording == name:
                 raise IdentityError(_two_meanings(output, name, other, identity))
+
+
+def _lay_in(output: str, new: Mapping[str, Listed]) -> set[str]:
+    """Parts in which recordings that are new may have lain before they were moved."""
+    found: set[str] = set()
+    for identity, _ in traces.few((i, known.size) for i, known in new.items()):
+        try:
+            now = with_version(new[identity])
+            checksum = now.checksum
+            if not checksum and files.is_local(now.recording):
+                checksum = content_checksum(now.recording)
+        except OSError:
+            continue  # what cannot be read will be that recording's failure
+        told = Content(posixpath.basename(identity), now.size, checksum or now.stamp)
+        older = traces.seen(output, told)
+        while older:
+            part = older.pop()
+            if part not in found:
+                found.add(part)
+                older += parts.taken_by(output, part)
+    return found
 
 
 def _is_relative(name: str) -> bool:

@@ -145,8 +145,7 @@ def all_parts(output: str) -> Iterator[str]:
             yield f"{label}.{digest}"
 
 
-def alike(output: str, part: str) -> list[str]:
-    """Other parts of the same label: where recordings may have lain before they were moved."""
-    label = part.partition(".")[0]
-    digests = files.folders_in(files.join(files.join(ledger(output), "parts"), label))
-    return [f"{label}.{digest}" for digest in digests if f"{label}.{digest}" != part]
+def taken_by(output: str, part: str) -> list[str]:
+    """Parts that took over recordings of a part."""
+    given = files.list_folder(entries_folder(output, part), ".to")
+    return [".".join(posixpath.basename(name).split(".")[:2]) for name in given]

@@ -13,7 +13,7 @@ from pipeline import progress
 from pipeline.inference.count import Counted, Counting
 from pipeline.inference.transforms import PLANS
 from pipeline.inputs.versions import content_checksum
-from pipeline.ledger import identity, nights, parts
+from pipeline.ledger import identity, nights, parts, traces
 from pipeline.ledger import kept_scores as scores
 from pipeline.ledger.entries import (
     Entry,
@@ -140,11 +140,13 @@ class _FindWork(_PartReader):
         self._counting, self._retry, self._night = counting, retry, night
         self._segment_samples = segment_samples
         self._bases: list[str] = []
+        self._has_traces = False
         self._of_night: list[str] = []
 
     def start_bundle(self) -> None:
         super().start_bundle()
         self._bases = identity.read_bases(self._output)
+        self._has_traces = traces.are_kept(self._output)
         if self._night:
             self._of_night = nights.files_of_night(self._output, self._night)
 
@@ -162,7 +164,9 @@ class _FindWork(_PartReader):
     ) -> Iterator[object]:
         there, state = self.read(part)
         identity.check_part(
-            self._output, part, state, listed, self._bases, lambda other: self.read(other)[1]
+            *(self._output, part, state, listed, self._bases),
+            lambda other: self.read(other)[1],
+            may_have_moved=self._has_traces,
         )
         identity.add_base(self._output, listed.values(), self._bases)
         counting = self._counting
