@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -61,6 +62,14 @@ def test_a_line_separator_in_a_name_leaves_the_output_usable(
     assert [row["call_count"] for row in rows(tmp_path)] == ["1"]
 
 
+def write_instead(shard: Path, text: str) -> None:
+    """A shard of other entries, as if they had been written so."""
+    shard.unlink()
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    name = f"{shard.name.rpartition('-')[0]}-{digest}.jsonl.gz"
+    shard.with_name(name).write_bytes(gzip.compress(text.encode()))
+
+
 @pytest.mark.slow
 def test_a_ledger_that_an_earlier_version_broke_heals(tmp_path: Path, job: Job) -> None:
     nights.write_recording(tmp_path / "archive" / "a\u2028b.wav", bursts=1)
@@ -68,8 +77,7 @@ def test_a_ledger_that_an_earlier_version_broke_heals(tmp_path: Path, job: Job) 
     before = nights.bytes_of(tmp_path / "out")
     [shard] = (tmp_path / "out" / "ledger").rglob("*.jsonl.gz")
     entry = json.loads(gzip.decompress(shard.read_bytes()))
-    unescaped = json.dumps(entry, ensure_ascii=False) + "\n"
-    shard.write_bytes(gzip.compress(unescaped.encode()))
+    write_instead(shard, json.dumps(entry, ensure_ascii=False) + "\n")
     assert job() == 0
     assert nights.bytes_of(tmp_path / "out") == before
 
@@ -85,10 +93,29 @@ def test_a_line_that_cannot_be_read_is_reported_and_its_recording_done_again(
     before = nights.tables(tmp_path / "out")
     for shard in (tmp_path / "out" / "ledger").rglob("*.jsonl.gz"):
         lines = gzip.decompress(shard.read_bytes()).decode().split("\n")
-        lines = [damage if "a.wav" in line else line for line in lines]
-        shard.write_bytes(gzip.compress("\n".join(lines).encode()))
+        write_instead(shard, "\n".join(damage if "a.wav" in line else line for line in lines))
     assert job() == 0
     assert "a line cannot be read" in caplog.text
+    assert nights.tables(tmp_path / "out") == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("written", "damaged"),
+    [('"identity": "/', '"identity": "/x/'), ('"call_count": 1', '"call_count": 7')],
+)
+def test_an_entry_that_was_changed_is_not_believed(
+    tmp_path: Path, job: Job, written: str, damaged: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    nights.write_recording(tmp_path / "archive" / "a.wav", bursts=1)
+    assert job() == 0
+    before = nights.tables(tmp_path / "out")
+    [shard] = (tmp_path / "out" / "ledger").rglob("*.jsonl.gz")
+    text = gzip.decompress(shard.read_bytes()).decode()
+    assert written in text
+    shard.write_bytes(gzip.compress(text.replace(written, damaged).encode()))
+    assert job() == 0
+    assert f"{shard}: is damaged" in caplog.text
     assert nights.tables(tmp_path / "out") == before
 
 

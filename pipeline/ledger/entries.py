@@ -213,15 +213,18 @@ def read_part(output: str, part: str, moves: Moves, shards: Iterable[str]) -> di
 def read_shard(shard: str, moves: Moves) -> Iterator[tuple[str, Entry]]:
     """(identity, entry) of a shard.
 
-    A line that cannot be read is reported and left out, and so its recording is done again.
+    What is not as it was written is reported and left out, and so its recordings are done again.
     """
     content = files.read_bytes(shard)
     try:
-        lines = gzip.decompress(content).decode().split("\n")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        text = gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
         _log.warning("%s: cannot be read (%s); its recordings are done again", shard, error)
         return
-    for line in filter(None, lines):
+    if not shard.endswith(_ending(text)):  # a line may be changed and still be read, as another's
+        _log.warning("%s: is damaged; its recordings are done again", shard)
+        return
+    for line in filter(None, text.decode().split("\n")):
         try:
             entry = Entry.from_line(line)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -258,10 +261,15 @@ def write_shard(output: str, run_id: str, entries: Iterable[Entry]) -> list[str]
         ordered = sorted(some, key=lambda entry: entry.identity)
         text = "".join(entry.to_line() + "\n" for entry in ordered).encode()
         traces.keep(output, part, contents_of(ordered))
-        name = f"{run_id}-{hashlib.sha256(text).hexdigest()[:16]}.jsonl.gz"
+        name = run_id + _ending(text)
         names.append(files.join(parts.entries_folder(output, part), name))
         files.write_atomically(names[-1], [gzip.compress(text, mtime=0)])
     return names
+
+
+def _ending(text: bytes) -> str:
+    """How a shard's name ends: it tells whether the content is still what was written."""
+    return f"-{hashlib.sha256(text).hexdigest()[:16]}.jsonl.gz"
 
 
 def contents_of(entries: Iterable[Entry]) -> Iterator[Content]:
