@@ -31,6 +31,10 @@ DATAFLOW_THREADS = 2
 one thread of it decodes and scores while the other waits for the bucket. Its default of 12 would
 hold the audio of 12 segments in each process, and no core would be free for 10 of them."""
 
+JOB_SERVER_TIMEOUT_S = 365 * 86_400
+"""Beam takes what it waits for an answer for the length of a job, too: after its default of 300 s a
+job that goes on well was told to have failed."""
+
 
 def beam_options(arguments: Sequence[str]) -> PipelineOptions:
     """Beam's options from what is left of the command line.
@@ -42,6 +46,7 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
     """
     _check_known(list(arguments))
     defaults = ["--direct_running_mode=multi_threading", "--direct_num_workers=0"]
+    defaults += [f"--job_server_timeout={JOB_SERVER_TIMEOUT_S}"]
     result = PipelineOptions([*defaults, *arguments])
     standard = result.view_as(StandardOptions)
     if standard.runner in LOCAL_RUNNERS:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from apache_beam.options.pipeline_options import PortableOptions
 
 from pipeline.beam_options import beam_options, runs_here
 from pipeline.options import UsageError, parse
@@ -115,6 +116,13 @@ def test_the_launcher_works_itself_only_where_the_workers_are_its_own(endpoint: 
     assert not runs_here(beam_options([*portable, *POOL]))
     assert runs_here(beam_options([*portable, "--environment_type=LOOPBACK"]))
     assert runs_here(beam_options([]))
+
+
+def test_a_job_may_take_longer_than_beam_waits_for_an_answer(endpoint: str) -> None:
+    flags = ["--runner=PortableRunner", f"--job_endpoint={endpoint}", *POOL]
+    assert beam_options(flags).view_as(PortableOptions).job_server_timeout > 30 * 86_400
+    own = beam_options([*flags, "--job_server_timeout=60"])
+    assert own.view_as(PortableOptions).job_server_timeout == 60
 
 
 def test_relative_paths_mean_nothing_to_workers_elsewhere(endpoint: str) -> None:
