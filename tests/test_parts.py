@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -26,7 +27,7 @@ from pipeline.ledger import entries, migrate, parts, runs
 from pipeline.options import UsageError
 from pipeline.storage import files
 from pipeline.tables import join
-from pipeline.tables.join import merged, read_output
+from pipeline.tables.join import merged, read_ahead, read_output
 from tests import fakes, nights
 
 Count = Callable[..., int]
@@ -120,6 +121,29 @@ def test_a_source_is_opened_when_its_rows_are_due() -> None:
     rows = merged((10 * n, source(n)) for n in range(5))
     assert [next(rows) for _ in range(3)] == [(0, 0), (1, 0), (2, 0)]
     assert opened == [0]
+
+
+def test_pieces_are_read_several_at_a_time_and_come_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    together = threading.Barrier(4, timeout=60)
+
+    def read(name: str) -> bytes:
+        together.wait()  # goes on when four have come
+        return name.encode()
+
+    monkeypatch.setattr(files, "read_bytes", read)
+    names = [f"{k}" for k in range(64)]
+    assert [piece.decode() for piece in read_ahead(names)] == names
+
+
+def test_a_piece_that_has_gone_is_said_in_its_turn(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.write_bytes(b"rows")
+    pieces = read_ahead([f"{there}", f"{tmp_path}/gone"])
+    assert next(pieces) == b"rows"
+    with pytest.raises(FileNotFoundError):
+        next(pieces)
 
 
 def night(tmp_path: Path, date: str, n: int = 2, bursts: int = 1) -> Path:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import csv
 import heapq
 import io
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from typing import Any
@@ -129,10 +130,8 @@ def _join(output: str, table: CsvTable, some: Sequence[tuple[str, Piece]]) -> No
     if all(a.last < b.first for (_, a), (_, b) in pairwise(some)):
         files.concatenate(name, head(table), sources)
         return
-    opened = [
-        (piece.first, lambda source=source: _rows(source))
-        for (_, piece), source in zip(some, sources, strict=True)
-    ]
+    contents = read_ahead(sources)
+    opened = [(piece.first, lambda: _rows(next(contents))) for _, piece in some]
     lines = (encode(csv_line(cells)) for _, cells in merged(opened))
     files.write_atomically(name, _behind(head(table), lines))
 
@@ -142,10 +141,24 @@ def _behind(first: bytes, more: Iterable[bytes]) -> Iterator[bytes]:
     yield from more
 
 
-def _rows(name: str) -> Iterator[Keyed]:
+def read_ahead(names: Iterable[str]) -> Iterator[bytes]:
+    """What files hold, in their order; the next ones are being read meanwhile.
+
+    In a bucket a read takes as long as the way there, however small the file.
+    """
+    coming: deque[Future[bytes]] = deque()
+    with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+        for name in names:
+            coming.append(pool.submit(files.read_bytes, name))
+            if len(coming) == _READS_AT_ONCE:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
+
+
+def _rows(piece: bytes) -> Iterator[Keyed]:
     """Rows of a piece, with the recording that each is of."""
-    text = io.StringIO(files.read_bytes(name).decode(), newline="")
-    for cells in csv.reader(text):
+    for cells in csv.reader(io.StringIO(piece.decode(), newline="")):
         yield unguard_path(cells[0]), cells
 
 
@@ -183,10 +196,8 @@ def merged(sources: Iterable[tuple[Any, Callable[[], Iterator[Keyed]]]]) -> Iter
 
 def _hours(output: str, table: CsvTable, some: Sequence[tuple[str, Piece]]) -> Iterator[bytes]:
     yield head(table)
-    opened = [
-        (piece.first, lambda part=part: _hour_rows(piece_file(output, "activity", part)))
-        for part, piece in some
-    ]
+    contents = read_ahead(piece_file(output, "activity", part) for part, _ in some)
+    opened = [(piece.first, lambda: _hour_rows(next(contents))) for _, piece in some]
     for of, rows in groupby(merged(opened), key=lambda keyed: keyed[0]):
         amount = (0, 0)
         for _, more in rows:
@@ -194,9 +205,9 @@ def _hours(output: str, table: CsvTable, some: Sequence[tuple[str, Piece]]) -> I
         yield encode(csv_line(table.to_cells(activity_row(of, amount))))
 
 
-def _hour_rows(name: str) -> Iterator[Keyed]:
-    text = io.StringIO(files.read_bytes(name).decode(), newline="")
-    for site, date, hour, recorded_ms, calls in csv.reader(text):
+def _hour_rows(piece: bytes) -> Iterator[Keyed]:
+    rows = csv.reader(io.StringIO(piece.decode(), newline=""))
+    for site, date, hour, recorded_ms, calls in rows:
         yield (site, date, int(hour)), (int(recorded_ms), int(calls))
 
 
