@@ -138,6 +138,26 @@ def test_counts_in_a_bucket_equal_counts_on_disk(
 
 
 @pytest.mark.slow
+def test_the_forest_in_a_bucket_gives_the_bytes_of_the_forest_on_disk(
+    forest: Path, bucket: Bucket, tmp_path: Path
+) -> None:
+    here, there = str(forest / "recordings"), f"{bucket.uri}/recordings"
+    for recording in Path(here).iterdir():
+        bucket.put(f"recordings/{recording.name}", recording.read_bytes())
+    assert count(f"--input={there}", f"--output={bucket.uri}/out") == 0
+    assert count(f"--input={here}", f"--output={tmp_path}") == 0
+    run_ids = [
+        json.loads(run)["run_id"].encode()
+        for run in ((tmp_path / "run.json").read_bytes(), bucket.get("out/run.json"))
+    ]
+    for name in ("counts.csv", "calls.csv", "failures.csv", "activity.csv"):
+        expected = (tmp_path / name).read_bytes().replace(run_ids[0], b"RUN")
+        found = bucket.get(f"out/{name}").replace(run_ids[1], b"RUN")
+        assert found.replace(there.encode(), here.encode()) == expected
+        assert len(expected.splitlines()) > 1 or name in ("failures.csv", "activity.csv")
+
+
+@pytest.mark.slow
 def test_a_folder_and_a_manifest_name_the_same_recordings(
     bucket: Bucket, tmp_path: Path, peaks: None
 ) -> None:
