@@ -294,7 +294,7 @@ def engine_of(
     worker = top / "worker"
     worker.write_text(f'#!/bin/sh\nexec {sys.executable} -m benchmarks.scale_job "$@"\n')
     worker.chmod(0o755)
-    start = {"job_service": engine.job_service, "flink": engine.flink}[name]
+    start = engine.STARTS[name]
     with start(top / "engine", worker=str(worker), environment=environment) as running:
         yield running.flags, running.processes
 
@@ -327,7 +327,8 @@ def main() -> None:
     )
     parser.add_argument("sizes", type=int, nargs="+", help="recordings in the archive")
     parser.add_argument("--night", type=int, default=1000, help="new ones over each (0: none)")
-    parser.add_argument("--engine", choices=("local", "job_service", "flink"), default="local")
+    engines = ("local", "job_service", "prism", "flink")
+    parser.add_argument("--engine", choices=engines, default="local")
     parser.add_argument("--bucket", action="store_true", help="output in an emulated bucket")
     parser.add_argument("--worker_gb", type=float, default=1.5, help="memory of a worker process")
     parser.add_argument("--job_gb", type=float, default=8, help="memory of a local run")

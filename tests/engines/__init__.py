@@ -1,1 +1,1 @@
-"""The job on engines with worker processes of their own: Beam's job service, and Apache Flink."""
+"""The job on engines with worker processes of their own: Beam's job service, Prism, Flink."""

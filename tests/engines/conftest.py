@@ -10,10 +10,10 @@ import pytest
 from tests.engines import engine
 
 
-@pytest.fixture(params=["job_service", "flink"])
+@pytest.fixture(params=engine.STARTS)
 def running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[engine.Engine]:
     """An engine of the test's own, which it may kill."""
-    start = {"job_service": engine.job_service, "flink": engine.flink}[request.param]
+    start = engine.STARTS[request.param]
     try:
         with start(tmp_path / "engine") as started:
             yield started

@@ -22,8 +22,10 @@ import apache_beam
 from tests.cloud.emulators import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-KEPT = ROOT / ".flink"
-"""Where Flink and Beam's job server for it are kept once they have been fetched."""
+KEPT = ROOT / ".engines"
+"""Where engines are kept once they have been fetched."""
+PRISM = "github.com/apache/beam/sdks/v2/go/cmd/prism"
+"""Beam's own engine, a program in Go."""
 FLINK_VERSION = "1.20"
 FLINK_LIBRARIES = "1.20.5"
 """Of the package ``apache-flink-libraries``: Flink without its scripts."""
@@ -69,6 +71,7 @@ class Engine:
         log: what they print.
         shares_out: the kind of process that holds a job's work: killed, it takes that with it.
         start_again: starts another process of a kind, as whoever watches over an engine would.
+        workers: how many worker processes it starts.
     """
 
     flags: tuple[str, ...]
@@ -76,6 +79,7 @@ class Engine:
     log: Path
     shares_out: str
     start_again: Callable[[str], None]
+    workers: int = 2
 
     def kill_one(self, kind: str) -> None:
         """Ends one process of a kind, without warning, and starts another."""
@@ -161,14 +165,56 @@ def job_service(
         worker: a program to start for each worker, instead of Beam's own.
         environment: of all processes.
     """
+    command = [sys.executable, "-m", "tests.engines.job_service"]
+    command += [f"--staging_dir={folder}/staging", "--port"]
+    with _one_process(folder, command, worker, environment) as running:
+        yield running
+
+
+def prism_program() -> Path:
+    """Beam's engine Prism, of the same version as Beam here, built once.
+
+    Raises:
+        NotToBeHadError: there is no Go, or it has no such module.
+    """
+    version = apache_beam.__version__
+    program = KEPT / f"prism-{version}" / "prism"
+    if not program.exists():
+        if not shutil.which("go"):
+            raise NotToBeHadError("no go on this machine")
+        module = f"{PRISM}@v{version}"
+        into = {**os.environ, "GOBIN": str(program.parent)}
+        _fetch(["go", "install", module], f"go has no {module}", into)
+    return program
+
+
+@contextlib.contextmanager
+def prism(
+    folder: Path, worker: str = "", environment: Mapping[str, str] | None = None
+) -> Iterator[Engine]:
+    """Prism, which starts one worker process for a job.
+
+    Raises:
+        NotToBeHadError: it cannot be built on this machine.
+    """
+    command = [str(prism_program()), "--serve_http=false", "--job_port"]
+    with _one_process(folder, command, worker, environment) as running:
+        running.workers = 1
+        yield running
+
+
+@contextlib.contextmanager
+def _one_process(
+    folder: Path, command: Sequence[str], worker: str, environment: Mapping[str, str] | None
+) -> Iterator[Engine]:
+    """An engine in one process, with a worker pool. Its command lacks its port."""
     with _processes(folder, environment) as (start, kinds):
         port = free_port()
-        command = [sys.executable, "-m", "tests.engines.job_service", f"--port={port}"]
-        start("service", [*command, f"--staging_dir={folder}/staging"])
+        start("service", [*command, str(port)])
         pool = _start_pool(start, worker)
-        _wait_for_ports((port, pool), folder / "engine.log")
-        flags = ("--runner=PortableRunner", f"--job_endpoint=localhost:{port}", *_external(pool))
         log = folder / "engine.log"
+        _wait_for_ports((port, pool), log)
+        flags = ("--runner=PortableRunner", f"--job_endpoint=localhost:{port}", *_external(pool))
 
         def start_again(kind: str) -> None:
             start(kind)
@@ -213,9 +259,13 @@ def flink_parts() -> tuple[Path, Path]:
 _refused: set[str] = set()
 
 
-def _fetch(command: Sequence[str], otherwise: str) -> None:
-    if otherwise not in _refused and subprocess.run(command, capture_output=True).returncode:
-        _refused.add(otherwise)  # whoever asks next need not wait
+def _fetch(
+    command: Sequence[str], otherwise: str, environment: Mapping[str, str] | None = None
+) -> None:
+    if otherwise not in _refused:
+        done = subprocess.run(command, capture_output=True, env=environment)
+        if done.returncode:
+            _refused.add(otherwise)  # whoever asks next need not wait
     if otherwise in _refused:
         raise NotToBeHadError(otherwise)
 
@@ -299,3 +349,7 @@ def task_managers(rest: int) -> int:
     ):
         return int(json.load(answer)["taskmanagers"])
     return 0
+
+
+STARTS = {"job_service": job_service, "prism": prism, "flink": flink}
+"""What starts each engine."""

@@ -66,20 +66,29 @@ def arguments(recordings: Recordings, tmp_path: Path) -> list[str]:
     return [f"--input={recordings[0]}", "--segment_s=7", f"--model={model}"]
 
 
-def test_two_worker_processes_write_the_same_bytes(
+def test_worker_processes_write_the_same_bytes(
     running: Engine, arguments: list[str], network: Path, tmp_path: Path
 ) -> None:
     assert count(*arguments, f"--output={tmp_path}/here") == 0
     assert processes(network, "loaded") == {os.getpid()}
     assert count(*arguments, f"--output={tmp_path}/there", *running.flags) == 0
-    assert len(processes(network, "loaded") - {os.getpid()}) == 2
+    assert len(processes(network, "loaded") - {os.getpid()}) == running.workers
     assert tables(tmp_path / "here") == tables(tmp_path / "there")
 
 
-def test_the_forest_gives_the_same_bytes(running: Engine, forest: Path, tmp_path: Path) -> None:
-    assert count(f"--input={forest}", f"--output={tmp_path}/here") == 0
+@pytest.fixture(scope="module")
+def forest_here(forest: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The tables of the forest by the local run."""
+    output = tmp_path_factory.mktemp("forest")
+    assert count(f"--input={forest}", f"--output={output}") == 0
+    return tables(output)
+
+
+def test_the_forest_gives_the_same_bytes(
+    running: Engine, forest: Path, forest_here: dict[str, bytes], tmp_path: Path
+) -> None:
     assert on_flink(running, forest, tmp_path / "there") == 0
-    assert tables(tmp_path / "here") == tables(tmp_path / "there")
+    assert tables(tmp_path / "there") == forest_here
 
 
 class Job(threading.Thread):
