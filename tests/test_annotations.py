@@ -254,7 +254,7 @@ def test_annotations_become_labels(tmp_path: Path, capsys: pytest.CaptureFixture
         ("night1/REC_01.wav", 20.0, "yes", "Ana"),
         ("night1/REC_02.wav", 7.0, "no", "Ana"),
     ]
-    found = read_survey(str(tmp_path), labels=str(output))
+    found = read_survey(str(tmp_path), labels=[str(output)])
     assert [(f.is_verified, f.is_refuted) for f in found.findings] == [
         (True, False),
         (False, True),

@@ -31,7 +31,14 @@ from pipeline.tables.histories import (
     time_shares,
     visit_of,
 )
-from pipeline.tables.labels import LABEL_COLUMNS, Answer, Label, read_labels
+from pipeline.tables.labels import (
+    LABEL_COLUMNS,
+    Answer,
+    Label,
+    label_lines,
+    pooled,
+    read_labels,
+)
 from pipeline.tables.schema import cells
 from pipeline.tables.survey import Survey, as_heard, findings_of, placed_again, read_survey
 
@@ -173,6 +180,52 @@ def test_people_who_differ_are_unsure() -> None:
     assert (heard.answer, heard.observers, heard.n_birds) == ("unsure", ("Ana", "Bo"), 1)
     (heard,) = as_heard([label(DAWN, 10, "yes"), label(DAWN, 10, "unsure", "Bo")])[DAWN.recording]
     assert heard.answer == "yes"
+
+
+def test_a_missed_call_that_two_tables_tell_is_one() -> None:
+    of_review = [label(DAWN, 10, "yes"), label(DAWN, 200, "yes"), label(DAWN, 300, "no")]
+    of_annotations = [
+        label(DAWN, 10, "yes", "Bo"),  # a call of the model
+        label(DAWN, 11, "yes", "Bo"),  # another bird, a second later
+        label(DAWN, 201.5, "yes", "Bo"),  # the call below the threshold, with other bounds
+        label(DAWN, 201.5, "yes", "Cy"),
+        label(DAWN, 300.5, "yes", "Bo"),
+    ]
+    (heard,) = as_heard(pooled([of_review, of_annotations])).values()
+    assert [(one.start_s, one.answer, one.observers) for one in heard] == [
+        (10, "yes", ("Ana", "Bo")),
+        (11, "yes", ("Bo",)),
+        (200, "yes", ("Ana", "Bo", "Cy")),
+        (300, "no", ("Ana",)),
+        (300.5, "yes", ("Bo",)),
+    ]
+    (row,) = histories(survey([DAWN], [call(DAWN, 10)], pooled([of_review, of_annotations])), "day")
+    assert row.verified_calls == 4
+
+
+def test_labels_of_several_observers_go_in_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_results(tmp_path, [DAWN], [call(DAWN, 10), call(DAWN, 100)])
+    flags = []
+    for name, labels in (
+        ("ana", [label(DAWN, 10, "yes"), label(DAWN, 100, "no")]),
+        ("bo", [label(DAWN, 100, "yes", "Bo")]),
+    ):
+        table = tmp_path / f"labels-{name}.csv"
+        table.write_text("".join(label_lines(labels)), "utf-8")
+        flags += ["--labels", str(table)]
+    output = str(tmp_path / "histories")
+    assert main(["histories", str(tmp_path), "--output", output, *flags]) == 0
+    rows = (tmp_path / "histories/history.csv").read_text("utf-8").splitlines()
+    (told,) = csv.DictReader(rows)
+    assert (told["calls"], told["verified_calls"]) == ("2", "1")  # they differ about the second
+    capsys.readouterr()
+    flags = ["--title", "Birds", "--author", "Ana Silva <a@example.org>", *flags]
+    output = str(tmp_path / "published")
+    published = ["publish-data", str(tmp_path), "--output", output, "--licence", "CC0-1.0", *flags]
+    assert main(published) == 0
+    assert "1 calls (1 confirmed by people)" in capsys.readouterr().out
 
 
 STARTS = st.datetimes(datetime(2024, 1, 1), datetime(2024, 12, 31))

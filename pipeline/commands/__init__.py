@@ -8,6 +8,7 @@ answers at once. What the user must change is raised as ``UsageError``.
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.options import UsageError
@@ -46,6 +47,17 @@ def add_training_data(parser: ArgumentParser, n: str = "+") -> None:
         default=[],
         metavar="LABEL",
         help="labels of annotations that mean a call (default: those that name the Capuchinbird)",
+    )
+
+
+def add_labels(add: Callable[..., object], purpose: str = "") -> None:
+    """The flag that names what people heard."""
+    add(
+        "--labels",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help=f"labels.csv of people who listened{purpose}. May be given several times",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from pipeline.commands import add_labels
 from pipeline.options import Parser, UsageError
 
 
@@ -36,7 +37,7 @@ def parser() -> Parser:
     )
     add("--pad_s", type=float, default=1.0, metavar="SECONDS", help="audio before and after")
     add("--audio", choices=("flac", "wav"), default="flac", help="format of the clips")
-    add("--labels", default="", metavar="FILE", help="labels.csv: leaves out what is no call")
+    add_labels(add, ": what is no call is left out")
     add("--deployments", default="", metavar="FILE", help="sites and zones, as count takes them")
     add("--seed", type=int, default=0, help="decides what is drawn (default: 0)")
     return result

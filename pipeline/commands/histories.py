@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from pipeline.commands import add_labels
 from pipeline.options import Parser, UsageError
 
 
@@ -34,12 +35,8 @@ def parser() -> Parser:
         help="a visit with fewer valid hours is NA (default: only one with none)",
     )
     add("--deployments", default="", metavar="FILE", help="sites and zones, as count takes them")
-    add(
-        "--labels",
-        default="",
-        metavar="FILE",
-        help="labels.csv of people who listened: calls that are none are not counted, and there is "
-        "a history of confirmed ones besides",
+    add_labels(
+        add, ": calls that are none are not counted, and there is a history of confirmed ones"
     )
     return result
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from pipeline.commands import add_labels
 from pipeline.options import Parser, UsageError
 from pipeline.tables.publication.vocabulary import LICENCES, SAMPLING_DESIGNS
 
@@ -36,7 +37,7 @@ def parser() -> Parser:
         help="who publishes; may be given several times, the first one is whom to ask",
     )
     add("--licence", required=True, choices=tuple(LICENCES), help="of the data; GBIF takes these")
-    add("--labels", default="", metavar="FILE", help="labels.csv of people who listened")
+    add_labels(add)
     add("--deployments", default="", metavar="FILE", help="sites and zones, as count takes them")
     add(
         "--unverified",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal, get_args
 
 from pipeline.inputs.sheets import read_text
@@ -67,6 +68,46 @@ def read_labels(path: str) -> list[Label]:
             found.append(_label({name: row.get(name) or "" for name in LABEL_COLUMNS}))
         except ValueError as error:
             raise ValueError(f"{path}: row {rows.line_num}: {error}") from None
+    return found
+
+
+def read_tables(paths: Sequence[str]) -> list[Label]:
+    """The rows of several tables, see ``read_labels`` and ``pooled``."""
+    return pooled([read_labels(path) for path in paths])
+
+
+def pooled(tables: Iterable[Sequence[Label]]) -> list[Label]:
+    """The labels of several tables, a call of which two of them tell with the same bounds.
+
+    Of a call that the model missed, a review has the bounds of its clip and annotations have
+    others. A yes takes the bounds of an earlier table's yes if both share half of the shorter one;
+    each is taken once by a table, the longest shares first.
+    """
+    found: list[Label] = []
+    for table in tables:
+        earlier: dict[str, set[tuple[float, float]]] = defaultdict(set)
+        for label in found:
+            if label.label == "yes":
+                earlier[label.recording].add((label.start_s, label.end_s))
+        shares = sorted(
+            (-share, at_s, n)
+            for n, label in enumerate(table)
+            for at_s in earlier.get(label.recording, ())
+            if label.label == "yes"
+            and (share := _overlap((label.start_s, label.end_s), at_s)) >= 0.5
+        )
+        moved: dict[int, tuple[float, float]] = {}
+        taken: dict[str, dict[tuple[float, float], tuple[float, float]]] = defaultdict(dict)
+        for _, at_s, n in shares:
+            label = table[n]
+            own = label.start_s, label.end_s
+            # Two observers of one table have the same bounds: they move together.
+            if n not in moved and taken[label.recording].setdefault(at_s, own) == own:
+                moved[n] = at_s
+        found += [
+            replace(label, start_s=moved[n][0], end_s=moved[n][1]) if n in moved else label
+            for n, label in enumerate(table)
+        ]
     return found
 
 

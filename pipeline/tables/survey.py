@@ -21,7 +21,7 @@ from pipeline.inputs.deployments import (
     where_and_when_called,
 )
 from pipeline.records import DetectedCall, Place, RecorderNote, RecordingCount
-from pipeline.tables.labels import Answer, Label, read_labels
+from pipeline.tables.labels import Answer, Label, read_tables
 from pipeline.tables.read import read_results
 
 
@@ -95,13 +95,13 @@ class Survey:
     remarks: tuple[str, ...] = ()
 
 
-def read_survey(output: str, deployments: str = "", labels: str = "") -> Survey:
+def read_survey(output: str, deployments: str = "", labels: Sequence[str] = ()) -> Survey:
     """An output folder with the places of a deployment table and people's labels.
 
     Args:
         output: of a run.
         deployments: a table as ``count --deployments`` takes it; it wins over what the run knew.
-        labels: a labels.csv.
+        labels: tables like labels.csv, of several observers, samples or annotations.
 
     Raises:
         OSError: there is no such table, or it is none of a run.
@@ -118,10 +118,10 @@ def read_survey(output: str, deployments: str = "", labels: str = "") -> Survey:
             for call in calls
             if call.recording in of
         ]
-    heard = as_heard(read_labels(labels)) if labels else {}
+    heard = as_heard(read_tables(labels))
     known = {row.recording for row in rows}
     strange = sorted(heard.keys() - known)
-    remarks = [f"{labels}: {name} is no recording of {output}" for name in strange]
+    remarks = [f"{', '.join(labels)}: {name} is no recording of {output}" for name in strange]
     found = findings_of(rows, calls, heard)
     return Survey(tuple(rows), tuple(found), results.run, bool(labels), tuple(remarks))
 
