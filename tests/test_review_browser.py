@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
+import threading
 import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -45,8 +48,9 @@ def review(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def opened(page: Path, profile: Path, fragment: str = "") -> Iterator[Page]:
-    """The page in a browser that is closed afterwards."""
+def opened(page: Path | str, profile: Path, fragment: str = "") -> Iterator[Page]:
+    """The page, a file or an address, in a browser that is closed afterwards."""
+    address = page if isinstance(page, str) else page.as_uri()
     assert CHROMIUM is not None
     port_file = profile / "DevToolsActivePort"
     port_file.unlink(missing_ok=True)
@@ -67,7 +71,7 @@ def opened(page: Path, profile: Path, fragment: str = "") -> Iterator[Page]:
             found = Page(connection)
             for domain in ("Runtime", "Log", "Network", "Page"):
                 found.call(f"{domain}.enable")
-            found.call("Page.navigate", url=page.as_uri() + fragment)
+            found.call("Page.navigate", url=address + fragment)
             found.wait_for("document.readyState === 'complete' && !!document.querySelector('h1')")
             yield found
             found.call("Browser.close")
@@ -192,3 +196,76 @@ def test_axe_finds_nothing_in_the_review(review: Path, tmp_path: Path) -> None:
                 page.call("Emulation.setEmulatedMedia", features=[feature])
                 assert page.run(rules) == []
             assert page.run("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def address(review: Path) -> Iterator[str]:
+    """The page from a server: pages that are files have no file system of the browser's own."""
+    folder = str(review / "out/review")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/review.html"
+        server.shutdown()
+
+
+CHOOSE = """
+window.showSaveFilePicker = async ({ suggestedName }) => {
+  const folder = await navigator.storage.getDirectory();
+  return (window.chosen = await folder.getFileHandle(suggestedName, { create: true }));
+};
+"""
+
+
+def test_labels_are_saved_in_place_as_one_goes(review: Path, address: str, tmp_path: Path) -> None:
+    """Into a real file, in the browser's own file system; only the dialog is left out."""
+    table = tmp_path / "labels.csv"
+
+    def saved(page: Page, n: int) -> list[str]:
+        page.wait_for(f"document.getElementById('saved').textContent.includes('has all {n} lab')")
+        text = page.run("window.chosen.getFile().then((file) => file.text())")
+        table.write_text(text, "utf-8")
+        of = {(label.recording, label.start_s): label.label for label in read_labels(str(table))}
+        return [of[clip] for clip in read_csv_clips(review) if clip in of]
+
+    with opened(address, tmp_path) as page:
+        for key in "yn":
+            press(page, key)
+        page.run(CHOOSE)
+        page.run("document.getElementById('in-place').click()")
+        assert saved(page, 2) == ["yes", "no"]
+        for key in "u3":
+            press(page, key)
+        assert saved(page, 4) == ["yes", "no", "unsure", "yes"]
+        press(page, "z")
+        assert saved(page, 3) == ["yes", "no", "unsure"]
+        page.run("window.chosen.createWritable = async () => { throw new Error('disk full') }")
+        press(page, "y")
+        page.wait_for(
+            "document.getElementById('saved').textContent === "
+            "'labels.csv could not be written: disk full'"
+        )
+        assert done(page).startswith("4 of")  # the browser keeps the answer all the same
+        assert page.complaints == []
+
+
+def test_a_dialog_that_is_closed_changes_nothing(review: Path, tmp_path: Path) -> None:
+    with opened(review / "out/review/review.html", tmp_path) as page:
+        assert not page.run("document.getElementById('in-place').hidden")  # in a file, too
+        before = page.run("document.getElementById('saved').textContent")
+        for name, said in (
+            ("AbortError", before),
+            ("SecurityError", "No file could be chosen: no"),
+        ):
+            page.run(
+                "window.showSaveFilePicker = async () => "
+                f"{{ throw new DOMException('no', '{name}') }}; "
+                "document.getElementById('in-place').click()"
+            )
+            page.wait_for(f"document.getElementById('saved').textContent === {json.dumps(said)}")
+        press(page, "y")
+        assert done(page).startswith("1 of")
+        assert page.complaints == []

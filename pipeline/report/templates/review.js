@@ -178,7 +178,10 @@ if (window.showSaveFilePicker) {
   by("in-place").hidden = false;
   by("in-place").addEventListener("click", async () => {
     try { file = await window.showSaveFilePicker({ suggestedName: fileName() }); }
-    catch { return; } // thought better of it
+    catch (error) {
+      if (error.name !== "AbortError") by("saved").textContent = `No file could be chosen: ${error.message}`;
+      return;
+    }
     writeInto(file);
   });
 }
