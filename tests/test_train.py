@@ -1,6 +1,7 @@
 """The training command, from data to a model that counts; its folds and what it refuses."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from model.training.sounds import made_up_call
 from model.training.time_left import TRIAL_S_PER_HOUR, TimeLeft
 from model.windows import ONSETS
 from pipeline.__main__ import main
+from pipeline.tables.labels import Label, label_lines
 
 with without_start_up_noise():
     from model.training import learn
@@ -208,3 +210,44 @@ def test_a_training_has_stalled_after_so_many_epochs_without_a_lower_loss(
 ) -> None:
     history = [{"validation_loss": loss} for loss in losses]
     assert learn.has_stalled(history, patience) == stalled
+
+
+@pytest.mark.slow
+def test_what_people_labelled_is_trained_on(
+    tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(9)
+    call = made_up_call(rng)
+    audio = rng.normal(0, 0.003, 40 * RATE).astype(np.float32)
+    first = 10 * RATE - call.call_start
+    audio[first : first + len(call.audio)] += 0.1 * call.audio
+    field = tmp_path / "field.wav"
+    soundfile.write(field, audio, RATE, subtype="FLOAT")
+    end_s = 10 + (call.call_end - call.call_start) / RATE
+    labels = [
+        Label(str(field), 10.0, round(end_s, 3), 0.9, "", "call", "yes"),
+        Label(str(field), 20.0, 26.0, 0.1, "", "rest", "no"),
+        Label(str(field), 30.0, 33.0, 0.1, "", "rest", "unsure"),
+    ]
+    table = tmp_path / "labels.csv"
+    table.write_text("".join(label_lines(labels)), "utf-8")
+    heard: list[Example] = []
+    fit = learn.fit
+
+    def listen(examples: Sequence[Example], *more: Any, **flags: Any) -> learn.Fitted:
+        heard.extend(examples)
+        return fit(examples, *more, **flags)
+
+    monkeypatch.setattr(learn, "fit", listen)
+    output = tmp_path / "model"
+    assert run(tiny, output, "--folds", "none", "--labels", str(table)) == 0
+    printed, said = capfd.readouterr()
+    assert "labels: 1 calls and 1 stretches without one" in printed
+    assert "5 calls of" in said  # four of the folder's own
+    assert "1 labels left out: unsure" in said
+    assert json.loads((output / "metrics.json").read_text())["clips"]["calls"] == 5
+    of_field = [example for example in heard if example.group == "field"]
+    assert sorted(example.kind for example in of_field) == ["background", "call"]
+    for example in of_field:  # is a piece of the recording, sample for sample
+        places = np.flatnonzero(audio == example.audio[0])
+        assert any(np.array_equal(audio[p : p + len(example.audio)], example.audio) for p in places)
