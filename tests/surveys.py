@@ -1,6 +1,7 @@
 """Surveys of which the truth is known, reviewed as people would: do the intervals hold the truth?
 
-``python -m tests.surveys --surveys 1000`` prints how often they do.
+``python -m tests.surveys --surveys 1000`` prints how often they do. The method was settled on other
+seeds than these.
 """
 
 from __future__ import annotations
@@ -112,7 +113,11 @@ def _is_in(survey: Survey, bin_: Stratum) -> Flags:
 
 @dataclass(frozen=True)
 class Trial:
-    """Truth and interval, of all sites together and of each; of precision, too."""
+    """Truth and interval, of all sites together and of each; of precision, too.
+
+    Attributes:
+        all_heard: whether every counted call was labelled: then its precision is known.
+    """
 
     n_labels: int
     precision: float
@@ -121,6 +126,7 @@ class Trial:
     precision_found: tuple[float, float]
     sites: tuple[tuple[int, float, float], ...]
     width: float
+    all_heard: bool
 
 
 def bounds(draws: Floats) -> tuple[float, float]:
@@ -145,14 +151,16 @@ def try_survey(seed: int, draws: int = 1000) -> Trial:
     return Trial(
         n_labels, survey.precision, truth, total, bounds(counted), sites,
         (total[1] - total[0]) / max(truth, 1),
+        bool(np.all(found.labelled[:, found.counted] >= found.units[:, found.counted])),
     )  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--surveys", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=100_000, help="of the first survey")
     flags = parser.parse_args()
-    trials = [try_survey(seed) for seed in range(flags.surveys)]
+    trials = [try_survey(flags.seed + n) for n in range(flags.surveys)]
     held = np.array([t.total[0] <= t.truth <= t.total[1] for t in trials])
     print(f"calls, all sites: {held.mean():.3f} of {len(trials)} intervals hold the truth")
     below = np.mean([t.truth < t.total[0] for t in trials])
@@ -168,8 +176,12 @@ def main() -> None:
         for low, high in pairwise(edges):
             inside = (np.array(values) >= low) & (np.array(values) < high)
             print(f"  {name} {low:g} to {high:g}: {held[inside].mean():.3f} of {inside.sum()}")
-    right = [_holds(t.precision_found, t.precision) for t in trials]
-    print(f"precision, all sites: {np.mean(right):.3f}")
+    for name, some in (
+        ("", trials),
+        (", not every counted call labelled", [t for t in trials if not t.all_heard]),
+    ):
+        right = [_holds(t.precision_found, t.precision) for t in some]
+        print(f"precision, all sites{name}: {np.mean(right):.3f} of {len(some)}")
     several = [t for t in trials if len(t.sites) > 1]
     sites = [_holds((low, high), truth) for t in several for truth, low, high in t.sites]
     print(f"calls, each of several sites: {np.mean(sites):.3f} of {len(sites)}")
