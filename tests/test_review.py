@@ -16,13 +16,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.calls import CountingRule, log_odds
+from model.calls import CountingRule, log_odds, probabilities
 from model.isolated import IsolatedRecording
 from pipeline.__main__ import main
 from pipeline.records import DetectedCall, RecordingCount
+from pipeline.review.density import Curve
 from pipeline.review.frame import Frame, each_recording, read_frame
 from pipeline.review.sample import Stratum, draw_sample, strata_of
-from pipeline.review.units import CALL, FAINT, KINDS, N_LEVELS, REST, units_of
+from pipeline.review.units import (
+    CALL,
+    FAINT,
+    KINDS,
+    N_LEVELS,
+    REST,
+    log_odds_of_level,
+    units_of,
+)
+from pipeline.review.verify import threshold_for
 from pipeline.tables.labels import Label, label_lines
 from pipeline.tables.read import WindowScores, read_results, read_verified
 from tests.fixed_run import run_in, write_recording
@@ -292,6 +302,19 @@ def test_labels_become_figures(night: Path, capsys: pytest.CaptureFixture[str]) 
     assert (night / "out/verified.csv").read_bytes() == before
 
 
+def test_the_threshold_in_use_stays_where_no_score_lies_between() -> None:
+    units = np.zeros((len(KINDS), N_LEVELS), np.int64)
+    units[CALL, 250] = 20
+    units[FAINT, 100] = 20  # none of them a call
+    curve, yes = Curve(0.0, 1.0), np.array([20.0, 0.0, 0.0])
+    strata = [Stratum(kind, 0, N_LEVELS) for kind in range(len(KINDS))]
+    edge = float(probabilities(log_odds_of_level(249.5)))
+    for used, expected in ((0.6, 0.6), (0.9, 0.9), (0.9999, edge), (0.01, edge)):
+        found = threshold_for(0.95, units, curve, yes, strata, used)
+        assert found == pytest.approx(expected), used
+    assert threshold_for(0.95, units * 0, curve, yes, strata, 0.6) is None
+
+
 def test_two_observers_are_compared(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ana, ben = label_all(night, 60, "Ana"), label_all(night, 60, "Ben", wrong=6)
     out = str(night / "out")
@@ -328,7 +351,7 @@ def test_labels_of_other_results_are_refused(
     [
         ("label", "answer", "lacks the column label"),
         (",yes,", ",maybe,", "'maybe'"),
-        ("rest", "heard in full", "stratum 'heard in full' is none of a review"),
+        ("rest", "heard in full", "annotations of whole recordings are no random sample"),
     ],
 )
 def test_wrong_labels_are_refused(

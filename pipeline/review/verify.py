@@ -32,7 +32,7 @@ from pipeline.review.units import CALL, KINDS, N_LEVELS, REST, Integers, level_o
 from pipeline.storage import files
 from pipeline.tables.cell_text import encode
 from pipeline.tables.csv_text import csv_line
-from pipeline.tables.labels import Label, read_labels
+from pipeline.tables.labels import STRATUM, Label, read_labels
 from pipeline.tables.read import VERIFIED, RunResults, read_results
 from pipeline.tables.schema import cells, columns_of
 
@@ -103,7 +103,13 @@ def verify(output: str, tables: Sequence[str], wanted: float) -> Verification:
         ValueError: labels that cannot be read, or that are of other results.
         OSError: no tables of a run there, or a table cannot be read.
     """
-    heard = combine([label for name in tables for label in read_labels(name)])
+    labels = [label for name in tables for label in read_labels(name)]
+    if any(label.stratum == STRATUM for label in labels):
+        raise LabelError(
+            f"{', '.join(tables)}: annotations of whole recordings are no random sample; give the "
+            "labels of a review only"
+        )
+    heard = combine(labels)
     if not any(unit.decided for unit in heard):
         raise LabelError(f"{', '.join(tables)}: no clip is labelled yes or no")
     results = read_results(output)
@@ -152,13 +158,15 @@ def verify(output: str, tables: Sequence[str], wanted: float) -> Verification:
                     if scope == "site" and len(sites) > 1
                     else None
                 ),
-                threshold_wanted=threshold_for(wanted, units, curve, draws.yes.mean(0), strata),
+                threshold_wanted=threshold_for(
+                    wanted, units, curve, draws.yes.mean(0), strata, common["threshold"]
+                ),
                 **common,
             )
         )
     agreement = agreement_of(heard)
     document = {
-        "method": "call density (Navine et al. 2024), see docs/findings.md",
+        "method": "call density (Navine et al. 2024), see docs/verifying.md",
         "seed": SEED,
         "draws": DRAWS,
         "threshold": common["threshold"],
@@ -337,7 +345,12 @@ def _per_hour(draws: Draws, recorded_s: float) -> dict[str, Any]:
 
 
 def threshold_for(
-    wanted: float, units: Integers, curve: Curve, yes: Floats, strata: Sequence[Stratum]
+    wanted: float,
+    units: Integers,
+    curve: Curve,
+    yes: Floats,
+    strata: Sequence[Stratum],
+    used: float,
 ) -> float | None:
     """The least threshold at which so large a share of what is counted is calls; None if none has.
 
@@ -349,6 +362,7 @@ def threshold_for(
         curve: from log odds of a score to the probability of a call.
         yes: units with a call in each bin.
         strata: the bins.
+        used: the threshold in use, which is told where no score lies between it and a higher one.
     """
     alike = units[:REST].sum(0)
     if not alike.any():
@@ -362,7 +376,10 @@ def threshold_for(
     right = np.cumsum((alike * chance)[::-1])[::-1]
     precision = np.divide(right, n_above, out=np.zeros(N_LEVELS), where=n_above > 0)
     good = np.flatnonzero((precision >= wanted) & (alike > 0))
-    return float(probabilities(log_odds_of_level(good[0] - 0.5))) if len(good) else None
+    if not len(good):
+        return None
+    least = float(probabilities(log_odds_of_level(good[0] - 0.5)))
+    return least if alike[int(level_of(used)) : good[0]].any() else min(used, least)
 
 
 def _threshold(results: RunResults) -> float:
