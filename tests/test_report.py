@@ -473,3 +473,16 @@ def test_a_folder_without_tables_is_one_clear_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("capuchinbird report: ")
     assert "counts.csv" in line
+
+
+def test_every_colour_that_a_page_uses_is_defined() -> None:
+    root = Path(__file__).parents[1]
+    text = "".join(
+        path.read_text("utf-8")
+        for folder in ("model", "pipeline/report")
+        for path in (root / folder / "templates").iterdir()
+        if path.suffix in (".css", ".html")
+    )
+    used = set(re.findall(r"var\((--\w+)\)", text))
+    assert used
+    assert used <= set(re.findall(r"(--\w+):", text))
