@@ -14,6 +14,7 @@ from dwca.read import DwCAReader
 from pipeline.tables.read import read_verified
 from tests.forest_labels import label_clips
 from tests.test_first_day import DAY, Shell, clone, shell  # noqa: F401  (fixtures)
+from tests.test_formats import read_alike
 from tests.test_histories import in_r, vignette
 from tests.test_publication import problems, rows_of
 
@@ -83,6 +84,21 @@ def test_verified_counts_hold_the_truth(season: tuple[Path, str], forest: Path) 
         assert row.verified_low <= truth <= row.verified_high
     report = (season[0] / "results/report.html").read_text("utf-8")
     assert "Verified by ear" in report
+
+
+def test_others_read_every_table(season: tuple[Path, str]) -> None:
+    folder, _ = season
+    apart = {"forest", "ledger"}
+    tables = [path for path in folder.rglob("*.csv") if not apart & set(path.parts)]
+    names = {path.name for path in tables}
+    assert {"labels.csv", "annotated.csv", "verified.csv", "recorders.csv", "clips.csv"} <= names
+    assert {"history.csv", "sites.csv", "deployments.csv", "observations.csv"} <= names
+    for path in tables:
+        if path.name != "survey.csv":  # the one that we wrote by hand
+            assert read_alike(path) > 0 or path.name == "failures.csv", path
+    for path in (folder / "results/scores").rglob("*.parquet"):
+        assert len(pandas.read_parquet(path)) > 0
+    assert len(pandas.read_parquet(folder / "histories/history.parquet")) == 40
 
 
 def test_frictionless_accepts_the_package(season: tuple[Path, str]) -> None:

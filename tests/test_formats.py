@@ -237,6 +237,28 @@ def test_only_tables_that_change_are_written(tmp_path: Path) -> None:
     assert changed == with_other_calls | says_the_threshold
 
 
+def read_alike(path: Path) -> int:
+    """The rows of a table that pandas and Arrow both read, with the same names and numbers."""
+    by_pandas, by_arrow = pandas.read_csv(path), pyarrow.csv.read_csv(path)
+    assert list(by_pandas) == by_arrow.column_names, path
+    assert len(by_pandas) == len(by_arrow), path
+    for name in by_arrow.column_names:
+        of_arrow = [value for value in by_arrow[name].to_pylist() if value is not None]
+        of_pandas = by_pandas[name].dropna()
+        if of_arrow and pandas.api.types.is_numeric_dtype(of_pandas):
+            assert of_pandas.tolist() == pytest.approx(of_arrow), (path, name)
+    return len(by_pandas)
+
+
+def test_pandas_and_arrow_read_every_table_alike(output: Path) -> None:
+    tables = [path for path in output.rglob("*.csv") if "ledger" not in path.parts]
+    names = {path.name for path in tables}
+    assert {"tutorial.csv", "activity.csv", "failures.csv", "birdnet.csv"} <= names
+    assert sum(map(read_alike, tables)) > 0
+    for folder in output.glob("*.parquet"):
+        assert len(pandas.read_parquet(folder)) == read_alike(folder.with_suffix(".csv"))
+
+
 def test_parquet_has_types_and_the_rows_of_the_csv(output: Path) -> None:
     counts = pyarrow.parquet.read_table(output / "counts.parquet")
     assert counts.schema.metadata[b"schema_version"] == b"2"
@@ -361,6 +383,22 @@ def test_birdnets_columns_are_those_that_its_readers_look_for(output: Path) -> N
     table = pandas.read_csv(output / BIRDNET.run_file)
     assert set(table["min_conf"]) == {0.5}
     assert set(table["model"]) == {"peak-1"}
+
+
+def test_kaleidoscopes_columns_are_its_own_and_lead_to_the_recordings(output: Path) -> None:
+    # Of Kaleidoscope's cluster.csv. BirdNET-Analyzer's issue 855: with other columns among them,
+    # its viewer showed next to nothing.
+    own = ["INDIR", "FOLDER", "IN FILE", "CHANNEL", "OFFSET", "DURATION", "Fmin", "Fmean", "Fmax"]
+    own += ["DATE", "TIME", "HOUR", "TOP1MATCH", "TOP1DIST", "TOP2MATCH", "TOP2DIST", "MANUAL ID"]
+    table = pandas.read_csv(output / KALEIDOSCOPE.run_file, keep_default_na=False)
+    assert list(table) == [name for name in own if name in set(table)]
+    for recording in ("night1/REC_01.wav", "night2/REC_01.wav"):
+        parts = table[["INDIR", "FOLDER", "IN FILE"]].agg("/".join, axis=1).map(os.path.normpath)
+        rows = table[parts == recording]
+        ends = (rows["OFFSET"] + rows["DURATION"]).round(6)
+        assert list(zip(rows["OFFSET"], ends, strict=True)) == calls_of(output, recording)
+        single = pandas.read_csv(output / table_name(recording, KALEIDOSCOPE))
+        assert list(single["OFFSET"]) == list(rows["OFFSET"])
 
 
 @pytest.mark.parametrize(
