@@ -337,6 +337,8 @@ def _decoder(source: str | os.PathLike[str] | IO[bytes], name: str) -> Decoder:
         if extension in {".m4a", ".mp4", ".aac"}:
             return _open_with_av(source, name)
         reason = error.error_string.rstrip(".")
+        if reason.startswith("File does not exist"):  # libsndfile's words for an MP3 without frames
+            reason = "it is in no known format"
         raise AudioError(
             f"{name}: cannot be opened as audio ({reason}); "
             "check that it plays, or copy it again from its source"

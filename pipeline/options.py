@@ -384,6 +384,9 @@ def parse(argv: Sequence[str], *, needs_recordings: bool = True) -> Config:
     _hint_at_misspelt(command, argv)
     known, beam_args = command.parse_known_args(_without_values(argv))
     if needs_recordings and not known.input and not known.manifest:
+        bare = next((word for word in beam_args if "://" in word or os.path.exists(word)), None)
+        if bare:
+            command.error(f"write --input before {bare}")
         command.error("name the recordings with --input or --manifest")
     if needs_recordings and bool(known.bigquery) != bool(known.night):
         command.error("--bigquery and --night go together: a night is a partition of the tables")

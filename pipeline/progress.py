@@ -113,7 +113,7 @@ def progress_line(done: Progress, n_inputs: int | None, elapsed_s: float) -> str
         f"{done.audio_s / 3600:.2f} of {done.expected_audio_s / 3600:.2f} h audio"
     )
     rate = done.audio_s / elapsed_s if elapsed_s else 0.0
-    if rate:
+    if rate >= 1:  # else nothing to speak of is done yet
         left_s = max(0.0, done.expected_audio_s - done.audio_s) / rate
         left = timedelta(seconds=round(min(left_s, LONGEST_ESTIMATE_S)))
         line += f", {rate:.0f} × real time, {left} left"

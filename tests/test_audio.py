@@ -182,6 +182,13 @@ def test_an_unreadable_file_is_named_with_a_reason(
     assert str(path) in str(error.value)
 
 
+def test_an_mp3_without_any_mp3_in_it_is_not_said_to_be_absent(tmp_path: Path) -> None:
+    path = tmp_path / "night.mp3"
+    path.write_bytes(np.random.default_rng(1).bytes(3000))
+    with pytest.raises(AudioError, match="it is in no known format"):
+        probe(path)
+
+
 def test_samples_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
     audio = np.zeros(16_000)
     audio[7_000] = np.nan

@@ -87,6 +87,7 @@ def test_canaries(
     manifest.write_text("recording,call_count\na.wav,2\nb.wav,0\n")
     arguments = ["--manifest", str(manifest), "--model", str(fakes.write_model(tmp_path / "m"))]
     assert main(["canaries", *arguments]) == 0
+    assert capsys.readouterr().out == "2 of 2 canaries came out as they should\n"
     manifest.write_text("recording,call_count\na.wav,3\nb.wav,0\n")
     assert main(["canaries", *arguments]) == canaries.EXIT_DIFFERENT
     assert "2 calls, should be 3" in capsys.readouterr().err

@@ -18,6 +18,7 @@ from tests.nights import wait_until
 def test_a_line_says_how_far_how_fast_and_how_long() -> None:
     line = progress_line(Progress(12.2, 2160, 7200), 40, 15)
     assert line == "12 of 40 files, 0.60 of 2.00 h audio, 144 × real time, 0:00:35 left"
+    assert progress_line(Progress(1, 3, 360), 5, 10) == "1 of 5 files, 0.00 of 0.10 h audio"
 
 
 @given(*[st.floats(0, 1e9)] * 3, st.integers(0, 10**9), st.floats(0, 1e6))

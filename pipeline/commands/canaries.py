@@ -6,6 +6,8 @@ model, another decoder, a broken library. Nothing is taken from a ledger.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -67,8 +69,9 @@ def main(argv: Sequence[str]) -> int:
     from pipeline.launch import launch
 
     with tempfile.TemporaryDirectory() as output:
-        where = ["--manifest", arguments.manifest, "--output", output]
-        code = launch(options.parse([*where, *job]))
+        where = ["--manifest", arguments.manifest, "--output", output, "--no_report"]
+        with contextlib.redirect_stdout(io.StringIO()):  # it would name files that are soon gone
+            code = launch(options.parse([*where, *job]))
         if code not in (0, 3):
             return code
         counted = {row.recording: row.call_count for row in read_counts(output)}
