@@ -32,19 +32,18 @@ from pipeline.storage import files
 SAMPLED_HEADERS = 60
 _PROBES_AT_ONCE = 16
 
-# Measured on 22 November 2026 on one core of an AMD EPYC virtual machine, with the released model
-# and the tutorial's recordings (3 min each, MP3, 48 kHz stereo): CPU time of counting
-# over 40 of them less that over 4, which leaves out the start; decoding by `model.audio.read_all`.
-DECODE_S_PER_HOUR = 4.6
-"""CPU seconds to decode and resample an hour of audio."""
+# Measured on two busy hardware threads of a virtual machine, see docs/benchmarks.md: 3 min each at
+# 48 kHz, the start of a run left out. Another machine may take half or twice as long.
+DECODE_S_PER_HOUR = {".wav": 1.6, ".flac": 3.7, ".mp3": 5.7}
+"""CPU seconds to decode and resample an hour of audio, by format; others take as long as MP3."""
+SCORE_S_PER_HOUR = 2.1
+"""CPU seconds for all else of the job, by the released model."""
 SCORE_S_PER_WINDOW = 0.0012
-"""CPU seconds to score a window of 3 s on its own, all overhead of the job included."""
-SCORE_S_PER_HOUR = 1.5
-"""The same for an hour of audio whose windows share the work, as in the released model."""
+"""The same for a window of 3 s, by a model that scores each on its own."""
 
 # Assumed, for there was no Dataflow to measure on.
 VCPUS_PER_CORE = 2
-"""A vCPU is a hardware thread, so two of them do the work of the core measured above."""
+"""How many of Dataflow's vCPUs do the work of a hardware thread measured above."""
 START_UP_S = 300.0
 """From a worker's start to its first recording, with a container image; longer with setup.py."""
 
@@ -106,11 +105,15 @@ def make_plan(config: Config, counting: Counting, options: PipelineOptions) -> P
     recordings = list_recordings(config)
     is_done = _ledger_of(config, counting)
     todo = [known for known in recordings if not is_done(known)]
-    audio_h, headers, unreadable = _audio_hours(todo)
+    hours, headers, unreadable = _audio_hours(todo)
     score_s_per_hour = SCORE_S_PER_HOUR
     if counting.grid.scores_windows:
         score_s_per_hour = SCORE_S_PER_WINDOW * samples_from_seconds(3600) / counting.hop_samples
-    core_h = audio_h * (DECODE_S_PER_HOUR + score_s_per_hour) / 3600
+    slowest = max(DECODE_S_PER_HOUR.values())
+    core_h = sum(
+        of_kind * (DECODE_S_PER_HOUR.get(kind, slowest) + score_s_per_hour) / 3600
+        for kind, of_kind in hours.items()
+    )
     vcpu_h = core_h * VCPUS_PER_CORE
 
     cores_here = os.cpu_count() or 1
@@ -126,7 +129,7 @@ def make_plan(config: Config, counting: Counting, options: PipelineOptions) -> P
         recordings=len(recordings),
         size_bytes=sum(max(0, known.size) for known in recordings),
         done=len(recordings) - len(todo),
-        audio_h=audio_h,
+        audio_h=sum(hours.values()),
         headers=headers,
         unreadable=unreadable,
         core_h=core_h,
@@ -136,7 +139,7 @@ def make_plan(config: Config, counting: Counting, options: PipelineOptions) -> P
         wall_h=wall_h,
         cost_usd=workers * wall_h * hourly_usd,
         cores_here=cores_here,
-        here_h=vcpu_h / cores_here + START_HERE_S / 3600 if todo else 0.0,
+        here_h=core_h / cores_here + START_HERE_S / 3600 if todo else 0.0,
     )
 
 
@@ -202,17 +205,17 @@ def _ledger_of(config: Config, counting: Counting) -> Callable[[Listed], bool]:
     return is_done
 
 
-def _audio_hours(recordings: Sequence[Listed]) -> tuple[float, int, int]:
-    """Hours of audio, and how many headers they come from and how many could not be read.
+def _audio_hours(recordings: Sequence[Listed]) -> tuple[dict[str, float], int, int]:
+    """Hours of audio by kind, how many headers they come from, and how many could not be read.
 
     Bytes per second differ by format, so each kind of file is estimated by its own sample.
     """
     kinds: dict[str, list[Listed]] = {}
     for known in recordings:
         kinds.setdefault(PurePath(known.recording).suffix.lower(), []).append(known)
-    hours, headers, unreadable = 0.0, 0, 0
+    hours, headers, unreadable = dict.fromkeys(kinds, 0.0), 0, 0
     with ThreadPoolExecutor(_PROBES_AT_ONCE) as pool:
-        for alike in kinds.values():
+        for kind, alike in kinds.items():
             share = max(10, SAMPLED_HEADERS * len(alike) // len(recordings))
             sample = alike[:: math.ceil(len(alike) / share)]
             durations = list(pool.map(_duration_s, sample))
@@ -223,7 +226,7 @@ def _audio_hours(recordings: Sequence[Listed]) -> tuple[float, int, int]:
             all_bytes = sum(max(0, known.size) for known in alike)
             # Without sizes, by their number. What cannot be read has bytes and no seconds.
             scale = all_bytes / sample_bytes if sample_bytes else len(alike) / len(sample)
-            hours += sum(heard) * scale / 3600
+            hours[kind] += sum(heard) * scale / 3600
     return hours, headers, unreadable
 
 

@@ -52,7 +52,7 @@ def test_more_workers_are_sooner_done_at_hardly_more_cost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.wav").write_bytes(encoded(36, 8_000, "WAV"))
-    monkeypatch.setattr(plan, "_audio_hours", lambda recordings: (100_000.0, 60, 0))
+    monkeypatch.setattr(plan, "_audio_hours", lambda recordings: ({".wav": 100_000.0}, 60, 0))
     few, many = (
         planned(f"--input={tmp_path}", f"--output={tmp_path}/out", f"--max_num_workers={n}")
         for n in (5, 50)
