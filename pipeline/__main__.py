@@ -31,6 +31,24 @@ def overview() -> str:
     )
 
 
+def check_credentials(arguments: Sequence[str]) -> None:
+    """Refuses buckets where there are no credentials.
+
+    Raises:
+        UsageError: it says how to get some.
+    """
+    asks_for_help = {"-h", "--help", "--version"} & {*arguments}
+    if asks_for_help or not any("gs://" in argument for argument in arguments):
+        return
+    from pipeline.storage.buckets import has_credentials
+
+    if not has_credentials():
+        raise UsageError(
+            "gs://: no Google credentials on this machine; run: gcloud auth application-default "
+            "login, or set GOOGLE_APPLICATION_CREDENTIALS to a key file"
+        )
+
+
 def module_of(command: str) -> str:
     """The module in ``pipeline.commands`` that a command lies in."""
     return command.replace("-", "_")
@@ -57,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"capuchinbird: no command {name}; {hint}", file=sys.stderr)
         return 2
     try:
+        check_credentials(arguments)
         return int(import_module(f"pipeline.commands.{module_of(name)}").main(arguments))
     except UsageError as error:
         print(f"capuchinbird {name}: {error}", file=sys.stderr)

@@ -20,6 +20,7 @@ from pipeline.inference.transforms import (
     SegmentHandler,
 )
 from pipeline.inputs.transforms import MatchRecordings
+from pipeline.inputs.versions import NOTHING_LISTED, Listings
 from pipeline.ledger.transforms import (
     CHANGED,
     PARTS,
@@ -51,6 +52,7 @@ def build_pipeline(
     report: RunReport | None = None,
     *,
     gate: bool = False,
+    listings: Listings = NOTHING_LISTED,
 ) -> None:
     """Recordings in, tables out.
 
@@ -62,12 +64,13 @@ def build_pipeline(
         night: takes (parts that were added to, all updated) to a database as well.
         report: what run.json begins with; None for no run.json.
         gate: whether the job fails when too many of its inputs failed.
+        listings: what is known of patterns already.
     """
     grid, segment = counting.grid, samples_from_seconds(config.segment_s)
     night_kept = config.night.isoformat() if night and config.night else ""
 
     recordings = root | "Match" >> MatchRecordings(
-        config.inputs, config.manifests, config.deployments, config.time_zone
+        config.inputs, config.manifests, config.deployments, config.time_zone, listings
     )
     found = recordings | "Find work" >> FindWork(
         config.output, counting, segment, config.retry_failed, night_kept

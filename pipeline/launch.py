@@ -24,6 +24,7 @@ from pipeline.beam_options import LOCAL_RUNNERS, runs_here
 from pipeline.inference.count import Counting
 from pipeline.inference.score import ModelLoader
 from pipeline.inference.transforms import SegmentHandler
+from pipeline.inputs.versions import NOTHING_LISTED, Listings
 from pipeline.job import build_pipeline
 from pipeline.ledger import runs
 from pipeline.options import Config, UsageError
@@ -37,8 +38,12 @@ _NEVER_MS = 10**9
 _ARENA_MAX, _TRIM_THRESHOLD = -8, -1  # malloc.h
 
 
-def launch(config: Config) -> int:
+def launch(config: Config, listings: Listings = NOTHING_LISTED) -> int:
     """Checks, runs and summarises.
+
+    Args:
+        config: what was asked.
+        listings: what is known of patterns already; the job then lists them no more.
 
     Returns:
         An exit code, see ``options.EXIT_CODES``.
@@ -46,7 +51,7 @@ def launch(config: Config) -> int:
     Raises:
         UsageError: nothing was started; the message says what to change.
     """
-    checked = preflight.check(config)
+    checked = preflight.check(config, listings)
     config = checked.config
     if config.plan or config.max_cost is not None:
         estimate = plan.make_plan(config, checked.counting, checked.options)
@@ -74,6 +79,7 @@ def launch(config: Config) -> int:
             night,
             begun,
             wait=checked.waits,
+            listings=listings,
         )
         if not checked.waits:
             print(f"run {checked.run_id} was handed over; its tables will be in {config.output}")
@@ -132,12 +138,13 @@ def run(
     report: RunReport | None = None,
     *,
     wait: bool = True,
+    listings: Listings = NOTHING_LISTED,
 ) -> None:
     """Runs the job to its end, with a line about its progress."""
     pipeline = new_pipeline(options)
     # Here the exit code says that too many failed; elsewhere the job's state does.
     gate = options.view_as(StandardOptions).runner not in LOCAL_RUNNERS
-    build_pipeline(pipeline, config, counting, handler, night, report, gate=gate)
+    build_pipeline(pipeline, config, counting, handler, night, report, gate=gate, listings=listings)
     progress.reset()
     if endpoint := options.view_as(PortableOptions).job_endpoint:
         print(f"capuchinbird: the job server at {endpoint} has the job", file=sys.stderr)

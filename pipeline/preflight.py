@@ -27,14 +27,14 @@ from pipeline.beam_options import (
 from pipeline.inference.count import Counting
 from pipeline.inputs.deployments import parse_zone, read_deployments
 from pipeline.inputs.manifests import read_manifest, remarks
-from pipeline.inputs.versions import list_pattern
+from pipeline.inputs.versions import NOTHING_LISTED, Listings, list_pattern
 from pipeline.ledger import drift, entries, migrate, parts, runs
 from pipeline.ledger.moves import Move, read_moves, where_now, write_moves
 from pipeline.model_folder import check_model, current_version
 from pipeline.options import RELEASED_MODEL, Config, UsageError
 from pipeline.records import SCHEMA_VERSION, Listed, RunSummary
 from pipeline.storage import files
-from pipeline.storage.buckets import connect_anonymously_to_emulator, is_emulated
+from pipeline.storage.buckets import connect_anonymously_to_emulator
 from pipeline.tables.run_report import RunReport, new_run_id
 
 if TYPE_CHECKING:
@@ -64,8 +64,12 @@ class Checked:
     waits: bool
 
 
-def check(config: Config) -> Checked:
+def check(config: Config, listings: Listings = NOTHING_LISTED) -> Checked:
     """Checks everything that can be checked without starting or writing anything.
+
+    Args:
+        config: what was asked.
+        listings: what is known of patterns already.
 
     Raises:
         UsageError: the message says what to change.
@@ -74,14 +78,13 @@ def check(config: Config) -> Checked:
     options = beam_options(config.beam_args)
     check_reach(config, options)
     check_image(options)
-    check_credentials(config)
     config = replace(config, model=current_version(config.model))
     contract = check_model(config.model)
     config, line = runs.as_chosen(config, contract.model_version)
     if line:
         print(f"capuchinbird: {line}", file=sys.stderr)
     run_id = new_run_id(started)
-    inputs = list_inputs(config)
+    inputs = list_inputs(config, listings)
     return Checked(
         config=config,
         started=started,
@@ -139,34 +142,20 @@ def check_image(options: PipelineOptions, version: tuple[int, int] = sys.version
         )
 
 
-def check_credentials(config: Config) -> None:
-    """Refuses buckets where there are no credentials: the libraries would try for minutes."""
-    named = (*config.inputs, *config.manifests, config.model, config.output)
-    if not any(name.startswith("gs://") for name in named) or is_emulated():
-        return
-    from google.auth import default
-    from google.auth.exceptions import DefaultCredentialsError
-
-    os.environ.setdefault("GCE_METADATA_TIMEOUT", "1")  # seconds, for each of three attempts
-    try:
-        default()
-    except DefaultCredentialsError:
-        raise UsageError(
-            "gs://: no Google credentials on this machine; run: gcloud auth application-default "
-            "login, or set GOOGLE_APPLICATION_CREDENTIALS to a key file"
-        ) from None
-
-
-def list_inputs(config: Config) -> dict[str, Listed]:
+def list_inputs(config: Config, listings: Listings) -> dict[str, Listed]:
     """The recordings by identity; none for any of the patterns or manifests is an error.
 
-    Of a bucket this only asks whether there is one: the job lists it.
+    Of a bucket that is not listed yet this only asks whether there is one: the job lists it.
     """
     found: dict[str, Listed] = {}
     _check_deployments(config)
     for pattern in config.inputs:
         if pattern.startswith("gs://"):
-            if not config.allow_empty and next(list_pattern(pattern), None) is None:
+            try:
+                first = next(iter(listings.get(pattern) or list_pattern(pattern)), None)
+            except OSError as error:
+                raise UsageError(f"--input {pattern}: {error}") from None
+            if first is None and not config.allow_empty:
                 raise UsageError(f"--input {pattern}: {files.why_nothing(pattern)}")
             continue
         matched = list(list_pattern(pattern))

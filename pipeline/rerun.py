@@ -7,20 +7,22 @@ now, and each table must be, byte for byte, what the ledger says. Else there is 
 from __future__ import annotations
 
 import logging
-import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 
 from model.contract import ServingContract
 from pipeline.inference.count import Counting
 from pipeline.inputs import versions
 from pipeline.inputs.manifests import list_recordings, read_manifest, remarks
+from pipeline.inputs.sheets import read_text
 from pipeline.ledger import entries, migrate, parts, runs
 from pipeline.ledger import kept_scores as scores
 from pipeline.ledger.entries import Entry
 from pipeline.ledger.sums import Sums
-from pipeline.model_folder import check_model
+from pipeline.model_folder import check_model, current_version
 from pipeline.options import Config, UsageError
 from pipeline.records import Listed
 from pipeline.storage import files
@@ -30,10 +32,19 @@ from pipeline.tables.run_report import RunReport, Totals, new_run_id, run_file, 
 
 LARGEST_LEDGER_BYTES = 32 * 1024 * 1024
 """A larger ledger is compared by a job, on all cores."""
+MOST_OBJECTS = 5000
+"""In a bucket at most so many recordings, or files of an output, are listed here: five requests."""
+
+_Files = Mapping[str, files.Stored]
+"""The files of an output, by name."""
 
 
-def done_already(config: Config) -> int | None:
+def done_already(config: Config, listings: MutableMapping[str, list[Listed]]) -> int | None:
     """Ends a run that has nothing to do, as the job would have ended it.
+
+    Args:
+        config: what was asked.
+        listings: takes what was found in buckets, by pattern, so that no job asks once more.
 
     Returns:
         An exit code; None when there may be something to do or to refuse, and nothing was changed.
@@ -43,12 +54,20 @@ def done_already(config: Config) -> int | None:
     try:
         if not _is_simple(config):
             return None
+        there = _files_of(config.output)
+        if there is None:
+            return None
+        config = replace(config, model=current_version(config.model))
         contract = check_model(config.model)
         config, _ = runs.as_chosen(config, contract.model_version)
         counting = Counting.of(config, contract, new_run_id(started))
-        listed = list_recordings(config)
         state = entries.read_state(config.output)
-        if not _all_done(listed, state, counting, config) or not _current(config, state):
+        if not _current(config, state, there):
+            return None
+        if not _finds_some(config, listings):
+            return None
+        listed = list_recordings(config, listings)
+        if not _all_done(listed, state, counting, config):
             return None
     except (OSError, ValueError, UsageError):
         return None  # the launcher says what is wrong
@@ -58,33 +77,51 @@ def done_already(config: Config) -> int | None:
 
 
 def _is_simple(config: Config) -> bool:
-    """Whether everything lies on this machine and nothing but tables is asked for."""
-    named = [*config.inputs, *config.manifests, config.model, config.output]
+    """Whether all lies here or in Google Cloud Storage, and nothing but tables is asked for."""
+    named = [*config.inputs, config.model, config.output, config.deployments or ""]
     special = (
         config.beam_args, config.plan, config.no_wait, config.bigquery, config.max_cost,
         config.moved,
     )  # fmt: skip
-    if any(special) or not all(map(files.is_local, [*named, config.deployments or ""])):
+    if any(special) or not all(files.is_local(n) or n.startswith("gs://") for n in named):
         return False
-    if not os.path.exists(run_file(config.output)) or migrate.is_old(config.output):
-        return False
-    left = LARGEST_LEDGER_BYTES
-    for shard in files.list_below(parts.ledger(config.output), ".jsonl.gz"):
-        left -= os.path.getsize(shard)
-        if left < 0:
+    # Each object that a manifest names is a request: the job shares them out.
+    return all(files.is_local(m) and "gs://" not in read_text(m) for m in config.manifests)
+
+
+def _files_of(output: str) -> dict[str, files.Stored] | None:
+    """The files of an output that a run has ended in; None if it is large or of another layout."""
+    at_most = None if files.is_local(output) else MOST_OBJECTS + 1
+    there = dict(islice(files.stored_below(output), at_most))
+    if len(there) == at_most or run_file(output) not in there or migrate.is_old(output):
+        return None
+    ledger = f"{parts.ledger(output)}/"
+    shards = (n for n in there if n.startswith(ledger) and n.endswith(".jsonl.gz"))
+    return there if sum(there[name].size for name in shards) <= LARGEST_LEDGER_BYTES else None
+
+
+def _finds_some(config: Config, listings: MutableMapping[str, list[Listed]]) -> bool:
+    """Whether each pattern and manifest names a recording, and few enough of those in buckets."""
+    for pattern in config.inputs:
+        if pattern.startswith("gs://"):
+            found = list(islice(versions.list_pattern(pattern), MOST_OBJECTS + 1))
+            if len(found) > MOST_OBJECTS:
+                return False
+            listings[pattern] = found
+        else:
+            found = [Listed(name) for name in files.expand(pattern)]
+        if not found and not config.allow_empty:
             return False
-    finds_some = all(map(files.expand, config.inputs)) and all(
+    return config.allow_empty or all(
         any(True for _ in read_manifest(manifest)) for manifest in config.manifests
     )
-    return finds_some or config.allow_empty
 
 
 def _all_done(
-    listed: Sequence[Listed], state: dict[str, Entry], counting: Counting, config: Config
+    listed: Sequence[Listed], state: Mapping[str, Entry], counting: Counting, config: Config
 ) -> bool:
     return all(
-        files.is_local(known.recording)
-        and entries.is_done(
+        entries.is_done(
             state.get(entries.identity_of(known)),
             known,
             counting,
@@ -95,19 +132,28 @@ def _all_done(
     )
 
 
-def _current(config: Config, state: dict[str, Entry]) -> bool:
+def _current(config: Config, state: Mapping[str, Entry], there: _Files) -> bool:
     """Whether tables and page are there and say what the ledger says."""
     for table, content in all_tables(state, config.formats):
         name = files.join(config.output, table)
         if content is None:
-            if files.exists(name):
+            if name in there:
                 return False
-        elif files.read_bytes(name) != content:
+        elif name not in there or not _holds(name, there[name], content):
             return False
     page, counts = (files.join(config.output, name) for name in ("report.html", "counts.csv"))
     if not config.report:
-        return not files.exists(page)
-    return os.path.getmtime(page) >= os.path.getmtime(counts)
+        return page not in there
+    return page in there and there[page].written_s >= there[counts].written_s
+
+
+def _holds(name: str, known: files.Stored, content: bytes) -> bool:
+    """Whether a file has this content; of an object in a bucket, unread."""
+    if known.size != len(content):
+        return False
+    if known.checksum:
+        return known.checksum == files.checksum([content])
+    return files.read_bytes(name) == content
 
 
 def _end(
@@ -116,7 +162,7 @@ def _end(
     counting: Counting,
     started: datetime,
     listed: Sequence[Listed],
-    state: dict[str, Entry],
+    state: Mapping[str, Entry],
 ) -> int:
     totals, found = Totals.of(Sums(), len(listed)), Output(Sums.of(state.values()))
     for name in scores.unfinished_files(config.output):

@@ -32,6 +32,8 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 def test_a_folder_without_a_flag(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = refused([str(archive)], capsys)
     assert f"capuchinbird count --input {archive} --output results" in line
+    line = refused(["count", str(archive), "--output", "x"], capsys)
+    assert f"write --input before {archive}" in line
 
 
 def test_a_misspelt_command_and_a_misspelt_flag(
@@ -105,13 +107,28 @@ def test_tables_of_somebody_else_are_not_overwritten(
     assert [path.name for path in output.iterdir()] == [name]
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--input", "gs://bucket/a.wav", "--output", "OUT"],
+        ["--input=gs://bucket/a.wav", "--output=OUT"],
+        ["plan", "--input", ".", "--output", "gs://bucket/out"],
+        ["rescore", "--output", "gs://bucket/out"],
+        ["show", "gs://bucket/a.wav", "--output", "OUT"],
+        ["report", "gs://bucket/out"],
+        ["publish", "--to", "gs://bucket/models"],
+    ],
+)
 def test_a_bucket_without_credentials(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    arguments: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     for variable in ("STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
     monkeypatch.setenv("NO_GCE_CHECK", "true")
-    line = refused(["--input", "gs://bucket/a.wav", "--output", str(tmp_path / "out")], capsys)
+    line = refused([word.replace("OUT", str(tmp_path / "out")) for word in arguments], capsys)
     assert "no Google credentials" in line
     assert "gcloud auth application-default login" in line

@@ -54,7 +54,7 @@ def rerun(night: Path, tmp_path: Path) -> Callable[..., int | None]:
 
     def rerun(*more: str) -> int | None:
         config = config_of(night, tmp_path, *more)
-        return done_already(config)
+        return done_already(config, {})
 
     return rerun
 
@@ -194,7 +194,8 @@ def test_a_new_a_changed_and_no_longer_a_transient_failure_take_a_job(
     config = config_of(night, tmp_path)
     other = tmp_path / "more"
     nights.write_recording(other / "new.wav", 1)
-    assert done_already(replace(config, inputs=(*config.inputs, str(other)))) is None
+    more = replace(config, inputs=(*config.inputs, str(other)))
+    assert done_already(more, {}) is None
     changed = tmp_path / "changed"
     shutil.copytree(night / "archive", changed)
     name = night / "archive" / "b.wav"
@@ -213,12 +214,12 @@ def test_a_page_that_is_missing_or_older_than_the_tables_takes_a_job(
 ) -> None:
     output = tmp_path / "night" / "out"
     config = replace(config_of(night, tmp_path), report=True)
-    assert done_already(config) is None
+    assert done_already(config, {}) is None
     page = output / "report.html"
     page.write_text("a page")
-    assert done_already(config) == 0
+    assert done_already(config, {}) == 0
     os.utime(page, (0, 0))
-    assert done_already(config) is None
+    assert done_already(config, {}) is None
     assert rerun() is None  # a page that is not asked for
 
 

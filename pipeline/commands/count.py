@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from model.quiet import without_unused_libraries
 from pipeline import options
+from pipeline.records import Listed
 
 
 def main(argv: Sequence[str]) -> int:
@@ -13,9 +14,10 @@ def main(argv: Sequence[str]) -> int:
     config = options.parse(argv)
     from pipeline.rerun import done_already
 
-    if (code := done_already(config)) is not None:
+    listings: dict[str, list[Listed]] = {}
+    if (code := done_already(config, listings)) is not None:
         return code
     with without_unused_libraries():
         from pipeline.launch import launch  # imports Beam, for which no one else need wait
 
-    return launch(config)
+    return launch(config, listings)

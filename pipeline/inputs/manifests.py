@@ -64,9 +64,20 @@ def _looks_like_audio(line: str) -> bool:
     return os.path.splitext(line.strip())[1].lower() in AUDIO_EXTENSIONS
 
 
-def list_recordings(config: Config) -> list[Listed]:
-    """The same recordings without a job, sorted by name: for a look ahead."""
-    matched = [known for pattern in config.inputs for known in versions.list_pattern(pattern)]
+def list_recordings(
+    config: Config, listings: versions.Listings = versions.NOTHING_LISTED
+) -> list[Listed]:
+    """The same recordings without a job, sorted by name: for a look ahead.
+
+    Args:
+        config: which.
+        listings: what is known of patterns already.
+    """
+    matched = [
+        known
+        for pattern in config.inputs
+        for known in listings.get(pattern) or versions.list_pattern(pattern)
+    ]
     listed = [
         Listed(name, place=place)
         for manifest in config.manifests

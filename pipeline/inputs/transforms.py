@@ -10,7 +10,7 @@ from apache_beam.metrics import Metrics
 from pipeline import progress
 from pipeline.inputs.deployments import read_deployments
 from pipeline.inputs.manifests import complete, most_told, read_places
-from pipeline.inputs.versions import list_part, parts_of
+from pipeline.inputs.versions import NOTHING_LISTED, Listings, Part, list_part, parts_of
 from pipeline.records import Listed, Place
 from pipeline.storage import files
 
@@ -24,17 +24,20 @@ class MatchRecordings(beam.PTransform):
         manifests: tuple[str, ...],
         deployments: str | None = None,
         time_zone: str = "",
+        listings: Listings = NOTHING_LISTED,
     ) -> None:
         super().__init__()
         self._patterns, self._manifests = patterns, manifests
+        self._listings = listings
         self._complete = _Complete(deployments, time_zone)
 
     def expand(self, root: beam.Pipeline) -> beam.PCollection[Listed]:
         """Root → recordings."""
+        named = [one for name in self._patterns for one in self._listings.get(name, (name,))]
         matched = (
             root
-            | "Name patterns" >> beam.Create(self._patterns)
-            | "Divide" >> beam.FlatMap(parts_of)
+            | "Name patterns" >> beam.Create(named)
+            | "Divide" >> beam.FlatMap(_parts_of)
             | "Share out" >> beam.Reshuffle()
             | "List" >> beam.FlatMap(list_part)
         )
@@ -52,6 +55,11 @@ class MatchRecordings(beam.PTransform):
             | "Recordings" >> beam.Values()
             | "Look up" >> beam.ParDo(self._complete)
         )
+
+
+def _parts_of(named: str | Listed) -> Iterator[Part | Listed]:
+    """What a pattern stands for; what is listed already is passed on."""
+    return iter([named]) if isinstance(named, Listed) else parts_of(named)
 
 
 class _Complete(beam.DoFn):

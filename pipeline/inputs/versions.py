@@ -5,16 +5,22 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.records import Listed
 from pipeline.storage import files
-from pipeline.storage.buckets import list_level, list_objects, object_named
+from pipeline.storage.buckets import list_level, list_objects, object_named, plain_errors
 
 CHECKED_BYTES = 64 * 1024 * 1024
 """Files up to this size get a checksum; reading longer ones twice would cost more than it tells."""
+
+
+Listings = Mapping[str, Sequence[Listed]]
+"""By pattern: all recordings that it stands for."""
+
+NOTHING_LISTED: Listings = {}
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,8 @@ def parts_of(pattern: str) -> Iterator[Part | Listed]:
     folders = [prefix]
     while len(folders) == 1:
         blobs = list_level(bucket, folders[0])
-        yield from (known for known in map(_as_listed, blobs) if means(known.recording))
+        with plain_errors():
+            yield from (known for known in map(_as_listed, blobs) if means(known.recording))
         folders = sorted(filter(lambda folder: _may_hold(bucket, folder, pattern), blobs.prefixes))
     yield from (Part(pattern, f"gs://{bucket}/{folder}") for folder in folders)
 
@@ -87,12 +94,35 @@ def _may_hold(bucket: str, folder: str, pattern: str) -> bool:
 
 def _meaning(pattern: str) -> Callable[[str], bool]:
     """Whether a pattern in a bucket means an object. Two stars at its end mean recordings only."""
-    from apache_beam.io.filesystem import FileSystem
-
-    matches = re.compile(FileSystem.translate_pattern(pattern)).match
+    matches = re.compile(as_expression(pattern)).match
     if pattern.endswith("/**"):
         return lambda name: bool(matches(name)) and files.is_recording(name)
     return lambda name: bool(matches(name)) and files.is_meant(name, pattern)
+
+
+_WILD = re.compile(r"\*\*|\*|\?|\[!?\]?[^\]]*\]")
+_MEANS = {"**": ".*", "*": "[^/]*", "?": "."}
+
+
+def as_expression(pattern: str) -> str:
+    """A pattern as a regular expression, with Apache Beam's meaning: two stars pass slashes.
+
+    >>> bool(re.match(as_expression("gs://b/*/[!x]?.wav"), "gs://b/n1/a1.wav"))
+    True
+    """
+    found, end = "(?s)", 0
+    for wild in _WILD.finditer(pattern):
+        found += re.escape(pattern[end : wild.start()])
+        found += _MEANS.get(wild[0]) or _one_of(wild[0][1:-1])
+        end = wild.end()
+    return found + re.escape(pattern[end:]) + r"\Z"
+
+
+def _one_of(letters: str) -> str:
+    inverts = letters.startswith("!")
+    kept = letters.removeprefix("!").replace("\\", r"\\").replace("[", r"\[")
+    kept = re.sub(r"^[\^\]]", r"\\\g<0>", kept)
+    return f"[{'^' if inverts else ''}{kept}]"
 
 
 def _as_listed(blob: Any) -> Listed:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import functools
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
@@ -40,13 +41,61 @@ def connect_anonymously_to_emulator() -> None:
         _Credentials._credentials_init = True
 
 
-@functools.lru_cache(maxsize=1)
-def storage_client() -> Any:
-    """This process's google-cloud-storage client, with Beam's credentials."""
-    connect_anonymously_to_emulator()
-    from apache_beam.io.gcp.gcsio import GcsIO
+def has_credentials() -> bool:
+    """Whether this machine may ask Google Cloud for anything; without, the libraries would try for
+    minutes."""
+    if is_emulated():
+        return True
+    from google.auth import default
+    from google.auth.exceptions import DefaultCredentialsError
 
-    return GcsIO().client
+    os.environ.setdefault("GCE_METADATA_TIMEOUT", "1")  # seconds, for each of three attempts
+    try:
+        default()
+    except DefaultCredentialsError:
+        return False
+    return True
+
+
+def storage_client() -> Any:
+    """This process's google-cloud-storage client, with Beam's credentials where Beam is loaded.
+
+    Beam takes two seconds to load, for which a look into a bucket need not wait.
+    """
+    return _client("apache_beam" in sys.modules)
+
+
+@functools.lru_cache(maxsize=2)
+def _client(of_beam: bool) -> Any:
+    if of_beam:
+        connect_anonymously_to_emulator()
+        from apache_beam.io.gcp.gcsio import GcsIO
+
+        return GcsIO().client
+    from google.cloud.storage import Client
+
+    return Client.create_anonymous_client() if is_emulated() else Client(project=None)
+
+
+def forget_clients() -> None:
+    """Lets the next look into a bucket connect anew."""
+    _client.cache_clear()
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turns what the libraries raise into OSError, in one line."""
+    from google.api_core.exceptions import GoogleAPIError, NotFound
+    from google.auth.exceptions import GoogleAuthError
+    from google.cloud.storage.exceptions import InvalidResponse
+    from requests import RequestException
+
+    try:
+        yield
+    except (GoogleAPIError, GoogleAuthError, InvalidResponse, RequestException) as error:
+        said = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        kind = FileNotFoundError if isinstance(error, NotFound) else OSError
+        raise kind(said) from error
 
 
 def objects_in(folder: str) -> dict[str, str]:
@@ -87,8 +136,22 @@ def remove(uri: str) -> None:
         storage_client().bucket(bucket).blob(name).delete(retry=DEFAULT_RETRY)
 
 
+def write(uri: str, chunks: Iterable[bytes]) -> None:
+    """Writes an object, which appears when all of it has arrived."""
+    bucket, name = _parts(uri)
+    with (
+        plain_errors(),
+        bucket.blob(name).open(
+            "wb", chunk_size=_SENT_AT_ONCE, content_type="application/octet-stream"
+        ) as file,
+    ):
+        for chunk in chunks:
+            file.write(chunk)
+
+
 COMPOSED_AT_ONCE = 32  # what the service puts together in a request
 _COMPOSING_AT_ONCE = 8
+_SENT_AT_ONCE = 16 * 1024 * 1024
 
 
 def compose(uri: str, head: bytes, parts: Sequence[str]) -> None:
@@ -144,13 +207,15 @@ def _parts(uri: str) -> tuple[Any, str]:
 def object_named(uri: str) -> Any:
     """An object's size, generation and checksum, by one request; None if there is none."""
     bucket, name = _parts(uri)
-    return bucket.get_blob(name)
+    with plain_errors():
+        return bucket.get_blob(name)
 
 
 def list_objects(prefix: str, at_most: int | None = None) -> Iterator[Any]:
     """The objects whose names begin so, in order of their names, a thousand a request."""
     bucket, name = _parts(prefix)
-    return iter(bucket.list_blobs(prefix=name, max_results=at_most))
+    with plain_errors():
+        yield from bucket.list_blobs(prefix=name, max_results=at_most)
 
 
 def list_level(bucket: str, prefix: str) -> Any:
@@ -254,17 +319,12 @@ class ObjectFile(io.RawIOBase):
 
     def _ask(self, request: Callable[[], Any]) -> Any:
         """A request's answer; its errors as OSError, in one line."""
-        from google.api_core import exceptions
-        from google.cloud.storage.exceptions import InvalidResponse
-        from requests import RequestException
-
         self.requests += 1
         try:
-            return request()
-        except exceptions.NotFound:
+            with plain_errors():
+                return request()
+        except FileNotFoundError:
             raise FileNotFoundError(self._absent()) from None
-        except (exceptions.GoogleAPIError, InvalidResponse, RequestException) as error:
-            raise OSError(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
 
     def _absent(self) -> str:
         changed = ", or it was overwritten after it was listed; run it again"

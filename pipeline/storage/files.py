@@ -13,6 +13,7 @@ import posixpath
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import IO, Any
 
 from model.audio import AUDIO_EXTENSIONS
@@ -256,6 +257,38 @@ def list_below(folder: str, suffix: str) -> Iterator[str]:
             yield name
 
 
+@dataclass(frozen=True)
+class Stored:
+    """What is known of a file unread.
+
+    Attributes:
+        written_s: when it was last written, in seconds since 1970.
+        checksum: as ``checksum`` gives it; empty on a disk, which tells none.
+    """
+
+    size: int
+    written_s: float
+    checksum: str
+
+
+def stored_below(folder: str) -> Iterator[tuple[str, Stored]]:
+    """Files in a folder on a disk or in Google Cloud Storage, and below it; none if there is none.
+
+    A bucket is asked for a thousand at a time, as they are taken.
+    """
+    if folder.startswith("gs://"):
+        from pipeline.storage.buckets import list_objects
+
+        for blob in list_objects(f"{folder.rstrip('/')}/"):
+            stored = Stored(blob.size or 0, blob.updated.timestamp(), blob.crc32c or "")
+            yield f"gs://{blob.bucket.name}/{blob.name}", stored
+        return
+    for name in list_below(folder, ""):
+        with suppress(FileNotFoundError):
+            status = os.stat(name)
+            yield name, Stored(status.st_size, status.st_mtime, "")
+
+
 def folders_in(folder: str) -> list[str]:
     """Names of the folders in a folder, sorted."""
     if folder.startswith("gs://"):
@@ -279,6 +312,10 @@ def holds_files(folder: str) -> bool:
 
 def exists(name: str) -> bool:
     """Whether a file is there."""
+    if name.startswith("gs://"):
+        from pipeline.storage.buckets import object_named
+
+        return object_named(name) is not None
     return os.path.exists(name) if is_local(name) else bool(_file_systems().exists(name))
 
 
@@ -288,6 +325,11 @@ def write_atomically(name: str, chunks: Iterator[bytes] | list[bytes]) -> None:
     Locally through a temporary file beside it, renamed at the end. An object in a bucket appears
     only when its upload is complete.
     """
+    if name.startswith("gs://"):
+        from pipeline.storage.buckets import write
+
+        write(name, chunks)
+        return
     if not is_local(name):
         from apache_beam.io.filesystem import CompressionTypes
 

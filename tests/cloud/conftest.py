@@ -72,9 +72,9 @@ def bucket(
     with emulators.proxy(gcs_url) as proxy:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", proxy.url)
         monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "forest")
-        buckets.storage_client.cache_clear()
+        buckets.forget_clients()
         yield Bucket(f"gs://{name}", gcs_folder / ".cloudstorage" / name, proxy)
-        buckets.storage_client.cache_clear()
+        buckets.forget_clients()
 
 
 @pytest.fixture
