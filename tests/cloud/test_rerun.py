@@ -162,3 +162,13 @@ def test_patterns_mean_what_they_mean_to_beam(pattern: str) -> None:
     names = ["a", "x1.wav", "n/x1.wav", "n/m/x1.wav", "]x", "^x", "^", "[x", "b.wav", "\nx"]
     for name in (f"gs://b/{name}" for name in names):
         assert bool(ours.match(name)) == bool(beams.match(name)), name
+
+
+def test_a_bucket_that_is_not_there_is_one_line(
+    bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = write_model(tmp_path / "model")
+    where = ["--input", f"{bucket.uri}-not/in", "--output", str(tmp_path / "out")]
+    assert main([*where, "--model", str(model)]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"--input {bucket.uri}-not/in: " in line
