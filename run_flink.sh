@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Counts calls on an Apache Flink cluster, through Beam's job server: see docs/flink.md (tested only
-# against Beam's own job service, never on Flink). Settings are variables; arguments are flags of
+# Counts calls on an Apache Flink cluster, through Beam's job server: see docs/flink.md (tested on
+# Prism and Beam's own job service, never on Flink). Settings are variables; arguments are flags of
 # `capuchinbird count`:
 #   JOB_SERVER=flink-host:8099 PARALLELISM=16 WORKER_POOL=localhost:50000 \
 #   INPUT='gs://my-recordings/2026-03-01/**' OUTPUT=gs://my-results/2026-03-01 ./run_flink.sh
