@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import difflib
 import logging
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
+from model.quiet import without_collecting
 from pipeline import __version__
 from pipeline.options import COMMANDS, EXIT_CODES, UsageError
 
@@ -76,7 +79,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         check_credentials(arguments)
-        return int(import_module(f"pipeline.commands.{module_of(name)}").main(arguments))
+        with without_collecting():
+            command = import_module(f"pipeline.commands.{module_of(name)}")
+        return int(command.main(arguments))
     except UsageError as error:
         print(f"capuchinbird {name}: {error}", file=sys.stderr)
         return 2
@@ -85,5 +90,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+def run_and_leave() -> NoReturn:
+    """``main`` as a process, which ends without taking TensorFlow apart, object by object."""
+    code = 1
+
+    def leave() -> None:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+    atexit.register(leave)  # the first, and so called last: all others have cleaned up
+    try:
+        code = main()
+    except SystemExit as exit:  # what argparse raises
+        code = exit.code if isinstance(exit.code, int) else int(exit.code is not None)
+        raise
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_leave()

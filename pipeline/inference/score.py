@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from model.contract import CONTRACT_FILE, MODEL_FILE
-from model.quiet import without_start_up_noise, without_unused_libraries
+from model.quiet import without_collecting, without_start_up_noise, without_unused_libraries
 from model.scoring import score_inputs
 from model.windows import Grid, Padding, Samples
 from pipeline.options import RELEASED_MODEL
@@ -47,7 +47,7 @@ class ModelLoader:
         self._directory = None if directory == RELEASED_MODEL else directory
 
     def __call__(self) -> InputScorer:
-        with without_start_up_noise(), without_unused_libraries():
+        with without_collecting(), without_start_up_noise(), without_unused_libraries():
             import tensorflow as tf
 
             from model.export import load_exported
