@@ -33,6 +33,7 @@ from pipeline.tables.histories import (
 )
 from pipeline.tables.labels import (
     LABEL_COLUMNS,
+    STRATUM,
     Answer,
     Label,
     label_lines,
@@ -185,17 +186,20 @@ def test_people_who_differ_are_unsure() -> None:
 def test_a_missed_call_that_two_tables_tell_is_one() -> None:
     of_review = [label(DAWN, 10, "yes"), label(DAWN, 200, "yes"), label(DAWN, 300, "no")]
     of_annotations = [
-        label(DAWN, 10, "yes", "Bo"),  # a call of the model
-        label(DAWN, 11, "yes", "Bo"),  # another bird, a second later
-        label(DAWN, 201.5, "yes", "Bo"),  # the call below the threshold, with other bounds
-        label(DAWN, 201.5, "yes", "Cy"),
-        label(DAWN, 300.5, "yes", "Bo"),
+        replace(label(DAWN, start_s, "yes", observer), stratum=STRATUM)
+        for start_s, observer in (
+            (10, "Bo"),  # a call of the model
+            (11, "Bo"),  # another bird, a second later
+            (203, "Bo"),  # the call below the threshold begins in the clip
+            (203, "Cy"),
+            (300.5, "Bo"),
+        )
     ]
     (heard,) = as_heard(pooled([of_review, of_annotations])).values()
     assert [(one.start_s, one.answer, one.observers) for one in heard] == [
         (10, "yes", ("Ana", "Bo")),
         (11, "yes", ("Bo",)),
-        (200, "yes", ("Ana", "Bo", "Cy")),
+        (203, "yes", ("Ana", "Bo", "Cy")),
         (300, "no", ("Ana",)),
         (300.5, "yes", ("Bo",)),
     ]

@@ -119,10 +119,10 @@ def labelled_clips(tables: Sequence[str], output: Path) -> list[Path]:
     if not tables:
         return []
     from pipeline.review.training import training_clips, write_training_clips
-    from pipeline.tables.labels import read_labels
+    from pipeline.tables.labels import read_tables
 
     try:
-        labels = [label for table in tables for label in read_labels(table)]
+        labels = read_tables(tables)
     except ValueError as error:
         raise UsageError(str(error)) from None
     clips, left_out = training_clips(labels)

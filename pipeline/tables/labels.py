@@ -76,15 +76,16 @@ def read_tables(paths: Sequence[str]) -> list[Label]:
     return pooled([read_labels(path) for path in paths])
 
 
-def pooled(tables: Iterable[Sequence[Label]]) -> list[Label]:
+def pooled(tables: Sequence[Sequence[Label]]) -> list[Label]:
     """The labels of several tables, a call of which two of them tell with the same bounds.
 
-    Of a call that the model missed, a review has the bounds of its clip and annotations have
-    others. A yes takes the bounds of an earlier table's yes if both share half of the shorter one;
-    each is taken once by a table, the longest shares first.
+    Of a call that the model missed, a review has the bounds of its clip and annotations have the
+    call's; these hold. A yes takes the bounds of an earlier table's yes if both share half of the
+    shorter one, or if that call begins in the clip; each is taken once by a table, the longest
+    shares first.
     """
     found: list[Label] = []
-    for table in tables:
+    for table in sorted(tables, key=lambda table: all(one.stratum != STRATUM for one in table)):
         earlier: dict[str, set[tuple[float, float]]] = defaultdict(set)
         for label in found:
             if label.label == "yes":
@@ -94,7 +95,10 @@ def pooled(tables: Iterable[Sequence[Label]]) -> list[Label]:
             for n, label in enumerate(table)
             for at_s in earlier.get(label.recording, ())
             if label.label == "yes"
-            and (share := _overlap((label.start_s, label.end_s), at_s)) >= 0.5
+            and (
+                (share := _overlap((label.start_s, label.end_s), at_s)) >= 0.5
+                or (label.stratum != STRATUM and label.start_s <= at_s[0] < label.end_s)
+            )
         )
         moved: dict[int, tuple[float, float]] = {}
         taken: dict[str, dict[tuple[float, float], tuple[float, float]]] = defaultdict(dict)
