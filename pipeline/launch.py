@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import re
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
@@ -27,6 +25,7 @@ from pipeline.inference.transforms import SegmentHandler
 from pipeline.inputs.versions import NOTHING_LISTED, Listings
 from pipeline.job import build_pipeline
 from pipeline.ledger import runs
+from pipeline.memory import give_memory_back
 from pipeline.options import Config, UsageError
 from pipeline.storage import files
 from pipeline.tables.run_report import RunReport, Totals, read_run, run_file, summary
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from pipeline.tables.bigquery import WriteNights
 
 _NEVER_MS = 10**9
-_ARENA_MAX, _TRIM_THRESHOLD = -8, -1  # malloc.h
 
 
 def launch(config: Config, listings: Listings = NOTHING_LISTED) -> int:
@@ -152,18 +150,6 @@ def run(
         give_memory_back()
     with progress.watch(n_inputs, enabled=runs_here(options)):
         run_to_end(pipeline, wait=wait)
-
-
-def give_memory_back() -> None:
-    """Lets glibc return what is freed: by default each thread keeps heaps of its own.
-
-    The local runner hands all it passes from step to step through other threads. With 30,000 short
-    recordings this is the difference between 1.5 and 1 GB. Other libraries have no such knobs.
-    """
-    with suppress(OSError, AttributeError):
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(_ARENA_MAX, 2)
-        libc.mallopt(_TRIM_THRESHOLD, 1 << 20)
 
 
 def new_pipeline(options: PipelineOptions) -> beam.Pipeline:

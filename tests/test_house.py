@@ -36,7 +36,7 @@ FLOORS = (
     ("pipeline.ledger",),
     ("pipeline.inference",),
     ("pipeline.inputs",),
-    ("pipeline.model_folder", "pipeline.beam_options", "pipeline.progress"),
+    ("pipeline.model_folder", "pipeline.beam_options", "pipeline.progress", "pipeline.memory"),
     ("pipeline.storage",),
     ("pipeline.options", "pipeline.records"),
 )

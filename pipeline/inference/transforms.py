@@ -18,6 +18,7 @@ from pipeline import progress
 from pipeline.inference import decode
 from pipeline.inference.count import Counted, Counting, count_recording
 from pipeline.inference.score import InputScorer, score_segment
+from pipeline.memory import give_memory_back
 from pipeline.records import (
     Fact,
     Failure,
@@ -246,6 +247,7 @@ class SegmentHandler(ModelHandler[SegmentAudio, SegmentScores | Failure, InputSc
         self._load, self._grid, self._padding = load, grid, padding
 
     def load_model(self) -> InputScorer:
+        give_memory_back()  # here: a worker process comes this way once, before it has held much
         return self._load()
 
     def run_inference(
