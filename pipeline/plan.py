@@ -19,6 +19,7 @@ from pathlib import PurePath
 from apache_beam.options.pipeline_options import PipelineOptions, WorkerOptions
 
 from model.audio import probe
+from model.quiet import without_decoder_notes
 from model.windows import samples_from_seconds
 from pipeline.inference.count import Counting
 from pipeline.inputs.manifests import list_recordings
@@ -218,7 +219,8 @@ def _audio_hours(recordings: Sequence[Listed]) -> tuple[dict[str, float], int, i
         for kind, alike in kinds.items():
             share = max(10, SAMPLED_HEADERS * len(alike) // len(recordings))
             sample = alike[:: math.ceil(len(alike) / share)]
-            durations = list(pool.map(_duration_s, sample))
+            with without_decoder_notes():
+                durations = list(pool.map(_duration_s, sample))
             heard = [s for s in durations if s is not None]
             headers += len(heard)
             unreadable += len(sample) - len(heard)

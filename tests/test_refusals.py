@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline import launch, options
@@ -132,3 +133,19 @@ def test_a_bucket_without_credentials(
     line = refused([word.replace("OUT", str(tmp_path / "out")) for word in arguments], capsys)
     assert "no Google credentials" in line
     assert "gcloud auth application-default login" in line
+
+
+def test_a_damaged_mp3_adds_no_notes_of_its_decoder(
+    archive: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    noise = np.random.default_rng(1).bytes(3000)
+    (archive / "damaged.mp3").write_bytes(noise)
+    model = fakes.write_model(tmp_path / "model")
+    flags = ["--input", str(archive), "--output", str(tmp_path / "out"), "--model", str(model)]
+    assert main(["plan", *flags]) == 0
+    printed = capfd.readouterr()
+    assert "1 of 2 cannot be read" in printed.out
+    assert printed.err == ""
+    assert main(["show", str(archive / "damaged.mp3"), "--output", str(tmp_path / "a.png")]) == 2
+    [line] = capfd.readouterr().err.splitlines()
+    assert "it is in no known format" in line

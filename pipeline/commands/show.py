@@ -13,6 +13,7 @@ from model.audio import Recording
 from model.calls import Call, CountingRule, find_calls
 from model.contract import ServingContract
 from model.decoders import AudioError
+from model.quiet import without_decoder_notes
 from model.scoring import score_recording
 from model.spectrogram import spectrogram_db
 from model.windows import SAMPLE_RATE_HZ, WINDOW_S, Samples, Starts, samples_from_seconds
@@ -178,7 +179,11 @@ def main(argv: Sequence[str]) -> int:
     if arguments.begin_s < 0 or arguments.length_s <= 0:
         raise UsageError("--begin_s must not be negative, --length_s must be above 0")
     try:
-        with files.open_to_read(arguments.file) as source, Recording(source, arguments.file):
+        with (
+            without_decoder_notes(),
+            files.open_to_read(arguments.file) as source,
+            Recording(source, arguments.file),
+        ):
             pass  # a file that cannot be opened is said before the model is loaded
         contract = check_model(arguments.model)
         scorer = ModelLoader(arguments.model)()
