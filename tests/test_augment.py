@@ -44,6 +44,7 @@ def examples(seed: int = 0) -> list[Example]:
     ]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_stretches() -> None:
     first, second = (MixedStretches(examples(), 5, SMALL).draw(6) for _ in range(2))
     for ours, theirs in zip(first, second, strict=True):
@@ -51,6 +52,7 @@ def test_the_same_seed_gives_the_same_stretches() -> None:
     assert not np.array_equal(first[0], MixedStretches(examples(), 6, SMALL).draw(6)[0])
 
 
+@pytest.mark.slow
 def test_stretches_are_audio_targets_and_weights() -> None:
     source = MixedStretches(examples(), 0, SMALL)
     source.renew()
@@ -126,6 +128,7 @@ def test_band_power_hears_the_band_only() -> None:
     assert band_power(outside) < 1e-5  # the ends
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10**6))
 @settings(max_examples=30, deadline=None)
 def test_made_up_sounds_are_finite_and_in_range(seed: int) -> None:

@@ -188,6 +188,7 @@ def test_what_a_header_cannot_mean_is_dropped_and_flagged(
     assert (row["latitude"], row["longitude"], row["recorded_at"]) == ("", "", "")
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_no_timestamp_or_position_reaches_a_row_unchecked(text: str) -> None:
     note = recorder_notes._guano(f"Timestamp: {text}\nLoc Position: {text}")

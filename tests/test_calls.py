@@ -146,6 +146,7 @@ def test_count_interval_covers_nine_in_ten_in_simulation() -> None:
     assert inside / 2000 >= 0.9  # whole numbers make it wider than asked, never less
 
 
+@pytest.mark.slow
 def test_count_interval_covers_recordings_that_are_unlike() -> None:
     """All log odds of a recording are off by the same number; calls may hide behind others."""
     rng = np.random.default_rng(4)

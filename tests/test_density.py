@@ -33,6 +33,7 @@ def labelled(draw: st.DrawFn) -> Labelled:
     return Labelled(units, heard, yes, extra, evidence, np.array([False, False, False, True]))
 
 
+@pytest.mark.slow
 @given(labelled(), st.integers(0, 5))
 def test_no_draw_denies_what_was_heard(found: Labelled, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -103,6 +104,7 @@ def test_a_curve_that_was_right_is_found_again() -> None:
     assert curve.slope == pytest.approx(1.2, abs=0.05)
 
 
+@pytest.mark.slow
 @given(st.floats(0.01, 0.5), st.floats(0.01, 0.5))
 def test_a_site_s_share_is_told_from_its_scores_alone(first: float, second: float) -> None:
     """Where calls and all else score alike at both, however often the birds call."""

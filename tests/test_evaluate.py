@@ -78,6 +78,7 @@ def test_figures_over_recordings() -> None:
     assert figures.f1 == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=2, max_size=60))
 def test_the_area_is_the_chance_to_rank_a_pair_rightly(rows: list[tuple[float, bool]]) -> None:
     scores = np.array([s for s, _ in rows])

@@ -69,6 +69,7 @@ def test_a_decoder_that_crashes_once_is_started_again(tmp_path: Path, hostile: N
     assert (tmp_path / "once.fallen").exists()
 
 
+@pytest.mark.slow
 def test_a_decoder_that_makes_no_progress_is_ended(tmp_path: Path, hostile: None) -> None:
     path = write(tmp_path / "hang.wav")
     with (

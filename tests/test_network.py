@@ -120,6 +120,7 @@ def test_serving_is_the_same_function(
     assert networks.for_serving(networks.tutorial()).name == "tutorial"
 
 
+@pytest.mark.slow
 def test_a_window_scores_alike_wherever_it_stands_in_the_batch(
     windows: npt.NDArray[np.float32],
 ) -> None:

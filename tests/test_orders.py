@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -69,6 +70,7 @@ def test_which_entry_holds_does_not_depend_on_order_or_repeats(
         assert holding.settings in {e.settings for e in mine if e.row.run_id == last_run}
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(some_entries(), st.randoms(use_true_random=False))
 def test_the_state_does_not_depend_on_how_entries_were_shared_out(

@@ -293,6 +293,7 @@ def test_of_many_recordings_those_with_most_calls_are_listed() -> None:
     assert listed == choose_recordings(many, 100)
 
 
+@pytest.mark.slow
 def test_a_page_of_twenty_thousand_recordings_is_small() -> None:
     many = tuple(
         recording(f"archive/Ridge/20240611/053000_{n:05d}.wav", n % 4, 60, "2024-06-11T05:30:00")

@@ -24,6 +24,8 @@ from tests.fakes import write_model
 
 DATASET = "forest.birds"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def dataset(warehouse: emulators.Proxy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:

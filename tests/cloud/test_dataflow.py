@@ -154,6 +154,7 @@ def test_wrong_settings_are_one_clear_line(
     assert not service.requests
 
 
+@pytest.mark.slow
 def test_a_path_of_this_machine_is_refused(
     ready: Bucket, service: emulators.Proxy, tmp_path: Path
 ) -> None:

@@ -81,6 +81,7 @@ def test_a_piece_that_has_gone_is_said(bucket: Bucket) -> None:
     assert bucket.names() == ["out/pieces/a"]
 
 
+@pytest.mark.slow
 def test_a_busy_bucket_is_asked_again(bucket: Bucket) -> None:
     pieces = [bucket.put(f"out/pieces/{k}", b"x") for k in range(3)]
     refused = set()

@@ -107,6 +107,7 @@ def test_a_machine_of_unknown_price_is_refused(tmp_path: Path) -> None:
         planned(f"--input={tmp_path}", "--output=x", "--machine_type=custom-4-1024")
 
 
+@pytest.mark.slow
 def test_ten_thousand_objects_are_estimated_from_a_hundred_headers(
     bucket: Bucket, tmp_path: Path, peaks: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
