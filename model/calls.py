@@ -130,11 +130,12 @@ def find_calls(
     >>> find_calls(starts, scores, CountingRule(threshold=0.5), 10 * SAMPLE_RATE_HZ)
     (Call(start_s=3.0, end_s=6.0, peak_s=4.5, score=0.9...),)
     """
-    starts, scores, smooth = _smoothed(starts, scores, rule)
+    threshold = float(log_odds(rule.threshold, 1e-12))
+    starts, scores, smooth = _smoothed(starts, scores, rule, max(_LOGIT_LIMIT, abs(threshold)))
     duration_s = n_samples / SAMPLE_RATE_HZ
     reach = round(max(rule.score_s / 2, PEAK_S) * SAMPLE_RATE_HZ)
     calls = []
-    for peak in _peaks(starts, smooth, rule, float(_log_odds(rule.threshold))):
+    for peak in _peaks(starts, smooth, rule, threshold):
         # High scores lie evenly around the call: their mean place is its place.
         near = slice(*np.searchsorted(starts, starts[peak] + [-reach, reach + 1]))
         weights = scores[near].astype(np.float64) + 1e-9
@@ -167,7 +168,7 @@ def estimate_count(
     starts, scores, smooth = _smoothed(starts, scores, rule)
     if not len(starts):
         return CountEstimate(0.0, 0, 0)
-    least = (float(_log_odds(CANDIDATE_PROBABILITY)) - rule.evidence_offset) / rule.evidence_slope
+    least = (float(log_odds(CANDIDATE_PROBABILITY)) - rule.evidence_offset) / rule.evidence_slope
     peaks = _peaks(starts, smooth, rule, max(least, 0.1 - _LOGIT_LIMIT))
     evidence = rule.evidence_slope * smooth[peaks] + rule.evidence_offset
     mean = float(np.sum(probabilities(evidence)))
@@ -271,26 +272,24 @@ def log_odds(probability: npt.ArrayLike, least: float = 1e-7) -> Floats:
     return np.asarray(np.log(p / (1 - p)))
 
 
-def _log_odds(probability: npt.ArrayLike) -> Floats:
-    """Within the limits that the counting rule looks at."""
-    return np.clip(log_odds(probability, 1e-12), -_LOGIT_LIMIT, _LOGIT_LIMIT)
-
-
 def probabilities(log_odds: npt.ArrayLike) -> Floats:
     """Log odds as probabilities 0 to 1."""
     return np.asarray(1 / (1 + np.exp(-np.asarray(log_odds))))
 
 
 def _smoothed(
-    starts: npt.NDArray[np.int64], scores: npt.NDArray[np.float32], rule: CountingRule
+    starts: npt.NDArray[np.int64],
+    scores: npt.NDArray[np.float32],
+    rule: CountingRule,
+    limit: float = _LOGIT_LIMIT,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], Floats]:
     """Windows in order of time, and of each the weighted mean log odds of it and its neighbours.
 
-    Whatever the hop between them.
+    Whatever the hop between them. No log odds count as further from 0 than ``limit``.
     """
     order = np.argsort(starts, kind="stable")
     starts, scores = starts[order], scores[order]
-    values = _log_odds(scores)
+    values = np.clip(log_odds(scores, 1e-12), -limit, limit)
     reach = rule.smoothing_s * SAMPLE_RATE_HZ
     total, weight = values.copy(), np.ones(len(values))
     for step in range(1, len(values)):

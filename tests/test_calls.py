@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,14 @@ def test_calls_are_ordered_apart_and_inside_whatever_the_scores(
 def test_nothing_below_the_threshold_is_a_call(scores: list[float]) -> None:
     starts = np.arange(len(scores), dtype=np.int64) * SAMPLE_RATE_HZ
     assert find_calls(starts, np.array(scores, np.float32), RULE, 10**7) == ()
+
+
+def test_a_threshold_near_one_is_kept_to() -> None:
+    starts = np.arange(4, dtype=np.int64) * 10 * SAMPLE_RATE_HZ
+    scores = np.array([0.9997, 0.9998, 0.99995, 0.999999], np.float32)
+    calls = find_calls(starts, scores, replace(RULE, threshold=0.9999), 10**7)
+    assert [call.peak_s for call in calls] == [21.5, 31.5]
+    assert len(find_calls(starts, scores, replace(RULE, threshold=0.9996), 10**7)) == 4
 
 
 def test_a_dip_does_not_split_a_call() -> None:
