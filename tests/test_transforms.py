@@ -164,6 +164,21 @@ def test_no_audio_is_encoded_to_learn_its_size(monkeypatch: pytest.MonkeyPatch) 
     assert np.array_equal(back.samples, audio.samples)
 
 
+def test_a_process_that_loads_the_model_gives_memory_back_from_then_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[str] = []
+    loads = "pipeline.inference.transforms.give_memory_back"
+    monkeypatch.setattr(loads, lambda: done.append("memory"))
+
+    def load() -> PeakScorer:
+        done.append("model")
+        return PeakScorer()
+
+    SegmentHandler(load, GRID, "end").load_model()
+    assert done == ["memory", "model"]
+
+
 def test_a_segment_that_cannot_be_scored_is_a_failure_of_its_recording_alone() -> None:
     handler = SegmentHandler(load_broken, GRID, "end")
     failure = Failure("score", "RuntimeError: the network is out of order")
