@@ -129,7 +129,8 @@ def test_pieces_are_read_several_at_a_time_and_come_in_order(
     together = threading.Barrier(4, timeout=60)
 
     def read(name: str) -> bytes:
-        together.wait()  # goes on when four have come
+        if int(name) < 4:
+            together.wait()  # goes on when four have come
         return name.encode()
 
     monkeypatch.setattr(files, "read_bytes", read)

@@ -366,6 +366,7 @@ def table_data(page: str) -> dict[str, Any]:
     return dict(json.loads(text))
 
 
+@pytest.mark.slow
 def test_the_run_makes_a_page_that_needs_nothing_else(output: Path) -> None:
     page = (output / "report.html").read_text("utf-8")
     assert page.count("<figure") == 8
@@ -381,6 +382,7 @@ def test_the_run_makes_a_page_that_needs_nothing_else(output: Path) -> None:
     assert fetched == []
 
 
+@pytest.mark.slow
 def test_the_model_and_the_rule_are_on_the_page(output: Path) -> None:
     page = (output / "report.html").read_text("utf-8")
     assert "<dt>front end</dt><dd>none</dd>" in page
@@ -403,6 +405,7 @@ def test_no_report_on_request(tmp_path: Path) -> None:
     assert not options.parse([*arguments, "--no_report"]).report
 
 
+@pytest.mark.slow
 def test_recordings_that_have_gone_leave_a_word_instead_of_a_picture(
     output: Path, tmp_path: Path
 ) -> None:
@@ -453,6 +456,7 @@ def test_optional_columns_are_read_when_they_are_there(tmp_path: Path) -> None:
     assert valid_s(found) == pytest.approx(42)
 
 
+@pytest.mark.slow
 def test_the_command_makes_the_page_and_says_where(
     output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -106,6 +106,7 @@ def test_it_says_what_the_output_holds_and_what_had_failed(
     assert "real time" not in printed
 
 
+@pytest.mark.slow
 def test_a_partly_new_run_tells_its_own_part_and_the_whole(
     night: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,6 +189,7 @@ def test_whatever_asks_for_more_takes_a_job(
     assert rerun(*flags) is None
 
 
+@pytest.mark.slow
 def test_a_new_a_changed_and_no_longer_a_transient_failure_take_a_job(
     night: Path, tmp_path: Path, rerun: Callable[..., int | None]
 ) -> None:
@@ -209,6 +211,7 @@ def test_a_new_a_changed_and_no_longer_a_transient_failure_take_a_job(
     assert rerun() == 0
 
 
+@pytest.mark.slow
 def test_a_page_that_is_missing_or_older_than_the_tables_takes_a_job(
     night: Path, tmp_path: Path, rerun: Callable[..., int | None]
 ) -> None:
@@ -223,6 +226,7 @@ def test_a_page_that_is_missing_or_older_than_the_tables_takes_a_job(
     assert rerun() is None  # a page that is not asked for
 
 
+@pytest.mark.slow
 def test_neither_beam_nor_tensorflow_is_loaded(night: Path, tmp_path: Path) -> None:
     shutil.copytree(night / "out", tmp_path / "out")
     script = (

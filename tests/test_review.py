@@ -155,6 +155,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_kept_score_is_read_once(night: Path) -> None:
     out = str(night / "out")
     results = read_results(out)
@@ -168,6 +169,7 @@ def test_every_kept_score_is_read_once(night: Path) -> None:
     assert frame.recorded_s["Ridge"] == pytest.approx(240, abs=1)
 
 
+@pytest.mark.slow
 def test_a_sample_is_drawn_over_kinds_and_sites_and_again_the_same(night: Path) -> None:
     out = str(night / "out")
     results = read_results(out)
@@ -203,6 +205,7 @@ def decoded_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return lengths
 
 
+@pytest.mark.slow
 def test_the_command_scores_nothing_and_decodes_only_its_clips(
     night: Path,
     decoded_s: list[float],
@@ -277,6 +280,7 @@ def label_all(night: Path, n: int, observer: str, wrong: int = 0) -> str:
     return write(night / f"labels-{observer}.csv", labels_text(labels))
 
 
+@pytest.mark.slow
 def test_labels_become_figures(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(night / "out")
     ana = label_all(night, 100, "Ana")
@@ -315,6 +319,7 @@ def test_the_threshold_in_use_stays_where_no_score_lies_between() -> None:
     assert threshold_for(0.95, units * 0, curve, yes, strata, 0.6) is None
 
 
+@pytest.mark.slow
 def test_two_observers_are_compared(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ana, ben = label_all(night, 60, "Ana"), label_all(night, 60, "Ben", wrong=6)
     out = str(night / "out")
@@ -326,6 +331,7 @@ def test_two_observers_are_compared(night: Path, capsys: pytest.CaptureFixture[s
     assert (pair["clips"], pair["same"]) == (60, 54)
 
 
+@pytest.mark.slow
 def test_labels_of_other_results_are_refused(
     night: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -346,6 +352,7 @@ def test_labels_of_other_results_are_refused(
     assert "no clip is labelled yes or no" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -392,6 +399,7 @@ def test_levels_of_scores_are_those_of_their_log_odds() -> None:
     assert np.abs(log_odds_of_level(level_of(scores)) - log_odds(scores)).max() <= 1 / 32
 
 
+@pytest.mark.slow
 def test_the_report_shows_verified_figures_beside_the_counted_ones(night: Path) -> None:
     out = str(night / "out")
     with pytest.MonkeyPatch.context() as patch:

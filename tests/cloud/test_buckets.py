@@ -330,6 +330,7 @@ def test_a_run_lists_its_recordings_once(bucket: Bucket, tmp_path: Path, peaks: 
     assert json.loads(bucket.get("out/run.json"))["totals"]["inputs"] == 1
 
 
+@pytest.mark.slow
 def test_a_bucket_is_listed_in_parts(bucket: Bucket) -> None:
     """One folder a part, from the first level on that has several; nothing is listed twice."""
     names = ["a/b/n1/x.wav", "a/b/n1/y.WAV", "a/b/n2/z.mp3", "a/b/top.flac"]

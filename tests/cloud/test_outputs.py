@@ -58,7 +58,9 @@ def test_tables_in_a_bucket_are_written_when_they_change_and_can_be_reviewed(
     assert b"Verified by ear" in bucket.get("out/report.html")
 
 
-@pytest.mark.parametrize("n", [0, 1, 31, 32, pytest.param(1100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "n", [0, 1, *(pytest.param(n, marks=pytest.mark.slow) for n in (31, 32, 1100))]
+)
 def test_a_bucket_puts_pieces_together_in_order(bucket: Bucket, n: int) -> None:
     """Up to 32 at a time, so that more of them take levels; nothing is left in between."""
     pieces = [bucket.put(f"out/pieces/{k:04}", f"row {k}\n".encode()) for k in range(n)]
