@@ -59,10 +59,18 @@ def test_tables_in_a_bucket_are_written_when_they_change_and_can_be_reviewed(
 
 
 @pytest.mark.parametrize(
-    "n", [0, 1, *(pytest.param(n, marks=pytest.mark.slow) for n in (31, 32, 1100))]
+    ("n", "at_once", "n_requests"),
+    [
+        *((0, 32, 1), (1, 32, 1), (20, 4, 9)),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in ((31, 32, 1), (32, 32, 3))),
+    ],
 )
-def test_a_bucket_puts_pieces_together_in_order(bucket: Bucket, n: int) -> None:
+def test_a_bucket_puts_pieces_together_in_order(
+    bucket: Bucket, n: int, at_once: int, n_requests: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Up to 32 at a time, so that more of them take levels; nothing is left in between."""
+    assert buckets.COMPOSED_AT_ONCE == 32
+    monkeypatch.setattr(buckets, "COMPOSED_AT_ONCE", at_once)
     pieces = [bucket.put(f"out/pieces/{k:04}", f"row {k}\n".encode()) for k in range(n)]
     bucket.put("out/counts.csv", b"of before")
     bucket.proxy.requests.clear()
@@ -72,8 +80,8 @@ def test_a_bucket_puts_pieces_together_in_order(bucket: Bucket, n: int) -> None:
     assert len(bucket.names()) == n + 1
     # A slow server is asked again.
     asked = {r.path: r.json() for r in bucket.proxy.requests if "/compose" in r.path}
-    assert all(len(request["sourceObjects"]) <= 32 for request in asked.values())
-    assert len(asked) == {0: 1, 1: 1, 31: 1, 32: 3, 1100: 38}[n]
+    assert all(len(request["sourceObjects"]) <= at_once for request in asked.values())
+    assert len(asked) == n_requests
 
 
 def test_a_piece_that_has_gone_is_said(bucket: Bucket) -> None:
