@@ -331,14 +331,21 @@ def run(folder: Path, output: Path) -> Run:
     return Run(process.returncode, text, time.monotonic() - started, peak_kb >> 10)
 
 
-def resident_kb(pid: int) -> int:
-    """Memory that a process and its children hold."""
+def resident_kb(pid: int, parent: bytes = b"") -> int:
+    """Memory that a process and its children hold.
+
+    A child that has not started its program yet has all memory of its parent, and holds none.
+    """
     total = 0
     with contextlib.suppress(OSError, ValueError):
+        program = Path(f"/proc/{pid}/cmdline").read_bytes()
+        if program == parent:
+            return 0
         status = Path(f"/proc/{pid}/status").read_text()
         total += int(re.findall(r"VmRSS:\s+(\d+)", status)[0]) if "VmRSS" in status else 0
         for task in Path(f"/proc/{pid}/task").iterdir():
-            total += sum(map(resident_kb, map(int, (task / "children").read_text().split())))
+            children = map(int, (task / "children").read_text().split())
+            total += sum(resident_kb(child, program) for child in children)
     return total
 
 
