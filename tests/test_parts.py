@@ -27,7 +27,7 @@ from pipeline.ledger import entries, migrate, parts, runs
 from pipeline.options import UsageError
 from pipeline.storage import files
 from pipeline.tables import join
-from pipeline.tables.join import merged, read_ahead, read_output
+from pipeline.tables.join import merged, read_output
 from tests import fakes, nights
 
 Count = Callable[..., int]
@@ -135,13 +135,13 @@ def test_pieces_are_read_several_at_a_time_and_come_in_order(
 
     monkeypatch.setattr(files, "read_bytes", read)
     names = [f"{k}" for k in range(64)]
-    assert [piece.decode() for piece in read_ahead(names)] == names
+    assert [piece.decode() for piece in files.read_ahead(files.read_bytes, names)] == names
 
 
 def test_a_piece_that_has_gone_is_said_in_its_turn(tmp_path: Path) -> None:
     there = tmp_path / "there"
     there.write_bytes(b"rows")
-    pieces = read_ahead([f"{there}", f"{tmp_path}/gone"])
+    pieces = files.read_ahead(files.read_bytes, [f"{there}", f"{tmp_path}/gone"])
     assert next(pieces) == b"rows"
     with pytest.raises(FileNotFoundError):
         next(pieces)

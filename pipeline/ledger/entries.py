@@ -19,7 +19,6 @@ import posixpath
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -46,8 +45,6 @@ from pipeline.records import (
 from pipeline.storage import files
 
 UNFINISHED_DAYS = 7  # how long a killed run's scores are kept for a run that takes them up
-
-_READS_AT_ONCE = 16
 
 _log = logging.getLogger(__name__)
 
@@ -335,10 +332,9 @@ def read_state(output: str, more: Moves = ()) -> dict[str, Entry]:
     """
     moves = read_moves(parts.ledger(output)) + more
     found: dict[str, list[Entry]] = {}
-    with ThreadPoolExecutor(1 if files.is_local(output) else _READS_AT_ONCE) as pool:
-        for read in pool.map(lambda shard: list(read_shard(shard, moves)), shards(output)):
-            for identity, entry in read:
-                found.setdefault(identity, []).append(entry)
+    for read in files.read_ahead(lambda shard: list(read_shard(shard, moves)), shards(output)):
+        for identity, entry in read:
+            found.setdefault(identity, []).append(entry)
     return {identity: current(entries) for identity, entries in sorted(found.items())}
 
 

@@ -10,9 +10,7 @@ from __future__ import annotations
 import csv
 import heapq
 import io
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from typing import Any
@@ -48,8 +46,6 @@ from pipeline.tables.tool_formats import ToolFormat
 JOINED_AT_MOST_BYTES = 2**30
 """A larger table is not joined: its pieces and Parquet are the product, and run.json says so."""
 
-_READS_AT_ONCE = 16
-
 Keyed = tuple[Any, Any]
 """What a row is sorted by, and the row."""
 
@@ -82,10 +78,9 @@ def read_output(output: str) -> Output:
 
 def _read(names: Iterable[str]) -> Output:
     found = Output()
-    with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
-        for summary in pool.map(read_summary, names):
-            if summary:
-                found.add(summary)
+    for summary in files.read_ahead(read_summary, names):
+        if summary:
+            found.add(summary)
     return found
 
 
@@ -130,7 +125,7 @@ def _join(output: str, table: CsvTable, some: Sequence[tuple[str, Piece]]) -> No
     if all(a.last < b.first for (_, a), (_, b) in pairwise(some)):
         files.concatenate(name, head(table), sources)
         return
-    contents = read_ahead(sources)
+    contents = files.read_ahead(files.read_bytes, sources)
     opened = [(piece.first, lambda: _rows(next(contents))) for _, piece in some]
     lines = (encode(csv_line(cells)) for _, cells in merged(opened))
     files.write_atomically(name, _behind(head(table), lines))
@@ -139,21 +134,6 @@ def _join(output: str, table: CsvTable, some: Sequence[tuple[str, Piece]]) -> No
 def _behind(first: bytes, more: Iterable[bytes]) -> Iterator[bytes]:
     yield first
     yield from more
-
-
-def read_ahead(names: Iterable[str]) -> Iterator[bytes]:
-    """What files hold, in their order; the next ones are being read meanwhile.
-
-    In a bucket a read takes as long as the way there, however small the file.
-    """
-    coming: deque[Future[bytes]] = deque()
-    with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
-        for name in names:
-            coming.append(pool.submit(files.read_bytes, name))
-            if len(coming) == _READS_AT_ONCE:
-                yield coming.popleft().result()
-        while coming:
-            yield coming.popleft().result()
 
 
 def _rows(piece: bytes) -> Iterator[Keyed]:
@@ -196,7 +176,8 @@ def merged(sources: Iterable[tuple[Any, Callable[[], Iterator[Keyed]]]]) -> Iter
 
 def _hours(output: str, table: CsvTable, some: Sequence[tuple[str, Piece]]) -> Iterator[bytes]:
     yield head(table)
-    contents = read_ahead(piece_file(output, "activity", part) for part, _ in some)
+    sources = (piece_file(output, "activity", part) for part, _ in some)
+    contents = files.read_ahead(files.read_bytes, sources)
     opened = [(piece.first, lambda: _hour_rows(next(contents))) for _, piece in some]
     for of, rows in groupby(merged(opened), key=lambda keyed: keyed[0]):
         amount = (0, 0)
