@@ -152,7 +152,7 @@ def list_inputs(config: Config, listings: Listings) -> dict[str, Listed]:
     for pattern in config.inputs:
         if pattern.startswith("gs://"):
             try:
-                first = next(iter(listings.get(pattern) or list_pattern(pattern)), None)
+                first = next(list_pattern(pattern, listings), None)
             except OSError as error:
                 raise UsageError(f"--input {pattern}: {error}") from None
             if first is None and not config.allow_empty:

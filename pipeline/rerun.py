@@ -64,9 +64,10 @@ def done_already(config: Config, listings: MutableMapping[str, list[Listed]]) ->
         state = entries.read_state(config.output)
         if not _current(config, state, there):
             return None
-        if not _finds_some(config, listings):
+        found = _list(config, listings)
+        if found is None:
             return None
-        listed = list_recordings(config, listings)
+        listed = list_recordings(config, found)
         if not _all_done(listed, state, counting, config):
             return None
     except (OSError, ValueError, UsageError):
@@ -100,21 +101,20 @@ def _files_of(output: str) -> dict[str, files.Stored] | None:
     return there if sum(there[name].size for name in shards) <= LARGEST_LEDGER_BYTES else None
 
 
-def _finds_some(config: Config, listings: MutableMapping[str, list[Listed]]) -> bool:
-    """Whether each pattern and manifest names a recording, and few enough of those in buckets."""
+def _list(
+    config: Config, listings: MutableMapping[str, list[Listed]]
+) -> Mapping[str, list[Listed]] | None:
+    """What each pattern stands for; None if one, or a manifest, names nothing, or one too many."""
+    found: dict[str, list[Listed]] = {}
     for pattern in config.inputs:
-        if pattern.startswith("gs://"):
-            found = list(islice(versions.list_pattern(pattern), MOST_OBJECTS + 1))
-            if len(found) > MOST_OBJECTS:
-                return False
-            listings[pattern] = found
-        else:
-            found = [Listed(name) for name in files.expand(pattern)]
-        if not found and not config.allow_empty:
-            return False
-    return config.allow_empty or all(
-        any(True for _ in read_manifest(manifest)) for manifest in config.manifests
-    )
+        at_most = None if files.is_local(pattern) else MOST_OBJECTS + 1
+        found[pattern] = list(islice(versions.list_pattern(pattern), at_most))
+        if len(found[pattern]) == at_most or not (found[pattern] or config.allow_empty):
+            return None
+        if at_most:
+            listings[pattern] = found[pattern]
+    named = (any(True for _ in read_manifest(manifest)) for manifest in config.manifests)
+    return found if config.allow_empty or all(named) else None
 
 
 def _all_done(

@@ -74,9 +74,7 @@ def list_recordings(
         listings: what is known of patterns already.
     """
     matched = [
-        known
-        for pattern in config.inputs
-        for known in listings.get(pattern) or versions.list_pattern(pattern)
+        known for pattern in config.inputs for known in versions.list_pattern(pattern, listings)
     ]
     listed = [
         Listed(name, place=place)

@@ -31,8 +31,16 @@ class Part:
     prefix: str = ""
 
 
-def list_pattern(pattern: str) -> Iterator[Listed]:
-    """The recordings that a file name, a folder or a pattern stands for, as they are found."""
+def list_pattern(pattern: str, listings: Listings = NOTHING_LISTED) -> Iterator[Listed]:
+    """The recordings that a file name, a folder or a pattern stands for, as they are found.
+
+    Args:
+        pattern: what was asked for.
+        listings: what is known of patterns already; those are not listed again.
+    """
+    if pattern in listings:
+        yield from listings[pattern]
+        return
     for part in parts_of(pattern):
         yield from list_part(part)
 
