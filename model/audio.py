@@ -191,22 +191,20 @@ class Recording:
         rest of the block is zero.
         """
         frames = self._decode(index)
-        if len(frames) and not max(frames.max(), -frames.min()) <= LOUDEST:
+        loudest = max(frames.max(), -frames.min()) if len(frames) else 0.0
+        if not loudest <= LOUDEST:
             raise AudioError(
                 f"{self.name}: holds samples that are not numbers (NaN or infinite) or lie far "
                 "above full scale; write the file again from its source"
             )
         rate = self.info.sample_rate_hz
         lead, block_frames, margin = self._stretch(index)
-        mono = np.zeros(lead + block_frames + margin, dtype=np.float32)
-        for channel in frames.T:  # numpy's mean over rows is 20 times slower
-            mono[: len(frames)] += channel
-        mono /= np.float32(self.info.channels)
+        mono = _mix(frames, lead + block_frames + margin)
         skip = lead * SAMPLE_RATE_HZ // rate
         block = soxr.resample(mono, rate, SAMPLE_RATE_HZ)[skip:][: BLOCK_S * SAMPLE_RATE_HZ]
         heard_frames = min(max(0, len(frames) - lead), block_frames)
         heard = slice(lead, lead + heard_frames)
-        quality = measure(frames[heard], mono[heard], rate)
+        quality = measure(frames[heard], mono[heard], rate, loudest)
         return block, -(-heard_frames * SAMPLE_RATE_HZ // rate), quality
 
     def _stretch(self, index: int) -> tuple[int, int, int]:
@@ -226,38 +224,46 @@ class Recording:
         resumed = index == self._next_block and index != anchor
         first = index if resumed else anchor
         self._next_block = -1  # until all has gone well
-        frames = np.zeros((0, self.info.channels), dtype=np.float32)
+        frames = self._overlap[:0]
         for block in range(first, index + 1):
             lead, block_frames, margin = self._stretch(block)
             start = self._start(block)
             n_frames = min(lead + block_frames + margin, max(0, self.info.frames - start))
+            frames = np.empty((n_frames, self.info.channels), np.float32)
+            kept = 0 if block == anchor else len(self._overlap)
+            frames[:kept] = self._overlap[:kept]
             try:
                 if block == anchor:
                     self._decoder.start(start)
-                    frames = self._decoder.read(n_frames)
-                else:
-                    rest = self._decoder.read(n_frames - len(self._overlap))
-                    frames = np.concatenate((self._overlap, rest))
+                frames = frames[: kept + self._decoder.read(frames[kept:])]
             except (soundfile.LibsndfileError, DamageError):
-                return self._decode_until_error(start, n_frames) if block == index else frames[:0]
+                return self._decode_until_error(start, frames) if block == index else frames[:0]
             self._overlap = frames[block_frames + lead - margin :]
         self._next_block = index + 1
         return frames
 
-    def _decode_until_error(self, start: int, n_frames: int) -> Samples:
+    def _decode_until_error(self, start: int, frames: Samples) -> Samples:
         """What comes before an error: libsndfile returns nothing of a failed read."""
-        pieces = [np.zeros((0, self.info.channels), dtype=np.float32)]
         done = 0
-        try:
+        with suppress(soundfile.LibsndfileError, DamageError):
             self._decoder.start(start)
-            while done < n_frames:
-                pieces.append(self._decoder.read(min(PIECE_FRAMES, n_frames - done)))
-                if not len(pieces[-1]):
-                    break
-                done += len(pieces[-1])
-        except (soundfile.LibsndfileError, DamageError):
-            pass
-        return np.concatenate(pieces)
+            while n := self._decoder.read(frames[done : done + PIECE_FRAMES]):
+                done += n
+        return frames[:done]
+
+
+def _mix(frames: Samples, n_frames: int) -> Samples:
+    """The mean of the channels; zero beyond their end. It may be the one channel itself."""
+    n, channels = frames.shape
+    if channels == 1 and n == n_frames:
+        return frames[:, 0]
+    mono = np.zeros(n_frames, dtype=np.float32)
+    own = mono[:n]  # numpy's mean over rows is 20 times slower
+    np.add(frames[:, 0], frames[:, 1] if channels > 1 else 0, out=own)
+    for channel in frames.T[2:]:
+        own += channel
+    own /= np.float32(channels)
+    return mono
 
 
 def read_all(source: str | os.PathLike[str] | IO[bytes]) -> Samples:
@@ -308,14 +314,14 @@ def _count_frames(decoder: Decoder) -> int:
     All of it is read, in ever smaller pieces before an error: libsndfile gives nothing of a read
     that meets one.
     """
-    n_frames, piece = 0, 1 << 16
-    while piece:
+    n_frames, piece = 0, np.empty((1 << 16, decoder.info.channels), np.float32)
+    while len(piece):
         with suppress(soundfile.LibsndfileError, DamageError):
             decoder.start(n_frames)
-            while n := len(decoder.read(piece)):
+            while n := decoder.read(piece):
                 n_frames += n
             return n_frames
-        piece //= 2
+        piece = piece[: len(piece) // 2]
     return n_frames
 
 

@@ -65,25 +65,21 @@ class AvDecoder:
     def start(self, frame: int) -> None:
         self.close()
         self._open()
-        while frame > 0:
-            passed = len(self.read(min(frame, 1 << 18)))
-            if not passed:
-                break
-            frame -= passed
+        passed = np.empty((min(frame, 1 << 18), self.info.channels), np.float32)
+        while frame > 0 and (n := self.read(passed[:frame])):
+            frame -= n
 
-    def read(self, n_frames: int) -> Samples:
-        pieces: list[Samples] = []
-        wanted = n_frames
-        while wanted:
+    def read(self, frames: Samples) -> int:
+        done = 0
+        while done < len(frames):
             piece = self._left if self._left is not None else next(self._frames, None)
             if piece is None:
                 break
-            pieces.append(piece[:wanted])
-            self._left = piece[wanted:] if len(piece) > wanted else None
-            wanted -= len(pieces[-1])
-        if not pieces:
-            return np.zeros((0, self.info.channels), dtype=np.float32)
-        return np.concatenate(pieces)
+            taken = piece[: len(frames) - done]
+            frames[done : done + len(taken)] = taken
+            self._left = piece[len(taken) :] if len(piece) > len(taken) else None
+            done += len(taken)
+        return done
 
     def close(self) -> None:
         self._container.close()

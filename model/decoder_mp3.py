@@ -94,7 +94,7 @@ class Mp3Decoder:
             self._sound.seek(position)
         finally:
             self._guard.raise_error()
-        self.read(frame - self._lead_in(frame))
+        self.read(np.empty((frame - self._lead_in(frame), self.info.channels), np.float32))
 
     def _where(self, first: int) -> int:
         stream, points = self._way.stream, self._way.points
@@ -120,14 +120,13 @@ class Mp3Decoder:
             raise DamageError
         return found
 
-    def read(self, n_frames: int) -> Samples:
+    def read(self, frames: Samples) -> int:
         if not self._sound or not self._guard:
-            return np.zeros((0, self.info.channels), dtype=np.float32)
+            return 0
         try:
-            frames: Samples = self._sound.read(n_frames, dtype="float32", always_2d=True)
+            return len(self._sound.read(out=frames))
         finally:
             self._guard.raise_error()
-        return frames
 
     def close(self) -> None:
         self._end()

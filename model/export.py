@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +31,9 @@ GOLDEN_FILE = "golden.json"
 INNER_BATCH = 32
 """Windows scored at once. Every call of the network has this shape, so a score depends neither on
 how many windows came with it nor on how the recording was cut. Longer inputs go one by one."""
+
+
+_ALIGNED_BYTES = 64  # TensorFlow copies what lies elsewhere
 
 
 class KerasModel(Protocol):
@@ -55,21 +60,31 @@ class Scorer:
             lambda inputs: network(inputs, training=False),
             input_signature=[tf.TensorSpec([self._batch, input_samples], tf.float32)],
         ).get_concrete_function()
-        self._constant = tf.constant
+        self._from_buffer = tf.experimental.dlpack.from_dlpack
+        self._buffers = _Buffers((self._batch, input_samples))
 
     def score(self, inputs: Samples) -> Samples:
         """Scores 0 to 1: float32 ``[n, input_samples]`` in, float32 ``[n, k]`` out."""
         if inputs.ndim != 2 or inputs.shape[1] != self._input_samples:
             raise ValueError(f"inputs of shape {inputs.shape}: expected [n, {self._input_samples}]")
-        scores = []
+        scores, buffer = [], self._buffers.own
         for first in range(0, len(inputs), self._batch):
-            batch = np.ascontiguousarray(inputs[first : first + self._batch], dtype=np.float32)
-            count = len(batch)
-            if count < self._batch:
-                lacking = np.zeros((self._batch - count, self._input_samples), np.float32)
-                batch = np.concatenate([batch, lacking])
-            scores.append(self._score(self._constant(batch)).numpy()[:count])
+            count = min(self._batch, len(inputs) - first)
+            buffer[:count] = inputs[first : first + count]
+            buffer[count:] = 0
+            tensor = self._from_buffer(buffer.__dlpack__())  # tf.constant would copy it twice
+            scores.append(self._score(tensor).numpy()[:count])
         return np.concatenate(scores) if scores else np.zeros((0, 1), np.float32)
+
+
+class _Buffers(threading.local):
+    """An array for each thread, where TensorFlow can read it without making a copy."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        n = math.prod(shape)
+        memory = np.zeros(n + _ALIGNED_BYTES // 4, np.float32)
+        first = -memory.ctypes.data % _ALIGNED_BYTES // 4
+        self.own = memory[first : first + n].reshape(shape)
 
 
 class LoadedModel(Scorer):

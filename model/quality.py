@@ -92,7 +92,10 @@ def total(parts: Iterable[Quality]) -> Quality:
 
 
 def measure(
-    frames: npt.NDArray[np.float32], mono: npt.NDArray[np.float32], sample_rate_hz: int
+    frames: npt.NDArray[np.float32],
+    mono: npt.NDArray[np.float32],
+    sample_rate_hz: int,
+    loudest: float = 1,
 ) -> Quality:
     """Measures a block.
 
@@ -100,13 +103,12 @@ def measure(
         frames: as recorded, float32 ``[n, channels]``.
         mono: mean of the channels, float32 ``[n]``.
         sample_rate_hz: as recorded.
+        loudest: what no sample exceeds, where that is known.
     """
     n = len(mono)
     if not n:
         return Quality()
-    clipped = 0
-    if frames.max() >= CLIPPED_AT or frames.min() <= -CLIPPED_AT:
-        clipped = int(np.count_nonzero(np.abs(frames) >= CLIPPED_AT))
+    clipped = int(np.count_nonzero(np.abs(frames) >= CLIPPED_AT)) if loudest >= CLIPPED_AT else 0
     square = float(np.square(mono).sum())  # a dot product rounds otherwise on other processors
     piece = max(1, round(PIECE_S * sample_rate_hz))
     pieces = mono[: n - n % piece].reshape(-1, piece)

@@ -11,7 +11,7 @@ from model.windows import Grid, Padding, Samples, Starts
 Score = Callable[[Samples], Samples]
 """A network: inputs float32 ``[n, input_samples]`` in, scores float32 ``[n, k]`` out."""
 
-SAMPLES_AT_ONCE = 64 * 48_000  # 12 MB of audio; the model cuts this into batches of its own
+SAMPLES_AT_ONCE = 32 * 48_000  # 6 MB of audio; the model cuts this into batches of its own
 
 
 def score_inputs(

@@ -94,7 +94,7 @@ class Grid:
         return starts[starts < n_samples]
 
     def cut(self, samples: Samples, inputs: Starts, padding: Padding) -> Samples:
-        """Inputs of a stretch of audio, float32 ``[n, input_samples]``.
+        """Inputs of a stretch of audio, float32 ``[n, input_samples]``; not to be written to.
 
         Args:
             samples: mono audio at 16 kHz, float32 ``[m]``.
@@ -102,13 +102,18 @@ class Grid:
             padding: where zeros go in a window that reaches past the end of ``samples``. What
                 lies beyond either end is zero in an input with context.
         """
-        cut = np.zeros((len(inputs), self.input_samples), dtype=np.float32)
-        for row, start in zip(cut, inputs - self.context_samples, strict=True):
+        starts = inputs - self.context_samples
+        if len(starts) == 1 and 0 <= starts[0] <= len(samples) - self.input_samples:
+            return samples[None, starts[0] : starts[0] + self.input_samples]
+        cut = np.empty((len(inputs), self.input_samples), dtype=np.float32)
+        for row, start in zip(cut, starts, strict=True):
             audio = samples[max(start, 0) : max(start + self.input_samples, 0)]
             first = max(-start, 0)
             if self.scores_windows and padding == "front":
                 first = self.input_samples - len(audio)
+            row[:first] = 0
             row[first : first + len(audio)] = audio
+            row[first + len(audio) :] = 0
         return cut
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.audio import Recording, probe, read_all
-from model.decoders import AudioError
+from model.decoders import AudioError, SndfileDecoder
 from model.isolated import IsolatedRecording
 from pipeline.inference.decode import failure
 from tests.conftest import noise_with_bursts
@@ -51,6 +51,19 @@ def test_every_format_is_read_as_mono_16_khz(
     assert len(samples) == len(expected)
     error = np.sqrt(np.mean((samples - expected) ** 2))
     assert error < (0.03 if subtype in LOSSY else 0.005)
+
+
+@pytest.mark.parametrize("container", ["WAV", "W64", "FLAC", "AIFF", "CAF"])
+def test_16_bits_are_read_as_libsndfile_reads_them(tmp_path: Path, container: str) -> None:
+    path = tmp_path / "every value"
+    values = np.arange(-(2**15), 2**15, dtype=np.int16).reshape(-1, 2)
+    soundfile.write(path, values, 48_000, format=container, subtype="PCM_16")
+    decoder = SndfileDecoder(path, "every value")
+    decoder.start(0)
+    frames = np.empty((40_000, 2), np.float32)
+    assert decoder.read(frames) == len(values)
+    decoder.close()
+    assert np.array_equal(frames[: len(values)], soundfile.read(path, dtype="float32")[0])
 
 
 @settings(deadline=None, max_examples=60)

@@ -1,5 +1,7 @@
 """The networks: shapes, sizes, what they hear, and scores that depend on nothing else."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -90,6 +92,16 @@ def test_scores_do_not_depend_on_what_is_scored_with_them(
     assert np.array_equal(scorer.score(inputs[::-1]), scores[::-1])
     assert np.array_equal(np.concatenate([scorer.score(x[None]) for x in inputs]), scores)
     assert scorer.score(inputs[:0]).size == 0
+
+
+def test_threads_that_share_a_model_do_not_mix_their_audio(
+    scorer: Scorer, audio: npt.NDArray[np.float32]
+) -> None:
+    inputs = ONSETS.cut(audio, np.arange(3) * ONSETS.hop_samples, "end")
+    scores = scorer.score(inputs)
+    with ThreadPoolExecutor(4) as pool:
+        again = list(pool.map(scorer.score, [x[None] for x in inputs] * 8))
+    assert np.array_equal(np.concatenate(again), np.tile(scores, (8, 1)))
 
 
 def test_the_context_is_all_that_a_score_depends_on(

@@ -82,3 +82,11 @@ def test_inputs_with_context_hold_what_lies_around_them(n_samples: int, seed: in
     around = np.pad(samples, (ONSETS.context_samples, ONSETS.input_samples))
     for row, start in zip(cut, inputs, strict=True):
         assert np.array_equal(row, around[start : start + ONSETS.input_samples])
+    for row, start in zip(cut, inputs, strict=True):
+        assert np.array_equal(ONSETS.cut(samples, start[None], "end"), row[None])
+
+
+def test_an_input_amid_the_audio_is_not_copied() -> None:
+    samples = np.ones(2 * ONSETS.input_samples, np.float32)
+    inputs = np.array([ONSETS.context_samples])
+    assert np.shares_memory(ONSETS.cut(samples, inputs, "end"), samples)

@@ -15,6 +15,7 @@ from pipeline.storage.buckets import list_level, list_objects, object_named, pla
 
 CHECKED_BYTES = 64 * 1024 * 1024
 """Files up to this size get a checksum; reading longer ones twice would cost more than it tells."""
+_PIECE_BYTES = 1 << 16  # larger pieces get fresh memory each, and filling that takes twice as long
 
 
 Listings = Mapping[str, Sequence[Listed]]
@@ -178,4 +179,4 @@ def content_checksum(name: str) -> str:
     if os.path.getsize(name) > CHECKED_BYTES:
         return ""
     with open(name, "rb") as file:
-        return files.checksum(iter(lambda: file.read(1024 * 1024), b""))
+        return files.checksum(iter(lambda: file.read(_PIECE_BYTES), b""))

@@ -163,8 +163,9 @@ def _stretches(
             for finding in findings:
                 first = round(max(0.0, finding.start_s - pad_s) * rate_hz)
                 decoder.start(first)
-                audio = decoder.read(round((finding.end_s + pad_s) * rate_hz) - first)
-                yield first / rate_hz, rate_hz, audio, finding
+                n_frames = round((finding.end_s + pad_s) * rate_hz) - first
+                audio = np.empty((n_frames, decoder.info.channels), np.float32)
+                yield first / rate_hz, rate_hz, audio[: decoder.read(audio)], finding
         finally:
             decoder.close()
 
