@@ -59,6 +59,7 @@ class Scorer:
         self._score = tf.function(
             lambda inputs: network(inputs, training=False),
             input_signature=[tf.TensorSpec([self._batch, input_samples], tf.float32)],
+            autograph=False,
         ).get_concrete_function()
         self._from_buffer = tf.experimental.dlpack.from_dlpack
         self._buffers = _Buffers((self._batch, input_samples))

@@ -201,10 +201,17 @@ class _Child:
                 stderr=subprocess.DEVNULL,
                 env={name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
             )
+        self._is_ready = False
+
+    def wait_until_ready(self) -> None:
+        """Returns when it has imported what it needs. Raises OSError if it ends before."""
+        if self._is_ready:
+            return
         try:
             self._wire.receive()
         except (EOFError, OSError):
             raise OSError(f"no process to decode in could be started ({self._end()})") from None
+        self._is_ready = True
 
     def ask(
         self, request: dict[str, Any], source: str | IO[bytes], into: Any = None
@@ -275,11 +282,19 @@ os.register_at_fork(after_in_child=_idle.clear)
 def _take() -> _Child:
     """A process that nobody uses. There come to be as many as recordings are open at once."""
     with _lock:
-        while _idle:
-            child = _idle.pop()
-            if child.is_alive():
-                return child
-    return _Child()
+        child = _idle.pop() if _idle else None
+        while child and not child.is_alive():
+            child = _idle.pop() if _idle else None
+    child = child or _Child()
+    child.wait_until_ready()
+    return child
+
+
+def start_ahead() -> None:
+    """Has a process to decode in get ready while this one does something else."""
+    with _lock:
+        if not _idle:
+            _idle.append(_Child())
 
 
 @atexit.register

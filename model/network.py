@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -69,6 +69,11 @@ class HarmonicFrontEnd(layers.Layer):
         if training and (self.mask_frames or self.mask_bins):
             views = self._masked(views)
         return views
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """Said outright, or Keras would trace ``call`` to find out, each time a model is loaded."""
+        batch, n = input_shape
+        return batch, n and n // (2 * FRAME_STEP_SAMPLES), END_BIN - FIRST_BIN, 2
 
     def _masked(self, views: tf.Tensor) -> tf.Tensor:
         """SpecAugment: bands of frames and a band of bins set to the mean, 0."""

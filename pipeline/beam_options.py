@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from apache_beam.options.pipeline_options import (
     DebugOptions,
@@ -21,6 +22,8 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.runners.runner import create_runner
 
 from pipeline.options import UsageError, parser
+
+_View = TypeVar("_View", bound=PipelineOptions)
 
 LOCAL_RUNNERS = (None, "DirectRunner", "FnApiRunner")
 PORTABLE_RUNNERS = ("FlinkRunner", "PortableRunner")
@@ -36,6 +39,19 @@ JOB_SERVER_TIMEOUT_S = 365 * 86_400
 job that goes on well was told to have failed."""
 
 
+class _Options(PipelineOptions):
+    """Beam asks for the same few views of its options, a thousand times while it builds a job.
+
+    It makes a parser of arguments for each; here a view is made once. Views share their values.
+    """
+
+    def view_as(self, cls: type[_View]) -> _View:
+        views: dict[type, Any] = self.__dict__.setdefault("_views", {})
+        if cls not in views:
+            views[cls] = super().view_as(cls)
+        return views[cls]  # type: ignore[no-any-return]
+
+
 def beam_options(arguments: Sequence[str]) -> PipelineOptions:
     """Beam's options from what is left of the command line.
 
@@ -47,7 +63,7 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
     _check_known(list(arguments))
     defaults = ["--direct_running_mode=multi_threading", "--direct_num_workers=0"]
     defaults += [f"--job_server_timeout={JOB_SERVER_TIMEOUT_S}"]
-    result = PipelineOptions([*defaults, *arguments])
+    result = _Options([*defaults, *arguments])
     standard = result.view_as(StandardOptions)
     if standard.runner in LOCAL_RUNNERS:
         standard.runner = "FnApiRunner"

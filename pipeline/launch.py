@@ -17,6 +17,7 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
 from apache_beam.runners.worker import sdk_worker
 
+from model.isolated import start_ahead
 from pipeline import plan, preflight, progress
 from pipeline.beam_options import LOCAL_RUNNERS, runs_here
 from pipeline.inference.count import Counting
@@ -139,6 +140,8 @@ def run(
     listings: Listings = NOTHING_LISTED,
 ) -> None:
     """Runs the job to its end, with a line about its progress."""
+    if runs_here(options):
+        start_ahead()
     pipeline = new_pipeline(options)
     # Here the exit code says that too many failed; elsewhere the job's state does.
     gate = options.view_as(StandardOptions).runner not in LOCAL_RUNNERS

@@ -124,6 +124,23 @@ def test_a_process_decodes_one_recording_after_another(tmp_path: Path) -> None:
     assert len(isolated._idle) == 1
 
 
+def test_a_decoder_that_was_started_ahead_is_the_first_that_is_used(tmp_path: Path) -> None:
+    isolated._stop_all()
+    isolated.start_ahead()
+    isolated.start_ahead()
+    [child] = isolated._idle
+    path = write(tmp_path / "a.wav")
+    with IsolatedRecording(path, path) as opened:
+        assert opened._child is child
+        assert not isolated._idle
+        opened.read(0, 1000)
+    child._process.kill()
+    child._process.wait()
+    with IsolatedRecording(path, path) as opened:
+        assert opened._child is not child
+        opened.read(0, 1000)
+
+
 def test_a_decoder_knows_no_credentials_and_writes_no_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import soundfile
+from apache_beam.options.pipeline_options import StandardOptions, WorkerOptions
 
-from model.quiet import without_collecting
+from model.quiet import _UNUSED, without_collecting, without_unused_libraries
+from pipeline.beam_options import beam_options
+from tests.conftest import noise_with_bursts
 
 
 @pytest.mark.parametrize(
@@ -47,3 +53,38 @@ def test_garbage_is_collected_again_after_imports() -> None:
     assert gc.isenabled()
     assert gc.get_freeze_count() > 0
     gc.unfreeze()
+
+
+def test_unused_libraries_are_not_found_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pymongo_of_a_test.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("model.quiet._UNUSED", ("pymongo_of_a_test",))
+    with without_unused_libraries(), pytest.raises(ModuleNotFoundError):
+        importlib.import_module("pymongo_of_a_test")
+    importlib.import_module("pymongo_of_a_test")
+
+
+@pytest.mark.slow
+def test_a_job_imports_nothing_that_it_does_not_use(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", noise_with_bursts(5, 16_000, 1, [1.5]), 16_000)
+    script = f"""
+import sys
+from pipeline.__main__ import main
+assert main(["--input", "a.wav", "--output", "out"]) == 0
+print("imported:", {{*{_UNUSED}}} & {{*sys.modules}})
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert done.stdout.splitlines()[-1] == "imported: set()", done.stdout
+
+
+def test_views_of_options_are_made_once_and_share_their_values() -> None:
+    options = beam_options(["--num_workers=3"])
+    workers = options.view_as(WorkerOptions)
+    assert options.view_as(WorkerOptions) is workers
+    assert workers.num_workers == 3
+    workers.num_workers = 4
+    assert options.get_all_options()["num_workers"] == 4
+    assert options.view_as(StandardOptions).view_as(WorkerOptions).num_workers == 4

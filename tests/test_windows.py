@@ -83,7 +83,7 @@ def test_inputs_with_context_hold_what_lies_around_them(n_samples: int, seed: in
     for row, start in zip(cut, inputs, strict=True):
         assert np.array_equal(row, around[start : start + ONSETS.input_samples])
     for row, start in zip(cut, inputs, strict=True):
-        assert np.array_equal(ONSETS.cut(samples, start[None], "end"), row[None])
+        assert np.array_equal(ONSETS.cut(samples, np.array([start]), "end"), row[None])
 
 
 def test_an_input_amid_the_audio_is_not_copied() -> None:

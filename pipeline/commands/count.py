@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from model.quiet import without_unused_libraries
+from model.quiet import without_collecting, without_unused_libraries
 from pipeline import options
 from pipeline.records import Listed
 
@@ -17,7 +17,11 @@ def main(argv: Sequence[str]) -> int:
     listings: dict[str, list[Listed]] = {}
     if (code := done_already(config, listings)) is not None:
         return code
-    with without_unused_libraries():
+    with without_collecting(), without_unused_libraries():
+        import pyarrow as pa
+
         from pipeline.launch import launch  # imports Beam, for which no one else need wait
+
+        pa.array([])  # PyArrow looks for pandas when it first makes an array, and never again
 
     return launch(config, listings)
