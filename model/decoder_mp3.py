@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 
 from model.decoders import MP3_RESTART_S, AudioInfo, DamageError, Guard
-from model.mp3 import Bytes, FrameReader, Mp3Way, find_stream, locate
+from model.mp3 import Bytes, FrameReader, Mp3Way, count_constant, find_stream, locate
 from model.windows import Samples
 
 
@@ -40,10 +40,12 @@ class Mp3Decoder:
         self._all: array[int] | None = None  # where each frame begins
         self._sound: soundfile.SoundFile | None = None
         self._guard: Guard | None = None
-        if not way and not self._way.stream.is_constant and self._way.stream.delay is None:
-            # libsndfile has guessed its length from the first frame.
-            n_frames = len(self._offsets() or ())
-            self.info = replace(info, frames=n_frames * self._way.stream.samples)
+        stream = self._way.stream
+        if not way and stream.delay is None:
+            # libsndfile has guessed its length from the file's size and the first frame.
+            offsets = self._offsets()
+            n_frames = count_constant(self._file, stream) if offsets is None else len(offsets)
+            self.info = replace(info, frames=n_frames * stream.samples)
 
     def _offsets(self) -> array[int] | None:
         """Where each frame begins; None where that is known without reading all of the file."""

@@ -221,12 +221,24 @@ def _behind_tag(found: Mp3Stream, frame: bytes) -> Mp3Stream | None:
 
 def _is_constant(file: Bytes, stream: Mp3Stream) -> bool:
     """Whether frames lie where a constant bit rate would put them, from the first to the last."""
+    last = _before_tags(file, stream)
+    sampled = {last * k // _SAMPLED for k in range(1, _SAMPLED + 1)}
+    return all(locate(file, stream, stream.expected(frame)) for frame in sorted(sampled))
+
+
+def _before_tags(file: Bytes, stream: Mp3Stream) -> int:
+    """A frame of a constant bit rate close to the end, but before tags that may be there."""
     n_frames = int((file.size - stream.first) / stream.bytes_a_frame)
     if stream.delay is not None:
         n_frames = min(n_frames, stream.stated // stream.samples)
-    last = max(n_frames - 400, n_frames * 7 // 8)  # before tags that may stand at the end
-    sampled = {last * k // _SAMPLED for k in range(1, _SAMPLED + 1)}
-    return all(locate(file, stream, stream.expected(frame)) for frame in sorted(sampled))
+    return max(n_frames - 400, n_frames * 7 // 8)
+
+
+def count_constant(file: Bytes, stream: Mp3Stream) -> int:
+    """Frames of a constant bit rate: their bytes would count the tags at the end as well."""
+    last = _before_tags(file, stream)
+    offset = locate(file, stream, stream.expected(last)) if last else stream.first
+    return last + sum(map(len, FrameReader(file, stream, offset).frames()))
 
 
 def locate(file: Bytes, stream: Mp3Stream, expected: int) -> int:
@@ -304,7 +316,7 @@ class FrameReader(io.RawIOBase):
         while position + 4 <= end:
             if self._is_lost:
                 begin = position = self._next_run(chunk, position)
-                if self._is_lost:
+                if self._is_lost or position + 4 > end:
                     break
             length = get(chunk[position + 1] << 8 | chunk[position + 2])
             if length is None or chunk[position] != 0xFF:

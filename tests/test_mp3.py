@@ -132,6 +132,14 @@ def test_tags_before_and_behind_the_audio_are_passed_over(recording: bytes) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("n_bytes", [3, 4, 128, 20_000])
+def test_a_tag_that_ends_like_the_beginning_of_a_frame(recording: bytes, n_bytes: int) -> None:
+    """An ID3v1 tag without a genre ends in 255."""
+    tagged = recording + b"TAG".ljust(n_bytes - 1, b"\0") + b"\xff"
+    assert np.array_equal(read_all(io.BytesIO(tagged)), read_all(io.BytesIO(recording)))
+
+
+@pytest.mark.slow
 def test_lost_bytes_cost_their_minute_at_most(recording: bytes) -> None:
     whole = read_all(io.BytesIO(recording))
     middle = len(recording) // 10
