@@ -65,6 +65,11 @@ OUR_LINES = re.compile(
     r"|(WARNING|ERROR):pipeline\."
 )
 """What may stand on standard error: progress, our own words, warnings of ours."""
+OUR_MISTAKES = re.compile(
+    r"\b(Index|Key|Type|Attribute|Name|UnboundLocal|ZeroDivision|Overflow|Assertion|Recursion)Error"
+    r"|struct\.error"
+)
+"""What no file can be blamed for."""
 
 
 @cache
@@ -107,7 +112,7 @@ def damage(content: bytes, dice: random.Random) -> bytes:
     data = bytearray(content)
     for _ in range(dice.choice([1, 1, 2, 4, 16])):
         at = dice.randrange(min(len(data), dice.choice([64, 512, len(data)])) or 1)
-        match dice.randrange(8):
+        match dice.randrange(9):
             case 0:
                 data[at : at + 1] = bytes([data[at] ^ 1 << dice.randrange(8)] if data else [])
             case 1:
@@ -126,6 +131,8 @@ def damage(content: bytes, dice: random.Random) -> bytes:
             case 7:
                 end = at + dice.choice([16, 400, 10_000])
                 data[at:at] = data[at:end]
+            case 8:
+                data += b"TAG".ljust(dice.choice([3, 127]), b"\0") + dice.choice([b"\xff", b""])
     return bytes(data)
 
 
@@ -248,6 +255,7 @@ CORPUS: dict[str, Callable[[], bytes]] = {
     "granule.ogg": lambda: ogg(2**62),
     "ds64.wav": lambda: rf64(2**40),
     "xing.mp3": lambda: xing(0xFFFF_FFFF),
+    "id3v1.mp3": lambda: sound("MP3", "MPEG_LAYER_III", 16_000, 1, 6) + b"TAG".ljust(127) + b"\xff",
     "xing_a_little.mp3": lambda: xing(100_000),
     "beyond_measure.wav": lambda: floats(3e38),
     "not_a_number.wav": lambda: floats(float("nan")),
@@ -379,6 +387,8 @@ def check(done: Run, output: Path, n_files: int) -> list[str]:
         problems.append(f"outcomes {wrong}")
     if silent := [row for row in rows if row["outcome"] == "failed" and not row["error"]]:
         problems.append(f"{len(silent)} failures without a reason")
+    if ours := [row["error"] for row in rows if OUR_MISTAKES.search(row["error"])]:
+        problems.append(f"{len(ours)} failures by a mistake of ours, such as {ours[0]!r}")
     numbers = ("latitude", "longitude", "duration_s", "rms_dbfs", "max_score", "expected_calls")
     if any(re.search("nan|inf", row[column]) for row in rows for column in numbers):
         problems.append("a row with what is no number")
