@@ -224,7 +224,6 @@ class Recording:
         resumed = index == self._next_block and index != anchor
         first = index if resumed else anchor
         self._next_block = -1  # until all has gone well
-        frames = self._overlap[:0]
         for block in range(first, index + 1):
             lead, block_frames, margin = self._stretch(block)
             start = self._start(block)

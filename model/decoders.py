@@ -184,7 +184,7 @@ class SndfileDecoder:
         try:
             if not self._ints:
                 return len(self._file.read(out=frames))
-            # NumPy makes the same numbers of them in a fifth of libsndfile's time.
+            # NumPy makes the same numbers of a WAV's integers, and quicker than libsndfile.
             ints = self._file.read(out=np.empty(frames.shape, np.int16))
             np.multiply(ints, _INT16_STEP, out=frames[: len(ints)])
             return len(ints)

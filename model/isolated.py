@@ -282,9 +282,8 @@ os.register_at_fork(after_in_child=_idle.clear)
 def _take() -> _Child:
     """A process that nobody uses. There come to be as many as recordings are open at once."""
     with _lock:
+        _idle[:] = [child for child in _idle if child.is_alive()]
         child = _idle.pop() if _idle else None
-        while child and not child.is_alive():
-            child = _idle.pop() if _idle else None
     child = child or _Child()
     child.wait_until_ready()
     return child

@@ -95,7 +95,7 @@ def measure(
     frames: npt.NDArray[np.float32],
     mono: npt.NDArray[np.float32],
     sample_rate_hz: int,
-    loudest: float = 1,
+    loudest: float,
 ) -> Quality:
     """Measures a block.
 
@@ -103,7 +103,7 @@ def measure(
         frames: as recorded, float32 ``[n, channels]``.
         mono: mean of the channels, float32 ``[n]``.
         sample_rate_hz: as recorded.
-        loudest: what no sample exceeds, where that is known.
+        loudest: what no sample of ``frames`` exceeds.
     """
     n = len(mono)
     if not n:
