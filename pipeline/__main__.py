@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import difflib
 import logging
 import os
@@ -52,6 +53,21 @@ def check_credentials(arguments: Sequence[str]) -> None:
         )
 
 
+class _PlainWords(logging.Formatter):
+    """What this program logs is written as it writes everything else: in one line, for people."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        who = record.name.partition(".")[0]
+        ours = who in ("pipeline", "model")
+        return f"{'capuchinbird' if ours else record.name}: {super().format(record)}"
+
+
+def _log_handler() -> logging.Handler:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_PlainWords())
+    return handler
+
+
 def module_of(command: str) -> str:
     """The module in ``pipeline.commands`` that a command lies in."""
     return command.replace("-", "_")
@@ -61,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command. Returns the exit code that ``options.EXIT_CODES`` explains."""
     # Each parser of arguments looks for translations, and Beam makes hundreds of parsers.
     os.environ["LANGUAGE"] = "C"
-    logging.basicConfig()
+    logging.basicConfig(handlers=[_log_handler()])
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(overview(), end="")
@@ -96,13 +112,16 @@ def run_and_leave() -> NoReturn:
 
     def leave() -> None:
         logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(BrokenPipeError):
+                stream.flush()
         os._exit(code)
 
     atexit.register(leave)  # the first, and so called last: all others have cleaned up
     try:
         code = main()
+    except BrokenPipeError:  # nobody reads on, as behind "| head"
+        sys.exit(code)
     except SystemExit as exit:  # what argparse raises
         code = exit.code if isinstance(exit.code, int) else int(exit.code is not None)
         raise

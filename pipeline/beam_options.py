@@ -8,6 +8,7 @@ import io
 import os
 import shutil
 import socket
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -138,17 +139,19 @@ def _check_answers(endpoint: str, patience_s: float = 5) -> None:
 
 
 def _check_known(arguments: list[str]) -> None:
-    known = PipelineOptions([]).get_all_options()
+    parsers: list[ArgumentParser] = []
+    known = PipelineOptions([]).get_all_options(add_extra_args_fn=parsers.append)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            asked = PipelineOptions(arguments).get_all_options(retain_unknown_options=True)
+            _, unknown = parsers[0].parse_known_args(arguments)
     except SystemExit:
         raise UsageError(complaint.getvalue().strip().rpartition("error: ")[2]) from None
-    for name in sorted(asked.keys() - known.keys()):
+    if unknown and not unknown[0].startswith("-"):
+        raise UsageError(f"unknown argument {unknown[0]}; name recordings with --input")
+    if unknown:
+        name = unknown[0].partition("=")[0].lstrip("-")
         ours = vars(parser().parse_known_args(["--output="])[0])
         close = difflib.get_close_matches(name, [*ours, *known], n=1)
         hint = f"did you mean --{close[0]}?" if close else "see --help"
         raise UsageError(f"unknown argument --{name}; {hint}")
-    if arguments and not arguments[0].startswith("-"):
-        raise UsageError(f"unknown argument {arguments[0]}; name recordings with --input")

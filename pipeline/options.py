@@ -309,7 +309,8 @@ def parser() -> Parser:
     how.add_argument(
         "--no_wait",
         action="store_true",
-        help="return as soon as a service has taken the job; run.json is then not written",
+        help="return as soon as a service has taken the job, which writes run.json at its end; "
+        "report.html is not made",
     )
     out = result.add_argument_group("what comes out")
     out.add_argument(

@@ -152,3 +152,12 @@ def test_the_command(
     assert "gone.wav" in printed.err
     assert len(list(output.rglob("*.flac"))) == 1
     assert main(["clips", str(tmp_path), "--percent", "0"]) == 2
+
+
+def test_nothing_to_cut_is_refused(
+    tmp_path: Path, recorded: tuple[Path, RecordingCount], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_results(tmp_path, [recorded[1]], [])
+    assert main(["clips", str(tmp_path), "--output", str(tmp_path / "clips")]) == 2
+    assert "holds no call to cut out" in capsys.readouterr().err
+    assert not (tmp_path / "clips").exists()

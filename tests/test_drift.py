@@ -93,6 +93,10 @@ def test_canaries(
     assert "2 calls, should be 3" in capsys.readouterr().err
     manifest.write_text("recording\na.wav\n")
     assert main(["canaries", *arguments]) == 2
+    capsys.readouterr()
+    manifest.write_text("recording,call_count\na.wav,2\ngone.wav,1\n")
+    assert main(["canaries", *arguments]) == 2
+    assert f"no such file: {tmp_path / 'gone.wav'}" in capsys.readouterr().err
 
 
 def flags_of(tmp_path: Path, audio: npt.NDArray[np.float64], rate: int = 16_000) -> tuple[str, ...]:

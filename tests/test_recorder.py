@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from model.windows import windows_every
 from pipeline.inference.count import Counting
@@ -205,3 +207,15 @@ def test_deployments_join_by_the_nearest_folder(tmp_path: Path) -> None:
     assert merge(Place("camp"), Place("N", 1.0, 2.0, "", "UTC")) == Place(
         "camp", 1.0, 2.0, "", "UTC"
     )
+
+
+@given(
+    *[st.none() | st.floats(-80, 80)] * 2,
+    st.tuples(st.floats(-80, 80), st.floats(-80, 80)) | st.just((None, None)),
+)
+def test_half_a_position_does_not_hide_a_whole_one(
+    latitude: float | None, longitude: float | None, whole: tuple[float | None, float | None]
+) -> None:
+    merged = merge(Place("", latitude, longitude), Place("", *whole))
+    is_whole = latitude is not None and longitude is not None
+    assert (merged.latitude, merged.longitude) == ((latitude, longitude) if is_whole else whole)

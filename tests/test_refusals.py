@@ -37,6 +37,19 @@ def test_a_folder_without_a_flag(archive: Path, capsys: pytest.CaptureFixture[st
     assert f"write --input before {archive}" in line
 
 
+@pytest.mark.parametrize(
+    "before", [["--direct_num_workers=2"], ["--direct_num_workers", "2"], ["--no_report"]]
+)
+def test_no_recording_in_the_wrong_place_is_lost(
+    before: list[str], archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nights.write_recording(tmp_path / "b.wav", bursts=0)
+    model = fakes.write_model(tmp_path / "model")
+    flags = ["--model", str(model), "--input", str(archive), "--output", str(tmp_path / "out")]
+    line = refused([*flags, *before, str(tmp_path / "b.wav")], capsys)
+    assert f"{tmp_path / 'b.wav'}; name recordings with --input" in line
+
+
 def test_a_misspelt_command_and_a_misspelt_flag(
     archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

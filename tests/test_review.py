@@ -33,6 +33,7 @@ from pipeline.review.units import (
     units_of,
 )
 from pipeline.review.verify import threshold_for
+from pipeline.storage import files
 from pipeline.tables.labels import Label, label_lines
 from pipeline.tables.read import WindowScores, read_results, read_verified
 from tests.fixed_run import run_in, write_recording
@@ -236,6 +237,10 @@ def test_the_command_scores_nothing_and_decodes_only_its_clips(
         assert clip["picture"].startswith("data:image/jpeg;base64,")
         assert clip["sound"].startswith("data:audio/mpeg;base64,")
     assert "default-src 'none'" in html
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pipeline.review.page.picture_call", lambda *_: files.read_bytes("gone"))
+    assert main(["review", str(night / "out"), "--output", "empty", "--clips", "3"]) == 2
+    assert "none of its recordings can be read from here" in capsys.readouterr().err
 
 
 LABEL = Label(

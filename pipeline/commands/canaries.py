@@ -10,12 +10,13 @@ import contextlib
 import io
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline import options
 from pipeline.inputs.manifests import read_manifest
 from pipeline.inputs.sheets import parse_sheet, read_text
 from pipeline.options import Parser, UsageError
+from pipeline.storage import files
 from pipeline.tables.read import read_counts
 
 EXIT_DIFFERENT = 4
@@ -33,6 +34,17 @@ def read_expected(manifest: str) -> dict[str, int]:
     if not names or len(names) != len(counts) or None in counts:
         raise ValueError(f"{manifest}: needs the columns recording and call_count, filled")
     return {name: count or 0 for name, count in zip(names, counts, strict=True)}
+
+
+def check_there(manifest: str, canaries: Iterable[str]) -> None:
+    """Refuses canaries that are gone: that they are counted otherwise would say too little.
+
+    Raises:
+        UsageError: it names them.
+    """
+    if gone := [name for name in canaries if not files.exists(name)]:
+        more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
+        raise UsageError(f"--manifest {manifest}: no such file: {', '.join(gone[:3])}{more}")
 
 
 def differences(expected: Mapping[str, int], counted: Mapping[str, int | None]) -> list[str]:
@@ -66,6 +78,7 @@ def main(argv: Sequence[str]) -> int:
         expected = read_expected(arguments.manifest)
     except (OSError, ValueError) as error:
         raise UsageError(f"--manifest: {error}") from None
+    check_there(arguments.manifest, expected)
     from pipeline.launch import launch
 
     with tempfile.TemporaryDirectory() as output:

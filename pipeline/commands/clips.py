@@ -61,12 +61,14 @@ def main(argv: Sequence[str]) -> int:
         rng = np.random.default_rng(flags.seed)
         amount = flags.per_site, flags.percent / 100
         chosen = choose_findings(found, *amount, flags.choose, rng)
+        if not chosen:
+            raise UsageError(f"{flags.run}: holds no call to cut out")
         saved, problems = cut_clips(chosen, flags.output, flags.pad_s, flags.audio)
     except (OSError, ValueError) as error:
         raise UsageError(str(error)) from None
     for problem in problems:
         print(f"capuchinbird clips: skipped: {problem}", file=sys.stderr)
-    if chosen and not saved:
+    if not saved:
         raise UsageError(f"{flags.run}: none of its recordings can be read from here")
     print(f"{flags.output}: {len(saved):,} of {len(found):,} calls, and clips.csv")
     return 0

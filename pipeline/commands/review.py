@@ -56,12 +56,16 @@ def main(argv: Sequence[str]) -> int:
                 "into a new folder"
             )
         sample = draw_sample(flags.run, results, frame, flags.clips, flags.seed)
+        if not sample.clips:
+            raise UsageError(f"{flags.run}: its recordings are too short to draw a clip from")
         folder = flags.output or files.join(flags.run, "review")
         page, problems = write_review(sample, results.calls, folder, flags.speech)
     except OSError as error:
         raise UsageError(str(error)) from None
     for problem in problems:
         print(f"capuchinbird review: skipped: {problem}", file=sys.stderr)
+    if len(problems) == len(sample.clips):
+        raise UsageError(f"{flags.run}: none of its recordings can be read from here")
     if frame.without_scores:
         print(
             f"capuchinbird review: {frame.without_scores:,} counted recordings have no kept scores "

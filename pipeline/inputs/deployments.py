@@ -217,7 +217,8 @@ def folder_with_deployment(recording: str, deployments: Mapping[str, Place]) -> 
 
 def merge(place: Place, fallback: Place) -> Place:
     """``place`` with its empty fields taken from ``fallback``; a position is taken as a pair."""
-    with_position = place if place.latitude is not None else fallback
+    is_complete = place.latitude is not None and place.longitude is not None
+    with_position = place if is_complete else fallback
     return replace(
         place,
         site=place.site or fallback.site,
