@@ -1,9 +1,10 @@
 """Counts calls in archives of recordings: an Apache Beam job and the commands around it.
 
 Directly in this package is what everyone shares or what a run starts with; everything else has a
-room. Imports run downwards only: ``__main__``, ``commands``, ``launch``, ``job``, ``preflight`` and
-``plan``, ``report``, ``tables``, ``ledger``, ``inference``, ``inputs``, ``storage``; then
-``model_folder``, ``beam_options``, ``progress``, ``memory``, ``options`` and ``records``.
+room. Imports run downwards only: ``__main__``, ``commands``, ``launch``, ``job``, ``preflight``,
+``plan`` and ``rerun``, ``review``, ``report``, what writes ``tables``, ``exports``, ``survey``,
+what a table is, ``ledger``, ``inference``, ``inputs``; then ``model_folder``, ``beam_options`` and
+``progress``, ``storage``, and last ``runtime``, ``options`` and ``records``.
 """
 
 __version__ = "0.1.0"

@@ -75,8 +75,6 @@ def module_of(command: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command. Returns the exit code that ``options.EXIT_CODES`` explains."""
-    # Each parser of arguments looks for translations, and Beam makes hundreds of parsers.
-    os.environ["LANGUAGE"] = "C"
     logging.basicConfig(handlers=[_log_handler()])
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):

@@ -10,7 +10,6 @@ import shutil
 import socket
 from argparse import ArgumentParser
 from collections.abc import Sequence
-from typing import Any, TypeVar
 
 from apache_beam.options.pipeline_options import (
     DebugOptions,
@@ -23,10 +22,13 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.runners.runner import create_runner
 
 from pipeline.options import UsageError, parser
+from pipeline.runtime import (
+    JOB_SERVER_TIMEOUT_S,
+    LOCAL_RUNNERS,
+    OptionsWithLastingViews,
+    parse_without_translations,
+)
 
-_View = TypeVar("_View", bound=PipelineOptions)
-
-LOCAL_RUNNERS = (None, "DirectRunner", "FnApiRunner")
 PORTABLE_RUNNERS = ("FlinkRunner", "PortableRunner")
 """Hand the job to a job server, which knows the engine."""
 
@@ -34,23 +36,6 @@ DATAFLOW_THREADS = 2
 """Threads of each worker process. Dataflow starts a process a core, each with a model of its own;
 one thread of it decodes and scores while the other waits for the bucket. Its default of 12 would
 hold the audio of 12 segments in each process, and no core would be free for 10 of them."""
-
-JOB_SERVER_TIMEOUT_S = 365 * 86_400
-"""Beam takes what it waits for an answer for the length of a job, too: after its default of 300 s a
-job that goes on well was told to have failed."""
-
-
-class _Options(PipelineOptions):
-    """Beam asks for the same few views of its options, a thousand times while it builds a job.
-
-    It makes a parser of arguments for each; here a view is made once. Views share their values.
-    """
-
-    def view_as(self, cls: type[_View]) -> _View:
-        views: dict[type, Any] = self.__dict__.setdefault("_views", {})
-        if cls not in views:
-            views[cls] = super().view_as(cls)
-        return views[cls]  # type: ignore[no-any-return]
 
 
 def beam_options(arguments: Sequence[str]) -> PipelineOptions:
@@ -61,10 +46,11 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
     Raises:
         UsageError: an option that neither this pipeline nor Beam knows.
     """
+    parse_without_translations()
     _check_known(list(arguments))
     defaults = ["--direct_running_mode=multi_threading", "--direct_num_workers=0"]
     defaults += [f"--job_server_timeout={JOB_SERVER_TIMEOUT_S}"]
-    result = _Options([*defaults, *arguments])
+    result = OptionsWithLastingViews([*defaults, *arguments])
     standard = result.view_as(StandardOptions)
     if standard.runner in LOCAL_RUNNERS:
         standard.runner = "FnApiRunner"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import sys
 from collections.abc import Mapping
@@ -14,27 +13,29 @@ from apache_beam.options.pipeline_options import (
     PortableOptions,
     StandardOptions,
 )
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
-from apache_beam.runners.worker import sdk_worker
 
 from model.isolated import start_ahead
 from pipeline import plan, preflight, progress
-from pipeline.beam_options import LOCAL_RUNNERS, runs_here
+from pipeline.beam_options import runs_here
 from pipeline.inference.count import Counting
 from pipeline.inference.score import ModelLoader
 from pipeline.inference.transforms import SegmentHandler
 from pipeline.inputs.versions import NOTHING_LISTED, Listings
 from pipeline.job import build_pipeline
 from pipeline.ledger import runs
-from pipeline.memory import give_memory_back
 from pipeline.options import Config, UsageError
+from pipeline.runtime import (
+    LOCAL_RUNNERS,
+    give_memory_back,
+    new_pipeline,
+    quieten_workers,
+    run_to_end,
+)
 from pipeline.storage import files
 from pipeline.tables.run_report import RunReport, Totals, read_run, run_file, summary
 
 if TYPE_CHECKING:
     from pipeline.tables.bigquery import WriteNights
-
-_NEVER_MS = 10**9
 
 
 def launch(config: Config, listings: Listings = NOTHING_LISTED) -> int:
@@ -142,6 +143,7 @@ def run(
     """Runs the job to its end, with a line about its progress."""
     if runs_here(options):
         start_ahead()
+        quieten_workers()
     pipeline = new_pipeline(options)
     # Here the exit code says that too many failed; elsewhere the job's state does.
     gate = options.view_as(StandardOptions).runner not in LOCAL_RUNNERS
@@ -153,28 +155,6 @@ def run(
         give_memory_back()
     with progress.watch(n_inputs, enabled=runs_here(options)):
         run_to_end(pipeline, wait=wait)
-
-
-def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
-    """A pipeline for the runner in the options."""
-    name = options.view_as(StandardOptions).runner
-    # Each second, by default, another thread would flush what a worker has encoded so far, be it
-    # half an element: what was read from it then was garbage, or 20 GB long.
-    worker_handlers.DATA_BUFFER_TIME_LIMIT_MS = _NEVER_MS
-    # Beam's default local runner would first look for a binary to download.
-    runner = FnApiRunner() if name in LOCAL_RUNNERS else name
-    return beam.Pipeline(runner=runner, options=options)
-
-
-def run_to_end(pipeline: beam.Pipeline, *, wait: bool = True) -> None:
-    """Runs a pipeline to its end, or hands it over: here and only here."""
-    logging.getLogger().addFilter(progress.is_worth_reading)
-    # A worker prints the trace of an error, logs it and hands it over: the last is enough.
-    vars(sdk_worker)["print"] = lambda *_, **__: None
-    result = pipeline.run()
-    state = result.wait_until_finish() if wait else None
-    if state is not None and state != "DONE":
-        raise RuntimeError(f"it ended as {state}")
 
 
 def fill_nights_again(night: WriteNights, options: PipelineOptions) -> None:

@@ -7,7 +7,6 @@ named in the environment before it started them.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
 import sys
@@ -21,9 +20,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 TERMINAL_INTERVAL_S = 1.0
-WORKERS_LOG = "apache_beam.runners.portability.local_job_service"
-ERRORS_LOGS = ("apache_beam.runners.common", "apache_beam.runners.worker.sdk_worker")
-"""Where Beam logs an error with its trace, twice, before it hands it to the launcher."""
 LONGEST_ESTIMATE_S = 1000 * 86_400.0  # an estimate beyond that tells nobody anything
 FOLDER_VARIABLE = "CAPUCHIN_PROGRESS_FOLDER"
 
@@ -125,14 +121,6 @@ def pause_before_next_line_s(elapsed_s: float) -> float:
     return min(max(10.0, 0.25 * elapsed_s), 900.0)
 
 
-def is_worth_reading(record: logging.LogRecord) -> bool:
-    """False for what Beam 2.77 says of every worker on every machine, or says again later."""
-    if record.name in ERRORS_LOGS and record.levelno >= logging.ERROR:
-        return False
-    text = record.getMessage()
-    return "Resource module is not" not in text and "No semi_persistent_directory" not in text
-
-
 @contextmanager
 def watch(n_inputs: int | None, *, enabled: bool) -> Iterator[None]:
     """Reports progress on standard error while the body runs.
@@ -143,8 +131,6 @@ def watch(n_inputs: int | None, *, enabled: bool) -> Iterator[None]:
     stop = threading.Event()
     terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     started = time.monotonic()
-    for name in (WORKERS_LOG, *ERRORS_LOGS) if enabled else ():
-        logging.getLogger(name).addFilter(is_worth_reading)
 
     def report() -> None:
         while True:

@@ -26,9 +26,9 @@ from model.training.annotations import (
 )
 from model.training.clips import DataError, read_data
 from pipeline.__main__ import main
-from pipeline.tables.labels import labels_from_marks, read_labels
-from pipeline.tables.survey import read_survey
-from pipeline.tables.tool_formats import TOOL_FORMATS, CountedRecording, own_lines, table_name
+from pipeline.exports.tool_formats import TOOL_FORMATS, CountedRecording, own_lines, table_name
+from pipeline.survey.findings import read_survey
+from pipeline.survey.labels import labels_from_marks, read_labels
 from tests.test_histories import call, recording, write_results
 
 MOUSE = "GO_24860x23748_ltr2_pup3_ch4_4800_m_337_295_fr1_p9_2021-10-02_12-35-01"

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.__main__ import main
+from pipeline.exports.clips import CLIP_CHOICES, ClipChoice, choose_findings, cut_clips
 from pipeline.inputs.recorder_notes import read_note
 from pipeline.records import RecordingCount
-from pipeline.report.clips import CLIP_CHOICES, ClipChoice, choose_findings, cut_clips
-from pipeline.tables.survey import Finding, as_heard, findings_of
+from pipeline.survey.findings import Finding, as_heard, findings_of
 from tests.test_histories import call, label, recording, write_results
 
 RATE = 32_000

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.exports.tool_formats import TOOL_FORMATS
 from pipeline.options import FORMATS
 from pipeline.records import DetectedCall, Outcome, RecordingCount, column_names
 from pipeline.report.dictionary import document
-from pipeline.tables.tool_formats import TOOL_FORMATS
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "outputs.md"
 

@@ -27,26 +27,8 @@ from model.calls import CountingRule
 from model.quality import NOTHING
 from model.windows import windows_every
 from pipeline import options
-from pipeline.inference.count import Counting
-from pipeline.ledger.entries import Entry
-from pipeline.records import (
-    SCHEMA_VERSION,
-    DetectedCall,
-    Place,
-    RecordingCount,
-    RecordingHeader,
-    Row,
-    SegmentScores,
-    column_names,
-)
-from pipeline.tables.activity import activity
-from pipeline.tables.cell_text import encode, guard_path, guard_text, unguard_text
-from pipeline.tables.csv_text import csv_line
-from pipeline.tables.parquet import parquet_bytes
-from pipeline.tables.read import read_calls, read_counts
-from pipeline.tables.schema import Column, cells, columns_of
-from pipeline.tables.species import CALL_HIGH_HZ, CALL_LOW_HZ
-from pipeline.tables.tool_formats import (
+from pipeline.exports.species import CALL_HIGH_HZ, CALL_LOW_HZ
+from pipeline.exports.tool_formats import (
     AOEF,
     AUDACITY,
     BIRDNET,
@@ -63,6 +45,24 @@ from pipeline.tables.tool_formats import (
     split_folder,
     table_name,
 )
+from pipeline.inference.count import Counting
+from pipeline.ledger.entries import Entry
+from pipeline.records import (
+    SCHEMA_VERSION,
+    DetectedCall,
+    Place,
+    RecordingCount,
+    RecordingHeader,
+    Row,
+    SegmentScores,
+    column_names,
+)
+from pipeline.survey.activity import activity
+from pipeline.tables.cell_text import encode, guard_path, guard_text, unguard_text
+from pipeline.tables.csv_text import csv_line
+from pipeline.tables.parquet import parquet_bytes
+from pipeline.tables.read import read_calls, read_counts
+from pipeline.tables.schema import Column, cells, columns_of
 from tests.fakes import origin, row_and_calls
 from tests.fixed_run import make_recordings, run_in
 

@@ -21,8 +21,8 @@ from pipeline.__main__ import main
 from pipeline.commands.histories import main as make_histories
 from pipeline.options import UsageError
 from pipeline.records import DetectedCall, Place, RecordingCount, column_names
-from pipeline.tables.csv_text import csv_line
-from pipeline.tables.histories import (
+from pipeline.survey.findings import Survey, as_heard, findings_of, placed_again, read_survey
+from pipeline.survey.histories import (
     VISIT_KINDS,
     VisitKind,
     bounds,
@@ -31,7 +31,7 @@ from pipeline.tables.histories import (
     time_shares,
     visit_of,
 )
-from pipeline.tables.labels import (
+from pipeline.survey.labels import (
     LABEL_COLUMNS,
     STRATUM,
     Answer,
@@ -40,8 +40,8 @@ from pipeline.tables.labels import (
     pooled,
     read_labels,
 )
+from pipeline.tables.csv_text import csv_line
 from pipeline.tables.schema import cells
-from pipeline.tables.survey import Survey, as_heard, findings_of, placed_again, read_survey
 
 ROOT = Path(__file__).resolve().parents[1]
 

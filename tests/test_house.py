@@ -32,15 +32,23 @@ FLOORS = (
     ("pipeline.preflight", "pipeline.plan", "pipeline.rerun"),
     ("pipeline.review",),
     ("pipeline.report",),
+    ("pipeline.tables.transforms", "pipeline.tables.bigquery"),
+    ("pipeline.tables.run_report",),
+    ("pipeline.tables.join",),
+    ("pipeline.tables.pieces",),
+    ("pipeline.tables.render",),
+    ("pipeline.exports",),
+    ("pipeline.survey",),
     ("pipeline.tables",),
     ("pipeline.ledger",),
     ("pipeline.inference",),
     ("pipeline.inputs",),
-    ("pipeline.model_folder", "pipeline.beam_options", "pipeline.progress", "pipeline.memory"),
+    ("pipeline.model_folder", "pipeline.beam_options", "pipeline.progress"),
     ("pipeline.storage",),
-    ("pipeline.options", "pipeline.records"),
+    ("pipeline.runtime", "pipeline.options", "pipeline.records"),
 )
-"""From the roof to the ground: a room imports from the floors below it and from itself."""
+"""From the roof to the ground: a room imports from the floors below it and from itself. What writes
+tables and what a table is are one room on two floors, with all that uses tables in between."""
 
 NEEDS_BEAM = {
     "pipeline.launch",
@@ -48,6 +56,7 @@ NEEDS_BEAM = {
     "pipeline.preflight",
     "pipeline.plan",
     "pipeline.beam_options",
+    "pipeline.runtime",
     "pipeline.inputs.transforms",
     "pipeline.inference.transforms",
     "pipeline.ledger.transforms",
@@ -65,6 +74,8 @@ NEVER_TRAINS = (
     "pipeline.inputs",
     "pipeline.storage",
     "pipeline.tables",
+    "pipeline.exports",
+    "pipeline.survey",
     "pipeline.report",
     "pipeline.review",
 )

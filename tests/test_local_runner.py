@@ -9,8 +9,8 @@ import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
-from pipeline import launch
 from pipeline.beam_options import beam_options
+from pipeline.runtime import new_pipeline, run_to_end
 
 
 class Slow:
@@ -27,7 +27,7 @@ class Slow:
 @pytest.mark.slow
 def test_elements_arrive_whole_however_long_it_takes_to_encode_them() -> None:
     """Beam 2.77 flushes once a second, from another thread and in the middle of an element."""
-    pipeline = launch.new_pipeline(beam_options(["--direct_num_workers=2"]))
+    pipeline = new_pipeline(beam_options(["--direct_num_workers=2"]))
     arrived = (
         pipeline
         | beam.Create(range(4))
@@ -36,4 +36,4 @@ def test_elements_arrive_whole_however_long_it_takes_to_encode_them() -> None:
         | beam.FlatMapTuple(lambda _, found: [slow.number for slow in found])
     )
     assert_that(arrived, equal_to(list(range(4))))
-    launch.run_to_end(pipeline)
+    run_to_end(pipeline)

@@ -21,10 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.__main__ import main
-from pipeline.records import DetectedCall, RecordingCount
-from pipeline.tables.labels import LABEL_COLUMNS
-from pipeline.tables.publication import camtrap_dp, darwin_core
-from pipeline.tables.publication.dataset import (
+from pipeline.exports.publication import camtrap_dp, darwin_core
+from pipeline.exports.publication.dataset import (
     About,
     DataSet,
     Person,
@@ -32,6 +30,8 @@ from pipeline.tables.publication.dataset import (
     file_paths,
     identifier,
 )
+from pipeline.records import DetectedCall, RecordingCount
+from pipeline.survey.labels import LABEL_COLUMNS
 from tests.test_histories import DAWN, ELSEWHERE, EVENING, call, label, survey, write_results
 
 ABOUT = About(
@@ -62,7 +62,7 @@ class Vendored(requests.adapters.BaseAdapter):
     """Answers for the network with the files that lie in this project."""
 
     def send(self, request: Any, *_: Any, **__: Any) -> requests.Response:
-        folder = resources("pipeline.tables.publication") / camtrap_dp.SCHEMAS
+        folder = resources("pipeline.exports.publication") / camtrap_dp.SCHEMAS
         response = requests.Response()
         response.status_code, response.url = 200, request.url
         known = {

@@ -19,8 +19,8 @@ from pipeline.inputs.deployments import clock_flags, when_and_where
 from pipeline.inputs.recorder_notes import note_from_name, read_note
 from pipeline.inputs.times import Clock
 from pipeline.records import Place, RecorderNote, RecordingCount
-from pipeline.tables.histories import histories, left_out
-from pipeline.tables.recorders import recorders
+from pipeline.survey.histories import histories, left_out
+from pipeline.survey.recorders import recorders
 from tests.test_histories import recording, survey, write_results
 from tests.test_recorder import AUDIO, comment, riff
 

@@ -39,7 +39,7 @@ from pipeline.report.choose import choose_calls, choose_recordings, choose_strip
 from pipeline.report.html import clock
 from pipeline.report.page import _pictured, render_page, write_page
 from pipeline.report.spectrograms import TOP_HZ, picture_call
-from pipeline.tables.activity import activity
+from pipeline.survey.activity import activity
 from pipeline.tables.read import RunResults, WindowScores, read_results, read_scores
 from pipeline.tables.rows import valid_s
 from tests import fakes

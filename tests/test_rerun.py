@@ -143,7 +143,7 @@ def add_a_table_of_what_failed(output: Path) -> None:
     tables = {path.name for path in (output / "audacity").rglob("*.txt")}
     run_json = json.loads((output / "run.json").read_text())
     assert run_json["totals"]["outcomes"]["failed"] == 1
-    from pipeline.tables.tool_formats import AUDACITY, table_name
+    from pipeline.exports.tool_formats import AUDACITY, table_name
 
     _, damaged = (output / "failures.csv").read_text().splitlines()
     path = output / table_name(damaged.split(",")[0], AUDACITY)

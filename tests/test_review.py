@@ -34,7 +34,7 @@ from pipeline.review.units import (
 )
 from pipeline.review.verify import threshold_for
 from pipeline.storage import files
-from pipeline.tables.labels import Label, label_lines
+from pipeline.survey.labels import Label, label_lines
 from pipeline.tables.read import WindowScores, read_results, read_verified
 from tests.fixed_run import run_in, write_recording
 

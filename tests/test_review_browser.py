@@ -19,7 +19,7 @@ import pytest
 from websockets.sync.client import connect
 
 from pipeline.__main__ import main
-from pipeline.tables.labels import read_labels
+from pipeline.survey.labels import read_labels
 from tests.fixed_run import run_in, write_recording
 from tests.test_report_browser import AXE, CHROMIUM, FLAGS, Page
 

@@ -10,7 +10,7 @@ import pytest
 from model.training.clips import cut_examples, load_scenes, read_data
 from pipeline.__main__ import main
 from pipeline.review.training import training_clips, write_training_clips
-from pipeline.tables.labels import Label
+from pipeline.survey.labels import Label
 from tests.fixed_run import write_recording
 
 

@@ -20,7 +20,7 @@ from model.training.sounds import made_up_call
 from model.training.time_left import TRIAL_S_PER_HOUR, TimeLeft
 from model.windows import ONSETS
 from pipeline.__main__ import main
-from pipeline.tables.labels import Label, label_lines
+from pipeline.survey.labels import Label, label_lines
 
 with without_start_up_noise():
     from model.training import learn

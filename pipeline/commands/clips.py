@@ -52,8 +52,8 @@ def main(argv: Sequence[str]) -> int:
         )
     import numpy as np
 
-    from pipeline.report.clips import choose_findings, cut_clips
-    from pipeline.tables.survey import read_survey
+    from pipeline.exports.clips import choose_findings, cut_clips
+    from pipeline.survey.findings import read_survey
 
     try:
         survey = read_survey(flags.run, flags.deployments, flags.labels)

@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
     with without_start_up_noise():
         import tensorflow  # noqa: F401  here, where its chatter is held back
     from pipeline.beam_options import beam_options
-    from pipeline.launch import new_pipeline, run_to_end
+    from pipeline.runtime import new_pipeline, run_to_end
 
     try:
         data = read_data(flags.data, flags.negatives, flags.annotations, flags.annotated_as)

@@ -45,8 +45,8 @@ def main(argv: Sequence[str]) -> int:
     """Makes the histories. Returns 0; no tables of a run there: UsageError."""
     flags = parser().parse_args(argv)
     from pipeline.storage import files
-    from pipeline.tables.histories import histories, left_out, tables_of_histories
-    from pipeline.tables.survey import read_survey
+    from pipeline.survey.findings import read_survey
+    from pipeline.survey.histories import histories, left_out, tables_of_histories
 
     try:
         survey = read_survey(flags.run, flags.deployments, flags.labels)

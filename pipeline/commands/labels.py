@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
     flags = parser().parse_args(argv)
     from model.training.annotations import AnnotationError, calls_heard
     from pipeline.storage import files
-    from pipeline.tables.labels import label_lines, labels_from_marks
+    from pipeline.survey.labels import label_lines, labels_from_marks
     from pipeline.tables.read import read_results, read_scores
 
     try:

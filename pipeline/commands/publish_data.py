@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from pipeline.commands import add_labels
+from pipeline.exports.publication.vocabulary import LICENCES, SAMPLING_DESIGNS
 from pipeline.options import Parser, UsageError
-from pipeline.tables.publication.vocabulary import LICENCES, SAMPLING_DESIGNS
 
 
 def parser() -> Parser:
@@ -62,11 +62,11 @@ def parser() -> Parser:
 def main(argv: Sequence[str]) -> int:
     """Makes both. Returns 0; nothing that can be published: UsageError."""
     flags = parser().parse_args(argv)
+    from pipeline.exports.publication.camtrap_dp import package_files
+    from pipeline.exports.publication.darwin_core import archive
+    from pipeline.exports.publication.dataset import About, Person, data_set
     from pipeline.storage import files
-    from pipeline.tables.publication.camtrap_dp import package_files
-    from pipeline.tables.publication.darwin_core import archive
-    from pipeline.tables.publication.dataset import About, Person, data_set
-    from pipeline.tables.survey import read_survey
+    from pipeline.survey.findings import read_survey
 
     if not flags.labels and not flags.unverified:
         raise UsageError(

@@ -29,11 +29,11 @@ def main(argv: Sequence[str]) -> int:
     flags = parser().parse_args(argv)
     from pipeline.records import RecorderAtSite, column_names
     from pipeline.storage import files
+    from pipeline.survey.findings import read_survey
+    from pipeline.survey.recorders import SEPARATOR, recorders
     from pipeline.tables.cell_text import encode
     from pipeline.tables.csv_text import csv_line
-    from pipeline.tables.recorders import SEPARATOR, recorders
     from pipeline.tables.schema import cells
-    from pipeline.tables.survey import read_survey
 
     try:
         found = recorders(read_survey(flags.run, flags.deployments).recordings)

@@ -66,6 +66,7 @@ def main(argv: Sequence[str]) -> int:
     from pipeline.ledger.sums import Way
     from pipeline.model_folder import check_model, current_version
     from pipeline.preflight import check_reach
+    from pipeline.runtime import new_pipeline, run_to_end
     from pipeline.tables.run_report import RunReport, new_run_id, run_file
 
     started = datetime.now(UTC)
@@ -98,10 +99,10 @@ def main(argv: Sequence[str]) -> int:
     runs.keep_choice(config.output, run_id, configure(argv), contract.model_version)
     runs.start(config.output, run_id)
     files.delete_if_there(run_file(config.output))
-    pipeline = launch.new_pipeline(beam_arguments)
+    pipeline = new_pipeline(beam_arguments)
     report = RunReport(config, counting, contract, started)
     build_rescoring(pipeline, config, counting, night, report)
-    launch.run_to_end(pipeline)
+    run_to_end(pipeline)
     if had_report:
         launch.make_report(config.output)  # or it would show the counts of before
     after = what_is_held(config.output)
@@ -151,7 +152,7 @@ def scored_hop_s(ways: Iterable[tuple[Way, int]], contract: ServingContract) -> 
 
 def formats_in(output: str) -> tuple[str, ...]:
     """The further formats that an output holds tables of."""
-    from pipeline.tables.tool_formats import TOOL_FORMATS
+    from pipeline.exports.tool_formats import TOOL_FORMATS
 
     marks = {
         "tutorial": "tutorial.csv",

@@ -119,7 +119,7 @@ def labelled_clips(tables: Sequence[str], output: Path) -> list[Path]:
     if not tables:
         return []
     from pipeline.review.training import training_clips, write_training_clips
-    from pipeline.tables.labels import read_tables
+    from pipeline.survey.labels import read_tables
 
     try:
         labels = read_tables(tables)

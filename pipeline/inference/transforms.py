@@ -18,7 +18,6 @@ from pipeline import progress
 from pipeline.inference import decode
 from pipeline.inference.count import Counted, Counting, count_recording
 from pipeline.inference.score import InputScorer, score_segment
-from pipeline.memory import give_memory_back
 from pipeline.records import (
     Fact,
     Failure,
@@ -28,6 +27,7 @@ from pipeline.records import (
     SegmentPlan,
     SegmentScores,
 )
+from pipeline.runtime import give_memory_back
 from pipeline.storage.buckets import ObjectFile
 
 _log = logging.getLogger(__name__)

@@ -1,5 +1,6 @@
 """Which recordings there are, and where and when each was made.
 
 Patterns, manifests, deployment tables and what recorders note in headers and file names. Imports
-``storage`` and the modules that lie directly in ``pipeline``; only ``transforms`` imports Beam.
+``storage``, ``model`` and the modules that lie directly in ``pipeline``. Only ``transforms``
+imports Beam, and ``versions`` for a file that is neither on a disk nor in gs://.
 """

@@ -8,6 +8,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from pipeline.exports.tool_formats import (
+    TOOL_FORMATS,
+    CountedRecording,
+    Selection,
+    own_lines,
+    table_name,
+)
 from pipeline.records import (
     SCHEMA_VERSION,
     ActivityHour,
@@ -21,13 +28,6 @@ from pipeline.records import (
 from pipeline.report.html import fill_in
 from pipeline.tables.csv_text import TUTORIAL_COLUMNS, csv_line, tutorial_cells
 from pipeline.tables.schema import Column, TableRow, cells, columns_of
-from pipeline.tables.tool_formats import (
-    TOOL_FORMATS,
-    CountedRecording,
-    Selection,
-    own_lines,
-    table_name,
-)
 
 _EXAMPLE: dict[str, Any] = {
     "recording": "night1/S4A01_20240611_053000.wav",

@@ -19,9 +19,9 @@ from pipeline.report.spectrograms import TOP_HZ, picture_call
 from pipeline.report.speech import SpeechMode
 from pipeline.review.sample import Sample
 from pipeline.storage import files
+from pipeline.survey.labels import LABEL_COLUMNS, Label, label_lines
 from pipeline.tables.cell_text import encode
 from pipeline.tables.csv_text import csv_line
-from pipeline.tables.labels import LABEL_COLUMNS, Label, label_lines
 
 PAGE = "review.html"
 CLIPS = "clips.csv"

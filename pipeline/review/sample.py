@@ -29,7 +29,7 @@ from pipeline.review.units import (
     edge_at,
     log_odds_of_level,
 )
-from pipeline.tables.labels import Label
+from pipeline.survey.labels import Label
 from pipeline.tables.read import RunResults
 
 CALL_BINS = 3

@@ -20,8 +20,8 @@ from model.windows import SAMPLE_RATE_HZ, Samples, samples_from_seconds
 from pipeline.review.sample import Stratum
 from pipeline.review.units import REST
 from pipeline.storage import files
+from pipeline.survey.labels import Label
 from pipeline.tables.csv_text import csv_line
-from pipeline.tables.labels import Label
 
 MARGIN_S = 2.2
 """Audio kept before a call, as training uses it; after it a second less."""

@@ -30,9 +30,9 @@ from pipeline.review.frame import Frame, read_frame
 from pipeline.review.sample import Stratum
 from pipeline.review.units import CALL, KINDS, N_LEVELS, REST, Integers, level_of, log_odds_of_level
 from pipeline.storage import files
+from pipeline.survey.labels import STRATUM, Label, read_labels
 from pipeline.tables.cell_text import encode
 from pipeline.tables.csv_text import csv_line
-from pipeline.tables.labels import STRATUM, Label, read_labels
 from pipeline.tables.read import VERIFIED, RunResults, read_results
 from pipeline.tables.schema import cells, columns_of
 

@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from typing import Any
 
+from pipeline.exports.tool_formats import ToolFormat
 from pipeline.ledger import parts
 from pipeline.ledger.entries import read_part
 from pipeline.ledger.moves import read_moves
 from pipeline.ledger.sums import Sums
 from pipeline.records import ActivityHour
 from pipeline.storage import files
-from pipeline.tables.activity import activity_row, added
+from pipeline.survey.activity import activity_row, added
 from pipeline.tables.cell_text import encode, unguard_path
 from pipeline.tables.csv_text import csv_line
 from pipeline.tables.pieces import (
@@ -41,7 +42,6 @@ from pipeline.tables.render import (
     run_table,
     tools_of,
 )
-from pipeline.tables.tool_formats import ToolFormat
 
 JOINED_AT_MOST_BYTES = 2**30
 """A larger table is not joined: its pieces and Parquet are the product, and run.json says so."""

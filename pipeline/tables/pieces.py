@@ -21,7 +21,7 @@ from pipeline.ledger.parts import PartFiles
 from pipeline.ledger.sums import Sums
 from pipeline.records import SCHEMA_VERSION, ActivityHour, DetectedCall, RecordingCount, Row
 from pipeline.storage import files
-from pipeline.tables.activity import hours_of
+from pipeline.survey.activity import hours_of
 from pipeline.tables.cell_text import encode
 from pipeline.tables.csv_text import csv_line
 from pipeline.tables.parquet import parquet_bytes

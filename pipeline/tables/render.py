@@ -7,16 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipeline.ledger.entries import Entry
-from pipeline.ledger.parts import part_of
-from pipeline.records import ActivityHour, DetectedCall, RecordingCount, Row, column_names
-from pipeline.tables.activity import activity
-from pipeline.tables.cell_text import encode
-from pipeline.tables.csv_text import TUTORIAL_COLUMNS, csv_line, tutorial_cells
-from pipeline.tables.parquet import parquet_bytes
-from pipeline.tables.rows import is_failure, row_order, was_counted
-from pipeline.tables.schema import cells
-from pipeline.tables.tool_formats import (
+from pipeline.exports.tool_formats import (
     TOOL_FORMATS,
     CountedRecording,
     ToolFormat,
@@ -24,6 +15,15 @@ from pipeline.tables.tool_formats import (
     run_lines,
     table_name,
 )
+from pipeline.ledger.entries import Entry
+from pipeline.ledger.parts import part_of
+from pipeline.records import ActivityHour, DetectedCall, RecordingCount, Row, column_names
+from pipeline.survey.activity import activity
+from pipeline.tables.cell_text import encode
+from pipeline.tables.csv_text import TUTORIAL_COLUMNS, csv_line, tutorial_cells
+from pipeline.tables.parquet import parquet_bytes
+from pipeline.tables.rows import is_failure, row_order, was_counted
+from pipeline.tables.schema import cells
 
 SortableLine = tuple[tuple[Any, ...], str]
 

@@ -48,5 +48,5 @@ if __name__ == "__main__":
     vars(fn_runner)["thread_pool_executor"] = SimpleNamespace(
         shared_unbounded_instance=lambda: ThreadPoolExecutor(WORKERS)
     )
-    worker_handlers.DATA_BUFFER_TIME_LIMIT_MS = _NEVER_MS  # see launch.new_pipeline
+    worker_handlers.DATA_BUFFER_TIME_LIMIT_MS = _NEVER_MS  # see runtime.flush_whole_elements
     local_job_service_main.run(sys.argv[1:])

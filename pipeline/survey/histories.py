@@ -4,7 +4,7 @@ For each site and visit: hours recorded, hours in which a bird could have been h
 called, and how often. A visit is a day, a night (noon to noon, named by its evening) or a week
 (from Monday, 0:00), by the clock on site. A visit without valid hours says nothing of birds: NA.
 
-Time is added up in whole milliseconds, as in ``tables.activity``, so that no order of adding
+Time is added up in whole milliseconds, as in ``survey.activity``, so that no order of adding
 changes a digit.
 """
 
@@ -18,12 +18,12 @@ from typing import Literal, get_args
 
 from pipeline.inputs.deployments import clock_flags
 from pipeline.records import RecordingCount, SiteVisit
+from pipeline.survey.findings import Survey
 from pipeline.tables.cell_text import encode, guard_text
 from pipeline.tables.csv_text import csv_line
 from pipeline.tables.parquet import parquet_bytes
 from pipeline.tables.rows import local_start, sound_share, was_counted
 from pipeline.tables.schema import cells
-from pipeline.tables.survey import Survey
 
 VisitKind = Literal["night", "day", "week"]
 VISIT_KINDS: tuple[VisitKind, ...] = get_args(VisitKind)

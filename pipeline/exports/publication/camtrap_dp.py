@@ -17,18 +17,18 @@ from importlib.resources import files as resources
 from typing import Any
 
 from pipeline import __version__
-from pipeline.tables.cell_text import encode
-from pipeline.tables.csv_text import csv_line
-from pipeline.tables.publication.dataset import (
+from pipeline.exports.publication.dataset import (
     DataSet,
     after_start,
     file_paths,
     identifier,
     whole_second,
 )
-from pipeline.tables.publication.vocabulary import LICENCES, TAXON
-from pipeline.tables.species import CAPUCHINBIRD, species_of
-from pipeline.tables.survey import Finding
+from pipeline.exports.publication.vocabulary import LICENCES, TAXON
+from pipeline.exports.species import CAPUCHINBIRD, species_of
+from pipeline.survey.findings import Finding
+from pipeline.tables.cell_text import encode
+from pipeline.tables.csv_text import csv_line
 
 VERSION = "1.0.2"
 SCHEMAS = "camtrap_dp_1_0_2"
@@ -42,7 +42,7 @@ _Cells = Mapping[str, object]
 @cache
 def columns(table: str) -> tuple[str, ...]:
     """The columns of a table, in the standard's order."""
-    schema = resources("pipeline.tables.publication") / SCHEMAS / f"{table}-table-schema.json"
+    schema = resources("pipeline.exports.publication") / SCHEMAS / f"{table}-table-schema.json"
     return tuple(field["name"] for field in json.loads(schema.read_text("utf-8"))["fields"])
 
 

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+from pipeline.exports.species import CALL_HIGH_HZ, CALL_LOW_HZ, species_of
 from pipeline.records import DetectedCall, RecordingCount
-from pipeline.tables.species import CALL_HIGH_HZ, CALL_LOW_HZ, species_of
 
 
 def aoef(row: RecordingCount, calls: Sequence[DetectedCall]) -> dict[str, Any]:

@@ -25,12 +25,12 @@ import soundfile
 from model.decoders import AudioError, SndfileDecoder
 from model.isolated import IsolatedRecording
 from model.windows import SAMPLE_RATE_HZ, Samples, samples_from_seconds
+from pipeline.exports.species import CAPUCHINBIRD, species_of
 from pipeline.records import RecordingCount
 from pipeline.storage import files
+from pipeline.survey.findings import Finding
 from pipeline.tables.cell_text import encode, guard_path, guard_text
 from pipeline.tables.csv_text import csv_line
-from pipeline.tables.species import CAPUCHINBIRD, species_of
-from pipeline.tables.survey import Finding
 
 ClipChoice = Literal["balanced", "strongest", "random"]
 CLIP_CHOICES: tuple[ClipChoice, ...] = get_args(ClipChoice)

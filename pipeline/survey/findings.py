@@ -21,7 +21,7 @@ from pipeline.inputs.deployments import (
     where_and_when_called,
 )
 from pipeline.records import DetectedCall, Place, RecorderNote, RecordingCount
-from pipeline.tables.labels import Answer, Label, read_tables
+from pipeline.survey.labels import Answer, Label, read_tables
 from pipeline.tables.read import read_results
 
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pipeline.exports.json_formats import aoef, label_studio
+from pipeline.exports.species import CALL_HIGH_HZ, CALL_LOW_HZ, Species, species_of
 from pipeline.records import DetectedCall, RecordingCount
 from pipeline.tables.cell_text import encode, guard_path, guard_text, without_controls
 from pipeline.tables.csv_text import csv_line
-from pipeline.tables.json_formats import aoef, label_studio
-from pipeline.tables.species import CALL_HIGH_HZ, CALL_LOW_HZ, Species, species_of
 
 
 @dataclass(frozen=True)

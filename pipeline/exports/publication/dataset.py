@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 
 from pipeline.inputs.deployments import clock_flags
 from pipeline.records import RecordingCount
+from pipeline.survey.findings import Finding, Survey
+from pipeline.survey.recorders import recorders
 from pipeline.tables.cell_text import encode
-from pipeline.tables.recorders import recorders
 from pipeline.tables.rows import valid_s, was_counted
-from pipeline.tables.survey import Finding, Survey
 
 
 @dataclass(frozen=True)

@@ -15,25 +15,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from xml.etree import ElementTree as ET
 
-from pipeline.tables.cell_text import encode
-from pipeline.tables.histories import bounds, time_shares, visit_of
-from pipeline.tables.publication.camtrap_dp import (
+from pipeline.exports.publication.camtrap_dp import (
     box,
     method_in_words,
     run_moment,
     scientific_name,
     with_offset,
 )
-from pipeline.tables.publication.dataset import (
+from pipeline.exports.publication.dataset import (
     DataSet,
     Deployment,
     after_start,
     identifier,
     whole_second,
 )
-from pipeline.tables.publication.vocabulary import LICENCES, TAXON
-from pipeline.tables.species import CAPUCHINBIRD
-from pipeline.tables.survey import Finding
+from pipeline.exports.publication.vocabulary import LICENCES, TAXON
+from pipeline.exports.species import CAPUCHINBIRD
+from pipeline.survey.findings import Finding
+from pipeline.survey.histories import bounds, time_shares, visit_of
+from pipeline.tables.cell_text import encode
 
 TERMS = "http://rs.tdwg.org/dwc/terms/"
 DUBLIN_CORE = "http://purl.org/dc/terms/"

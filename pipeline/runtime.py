@@ -1,0 +1,124 @@
+"""What Beam, argparse and glibc are made to do otherwise than they would, and how a job is run.
+
+Each entry names the version that it is for and what goes wrong without it; look here first when a
+library moves. What is done to a first import of TensorFlow is in ``model.quiet``: training and the
+decoders' processes need it, too.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
+from apache_beam.runners.worker import sdk_worker
+
+_View = TypeVar("_View", bound=PipelineOptions)
+
+LOCAL_RUNNERS = (None, "DirectRunner", "FnApiRunner")
+
+JOB_SERVER_TIMEOUT_S = 365 * 86_400
+"""Beam 2.77 takes the longest wait for an answer of a job server for the length of a job, too: with
+its default of 300 s a job that goes on well fails with DEADLINE_EXCEEDED (apache/beam#35867)."""
+
+WORKERS_LOG = "apache_beam.runners.portability.local_job_service"
+ERRORS_LOGS = ("apache_beam.runners.common", "apache_beam.runners.worker.sdk_worker")
+"""Where Beam logs an error with its trace, twice, before it hands it to the launcher."""
+
+_NEVER_MS = 10**9
+_ARENA_MAX, _TRIM_THRESHOLD = -8, -1  # malloc.h
+
+
+def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
+    """A pipeline for the runner in the options; "DirectRunner" is the one in this process.
+
+    Beam 2.68 and later take Prism for it and download a binary (apache/beam#34612).
+    """
+    flush_whole_elements()
+    name = options.view_as(StandardOptions).runner
+    runner = FnApiRunner() if name in LOCAL_RUNNERS else name
+    return beam.Pipeline(runner=runner, options=options)
+
+
+def run_to_end(pipeline: beam.Pipeline, *, wait: bool = True) -> None:
+    """Runs a pipeline to its end, or hands it over: here and only here.
+
+    Raises:
+        RuntimeError: it ended otherwise than done.
+    """
+    logging.getLogger().addFilter(is_worth_reading)
+    print_no_traces()
+    result = pipeline.run()
+    state = result.wait_until_finish() if wait else None
+    if state is not None and state != "DONE":
+        raise RuntimeError(f"it ended as {state}")
+
+
+def flush_whole_elements() -> None:
+    """Workers of the local runner flush when a buffer is full, no longer once a second.
+
+    In Beam 2.77 another thread does that, without a lock
+    (``TimeBasedBufferingClosableOutputStream`` of apache/beam#10246), so half an element can be
+    sent. The reader makes of it an error, None, or a length of 20 GB. Beam has no issue for it;
+    ``tests/test_local_runner.py`` shows it.
+    """
+    worker_handlers.DATA_BUFFER_TIME_LIMIT_MS = _NEVER_MS
+
+
+def print_no_traces() -> None:
+    """A worker of Beam 2.77 prints an error's trace, logs it and hands it over: that is enough."""
+    vars(sdk_worker)["print"] = lambda *_, **__: None
+
+
+def is_worth_reading(record: logging.LogRecord) -> bool:
+    """False for what Beam 2.77 says of every worker on every machine, or says again later."""
+    if record.name in ERRORS_LOGS and record.levelno >= logging.ERROR:
+        return False
+    text = record.getMessage()
+    return "Resource module is not" not in text and "No semi_persistent_directory" not in text
+
+
+def quieten_workers() -> None:
+    """Keeps out of this process's log what is not worth reading. A filter holds for one logger."""
+    for name in (WORKERS_LOG, *ERRORS_LOGS):
+        logging.getLogger(name).addFilter(is_worth_reading)
+
+
+class OptionsWithLastingViews(PipelineOptions):
+    """Beam's options, each view of which is made once; views share their values.
+
+    Beam 2.77 asks for the same few views a thousand times while it builds a job, and makes a
+    parser of arguments for each.
+    """
+
+    def view_as(self, cls: type[_View]) -> _View:
+        views: dict[type, Any] = self.__dict__.setdefault("_views", {})
+        if cls not in views:
+            views[cls] = super().view_as(cls)
+        return views[cls]  # type: ignore[no-any-return]
+
+
+def parse_without_translations() -> None:
+    """Spares argparse (Python 3.11, 3.12) a search for translations by each parser.
+
+    Beam makes hundreds of parsers.
+    """
+    os.environ["LANGUAGE"] = "C"
+
+
+def give_memory_back() -> None:
+    """Lets glibc return what is freed: by default each thread keeps heaps of its own.
+
+    Beam hands all that passes from step to step through other threads. On the local runner, with
+    30,000 short recordings, this is the difference between 1.5 and 1 GB; a worker of an engine
+    holds a fifth less (as in dask/dask#3530). Other C libraries have no such knobs.
+    """
+    with suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(_ARENA_MAX, 2)
+        libc.mallopt(_TRIM_THRESHOLD, 1 << 20)
