@@ -193,11 +193,12 @@ def main(argv: Sequence[str]) -> int:
     import apache_beam as beam
 
     from pipeline import launch, options
+    from pipeline.run import run_of
 
     jobs: list[tuple[Any, Any]] = []
     vars(launch)["ModelLoader"] = Load
     beam.Pipeline.run = _remember(jobs)
-    code = launch.launch(options.parse(argv))
+    code = launch.launch(run_of(options.parse(argv)))
     (folder / "elements.json").write_text(json.dumps(largest_elements(jobs)))
     return code
 

@@ -2,8 +2,8 @@
 
 Directly in this package is what everyone shares or what a run starts with; everything else has a
 room. Imports run downwards only: ``__main__``, ``commands``, ``launch``, ``job``, ``preflight``,
-``plan`` and ``rerun``, ``review``, ``report``, what writes ``tables``, ``exports``, ``survey``,
-what a table is, ``ledger``, ``inference``, ``inputs``; then ``model_folder``, ``beam_options`` and
+``plan`` and ``rerun``, ``run``, ``review``, ``report``, what writes ``tables``, ``exports``,
+``survey``, what a table is, ``ledger``, ``inference``, ``inputs``; then ``beam_options`` and
 ``progress``, ``storage``, and last ``runtime``, ``options`` and ``records``.
 """
 

@@ -39,9 +39,6 @@ from pipeline.storage import files
 from pipeline.tables.run_report import RunReport
 from pipeline.tables.transforms import Finish, UpdateParts
 
-UNKNOWN = -1
-"""Number of inputs of a run that has all that the output holds."""
-
 
 def build_pipeline(
     root: beam.Pipeline,
@@ -104,10 +101,9 @@ def build_pipeline(
     committed = counted | "Commit" >> Commit(config.output, counting)
     listed = found[PARTS] | "Listed parts" >> beam.Keys()
     n_inputs = found[PARTS] | beam.Values() | "Inputs" >> beam.CombineGlobally(sum)
-    no_change = root | "No change" >> beam.Create([0])
     build_tables(
-        (committed.parts, listed), (committed[SUMS], n_inputs, no_change), config, counting.run_id,
-        night, report, gate=gate,
+        (committed.parts, listed), (committed[SUMS], n_inputs), config, counting.run_id, night,
+        report, gate=gate,
     )  # fmt: skip
 
 
@@ -124,43 +120,44 @@ def build_rescoring(
     )
     committed = counted.counted | "Commit" >> Commit(config.output, counting)
     nothing = root | "Nothing listed" >> beam.Create([], reshuffle=False)
-    n_inputs = root | "All inputs" >> beam.Create([UNKNOWN])
     changed = counted[CHANGED] | "Changed" >> beam.CombineGlobally(sum)
     build_tables(
-        (committed.parts, nothing), (committed[SUMS], n_inputs, changed), config, counting.run_id,
-        night, report,
+        (committed.parts, nothing), (committed[SUMS], changed), config, counting.run_id, night,
+        report, recounts=True,
     )  # fmt: skip
 
 
 def build_tables(
     touched: tuple[beam.PCollection[str], beam.PCollection[str]],
-    told: tuple[beam.PCollection[Any], beam.PCollection[int], beam.PCollection[int]],
+    totals: tuple[beam.PCollection[Any], beam.PCollection[int]],
     config: Config,
     run_id: str,
     night: beam.PTransform | None = None,
     report: RunReport | None = None,
     *,
     gate: bool = False,
+    recounts: bool = False,
 ) -> None:
     """From the ledger, when the last part was added to, to the tables.
 
     Args:
         touched: parts that were added to, and that were listed.
-        told: sums of the parts of what was counted, number of inputs, changed counts.
+        totals: sums of the parts of what was counted; number of inputs, or of changed counts.
         config: where to write what.
         run_id: the run.
         night: see ``build_pipeline``, as ``report`` and ``gate``.
+        recounts: whether all that the output holds is counted again.
     """
     committed, _ = touched
-    sums, n_inputs, changed = told
+    sums, n = totals
     updated = (
         touched
         | "Touched" >> beam.Flatten()
         | "Pieces" >> UpdateParts(config.output, run_id, config.formats)
     )
     total = sums | "Add up" >> beam.CombineGlobally(AddUp())
-    (updated, total, n_inputs, changed) | "Finish" >> Finish(
-        config.output, run_id, config.formats, report, gate=gate
+    (updated, total, n) | "Finish" >> Finish(
+        config.output, run_id, config.formats, report, gate=gate, recounts=recounts
     )
     # In the job, since whoever handed it over to a service may not wait for its end.
     updated | "Tidy up" >> Tidy(config.output, run_id)

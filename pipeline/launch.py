@@ -23,7 +23,10 @@ from pipeline.inference.transforms import SegmentHandler
 from pipeline.inputs.versions import NOTHING_LISTED, Listings
 from pipeline.job import build_pipeline
 from pipeline.ledger import runs
+from pipeline.ledger.runs import Note
 from pipeline.options import Config, UsageError
+from pipeline.preflight import Checked
+from pipeline.run import Run
 from pipeline.runtime import (
     LOCAL_RUNNERS,
     give_memory_back,
@@ -38,11 +41,11 @@ if TYPE_CHECKING:
     from pipeline.tables.bigquery import WriteNights
 
 
-def launch(config: Config, listings: Listings = NOTHING_LISTED) -> int:
+def launch(run: Run, listings: Listings = NOTHING_LISTED) -> int:
     """Checks, runs and summarises.
 
     Args:
-        config: what was asked.
+        run: what was asked.
         listings: what is known of patterns already; the job then lists them no more.
 
     Returns:
@@ -51,56 +54,55 @@ def launch(config: Config, listings: Listings = NOTHING_LISTED) -> int:
     Raises:
         UsageError: nothing was started; the message says what to change.
     """
-    checked = preflight.check(config, listings)
-    config = checked.config
+    config = run.config
+    checked = preflight.check(run, listings)
     if config.plan or config.max_cost is not None:
-        estimate = plan.make_plan(config, checked.counting, checked.options)
+        estimate = plan.make_plan(run, checked.options)
         if config.plan:
             print(plan.describe(estimate))
         plan.check_cost(estimate, config.max_cost)
         if config.plan:
             return 0
-    night = preflight.night_tables(checked)
-    preflight.prepare_output(config)
-    handler = SegmentHandler(
-        ModelLoader(config.model), checked.counting.grid, checked.contract.padding
-    )
-    options, begun = checked.options, preflight.run_report(checked)
+    report, night = preflight.prepare(run, checked)
     try:
-        preflight.take_over_moved(checked)
-        others_before = runs.others(config.output, checked.run_id)
-        runs.start(config.output, checked.run_id)
-        run(
-            config,
-            checked.counting,
-            handler,
-            options,
-            checked.n_inputs,
-            night,
-            begun,
-            wait=checked.waits,
-            listings=listings,
-        )
-        if not checked.waits:
-            print(f"run {checked.run_id} was handed over; its tables will be in {config.output}")
-            return 0
-        if night and (others_before or runs.others(config.output, checked.run_id)):
-            fill_nights_again(night.once_more(), options)
+        count(run, checked, report, night, listings)
     except Exception as error:
-        told = f"{type(error).__name__}: {error}"  # itself, or an engine's account of it
-        if refused := re.search(r"IdentityError: (.+?)(?: \[while running|\n|$)", told):
-            runs.end(config.output, [checked.run_id])
-            raise UsageError(refused[1]) from None
-        report = runs.take_told(config.output, checked.run_id)
-        gated = "TooManyFailedError" in told or "it ended as" in told
-        if not (gated and report and has_too_many_failures(config, report)):
-            print(why_it_failed(error, config.output), file=sys.stderr)
-            if read_run(config.output).get("run_id") == checked.run_id:
-                files.delete_if_there(run_file(config.output))  # the night's tables are not there
+        if refusal := runs.take(run.output, run.run_id, Note.REFUSAL):
+            runs.end(run.output, [run.run_id])
+            raise UsageError(refusal) from None
+        if not runs.take(run.output, run.run_id, Note.GATE):
+            print(why_it_failed(error, run.output), file=sys.stderr)
+            if read_run(run.output).get("run_id") == run.run_id:
+                files.delete_if_there(run_file(run.output))  # the night's tables are not there
             return 1
-    else:
-        report = runs.take_told(config.output, checked.run_id)
-    return summarise(config, report)
+    if not checked.waits:
+        print(f"run {run.run_id} was handed over; its tables will be in {run.output}")
+        return 0
+    return summarise(config, runs.take(run.output, run.run_id, Note.REPORT))
+
+
+def count(
+    run: Run,
+    checked: Checked,
+    report: RunReport,
+    night: WriteNights | None,
+    listings: Listings,
+) -> None:
+    """Runs the job, and fills the night once more where other runs were going on beside it."""
+    others_before = runs.others(run.output, run.run_id)
+    runs.start(run.output, run.run_id)
+    run_job(
+        *(run.config, run.counting, _handler(run), checked.options, checked.n_inputs),
+        *(night, report),
+        wait=checked.waits,
+        listings=listings,
+    )
+    if checked.waits and night and (others_before or runs.others(run.output, run.run_id)):
+        fill_nights_again(night.once_more(), checked.options)
+
+
+def _handler(run: Run) -> SegmentHandler:
+    return SegmentHandler(ModelLoader(run.config.model), run.counting.grid, run.contract.padding)
 
 
 def has_too_many_failures(config: Config, report: Mapping[str, Any]) -> bool:
@@ -128,7 +130,7 @@ def why_it_failed(error: Exception, output: str) -> str:
     return "\n".join([*trace, f"capuchinbird: the job failed: {reason}"])
 
 
-def run(
+def run_job(
     config: Config,
     counting: Counting,
     handler: SegmentHandler,

@@ -21,13 +21,13 @@ from apache_beam.options.pipeline_options import PipelineOptions, WorkerOptions
 from model.audio import probe
 from model.quiet import without_decoder_notes
 from model.windows import samples_from_seconds
-from pipeline.inference.count import Counting
 from pipeline.inputs.manifests import list_recordings
 from pipeline.ledger import entries, migrate, parts
 from pipeline.ledger.entries import Entry
 from pipeline.ledger.moves import read_moves
-from pipeline.options import Config, UsageError
+from pipeline.options import UsageError
 from pipeline.records import Listed
+from pipeline.run import Run
 from pipeline.storage import files
 
 SAMPLED_HEADERS = 60
@@ -95,16 +95,16 @@ class Plan:
     here_h: float
 
 
-def make_plan(config: Config, counting: Counting, options: PipelineOptions) -> Plan:
+def make_plan(run: Run, options: PipelineOptions) -> Plan:
     """Lists and samples; starts and writes nothing.
 
     Args:
-        config: what would be run.
-        counting: how it would be counted.
+        run: what would be run.
         options: Beam's, for machine and workers.
     """
-    recordings = list_recordings(config)
-    is_done = _ledger_of(config, counting)
+    counting = run.counting
+    recordings = list_recordings(run.config)
+    is_done = _ledger_of(run)
     todo = [known for known in recordings if not is_done(known)]
     hours, headers, unreadable = _audio_hours(todo)
     score_s_per_hour = SCORE_S_PER_HOUR
@@ -181,27 +181,28 @@ def check_cost(plan: Plan, max_cost_usd: float | None) -> None:
         )
 
 
-def _ledger_of(config: Config, counting: Counting) -> Callable[[Listed], bool]:
+def _ledger_of(run: Run) -> Callable[[Listed], bool]:
     """Whether a recording is done; of parts, those are read that are asked for."""
-    moves = read_moves(parts.ledger(config.output))
-    is_old = migrate.is_old(config.output)
-    old = entries.read_state(config.output) if is_old else {}
+    output = run.output
+    moves = read_moves(parts.ledger(output))
+    is_old = migrate.is_old(output)
+    old = entries.read_state(output) if is_old else {}
     # A first run has no part to look at, and of an archive there may be thousands.
-    is_known = is_old or bool(files.folders_in(parts.ledger(config.output)))
+    is_known = is_old or bool(files.folders_in(parts.ledger(output)))
 
     @lru_cache(maxsize=64)
     def state_of(part: str) -> dict[str, Entry]:
-        there = parts.look(config.output, part)
-        return entries.read_part(config.output, part, moves, there.entries)
+        there = parts.look(output, part)
+        return entries.read_part(output, part, moves, there.entries)
 
     def is_done(known: Listed) -> bool:
         if not is_known:
             return False
         identity = files.identity(known.recording)
         entry = (old if is_old else state_of(parts.part_of(identity))).get(identity)
-        retry = config.retry_failed
+        retry = run.config.retry_failed
         # A file whose time alone has changed counts as new: reading it would take too long here.
-        return entries.is_done(entry, known, counting, retry, checksum=lambda _: "")
+        return entries.is_done(entry, known, run.counting, retry, checksum=lambda _: "")
 
     return is_done
 

@@ -7,7 +7,6 @@ import os
 import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from apache_beam.options.pipeline_options import (
@@ -17,25 +16,23 @@ from apache_beam.options.pipeline_options import (
     WorkerOptions,
 )
 
-from model.contract import ServingContract
 from pipeline.beam_options import (
     PORTABLE_RUNNERS,
     beam_options,
     runs_here,
     starts_job_server,
 )
-from pipeline.inference.count import Counting
 from pipeline.inputs.deployments import parse_zone, read_deployments
 from pipeline.inputs.manifests import read_manifest, remarks
 from pipeline.inputs.versions import NOTHING_LISTED, Listings, list_pattern
-from pipeline.ledger import drift, entries, migrate, parts, runs
+from pipeline.ledger import drift, entries, migrate, parts
 from pipeline.ledger.moves import Move, read_moves, where_now, write_moves
-from pipeline.model_folder import check_model, current_version
 from pipeline.options import RELEASED_MODEL, Config, UsageError
 from pipeline.records import SCHEMA_VERSION, Listed, RunSummary
+from pipeline.run import Run
 from pipeline.storage import files
 from pipeline.storage.buckets import connect_anonymously_to_emulator
-from pipeline.tables.run_report import RunReport, new_run_id
+from pipeline.tables.run_report import RunReport
 
 if TYPE_CHECKING:
     from pipeline.tables.bigquery import WriteNights
@@ -43,60 +40,57 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Checked:
-    """A run that may start.
+    """What the checks of a run gave that may start.
 
     Attributes:
-        config: what was asked; ``model`` names one version.
-        run_id: names sort by the time of the start, which the ledger relies on.
         moves: where recordings lie now that were moved.
         n_inputs: how many recordings were named; None where the job lists a bucket.
         waits: whether the launcher stays until the job has ended.
     """
 
-    config: Config
-    started: datetime
-    run_id: str
     options: PipelineOptions
-    contract: ServingContract
-    counting: Counting
     moves: tuple[Move, ...]
     n_inputs: int | None
     waits: bool
 
 
-def check(config: Config, listings: Listings = NOTHING_LISTED) -> Checked:
+def check(run: Run, listings: Listings = NOTHING_LISTED) -> Checked:
     """Checks everything that can be checked without starting or writing anything.
 
     Args:
-        config: what was asked.
+        run: what was asked.
         listings: what is known of patterns already.
 
     Raises:
         UsageError: the message says what to change.
     """
-    started = datetime.now(UTC)
+    config = run.config
     options = beam_options(config.beam_args)
     check_reach(config, options)
     check_image(options)
-    config = replace(config, model=current_version(config.model))
-    contract = check_model(config.model)
-    config, line = runs.as_chosen(config, contract.model_version)
-    if line:
-        print(f"capuchinbird: {line}", file=sys.stderr)
-    run_id = new_run_id(started)
+    if run.remark:
+        print(f"capuchinbird: {run.remark}", file=sys.stderr)
     inputs = list_inputs(config, listings)
     return Checked(
-        config=config,
-        started=started,
-        run_id=run_id,
         options=options,
-        contract=contract,
-        counting=Counting.of(config, contract, run_id),
-        moves=check_moves(config, run_id),
+        moves=check_moves(config, run.run_id),
         n_inputs=None if lists_a_bucket(config) else len(inputs),
         # A flex template's launcher must not wait.
         waits=not config.no_wait and not options.view_as(GoogleCloudOptions).template_location,
     )
+
+
+def prepare(run: Run, checked: Checked) -> tuple[RunReport, WriteNights | None]:
+    """Makes the output ready. Returns what run.json begins with, and what fills the night's tables.
+
+    Raises:
+        UsageError: the message says what to change.
+    """
+    night = night_tables(run, checked.options)
+    reference = drift.read_reference(run.config.model, run.counting.model_version)
+    prepare_output(run.output)
+    take_over_moved(run, checked.moves)
+    return replace(run.report, reference=reference), night
 
 
 def check_reach(config: Config, options: PipelineOptions) -> None:
@@ -198,9 +192,9 @@ def check_moves(config: Config, run_id: str) -> tuple[Move, ...]:
     return tuple(Move(run_id, old, new) for old, new in config.moved if old in found)
 
 
-def take_over_moved(checked: Checked) -> None:
+def take_over_moved(run: Run, moves: tuple[Move, ...]) -> None:
     """Keeps moves, and notes for each part which others its recordings were in before."""
-    output, moves = checked.config.output, checked.moves
+    output = run.output
     if not moves:
         return
     taken = set()
@@ -208,8 +202,8 @@ def take_over_moved(checked: Checked) -> None:
         now = where_now(entry.identity, entry.row.run_id, moves)
         taken.add((parts.part_of(now), parts.part_of(entry.identity)))
     for part, older in sorted(taken):
-        parts.take_over(output, part, older, checked.run_id)
-    write_moves(parts.ledger(output), checked.run_id, [(move.old, move.new) for move in moves])
+        parts.take_over(output, part, older, run.run_id)
+    write_moves(parts.ledger(output), run.run_id, [(move.old, move.new) for move in moves])
 
 
 def lists_a_bucket(config: Config) -> bool:
@@ -228,9 +222,8 @@ def _check_deployments(config: Config) -> None:
         raise UsageError(str(error)) from None
 
 
-def prepare_output(config: Config) -> None:
+def prepare_output(output: str) -> None:
     """Makes sure that tables can be written; brings what an earlier version left into parts."""
-    output = config.output
     probe = files.join(output, ".writable")
     _refuse_other_tables(output)
     try:
@@ -254,25 +247,18 @@ def _refuse_other_tables(output: str) -> None:
                 )
 
 
-def run_report(checked: Checked) -> RunReport:
-    """What the job's run.json begins with."""
-    counting, contract, model = checked.counting, checked.contract, checked.config.model
-    reference = drift.read_reference(model, counting.model_version)
-    return RunReport(checked.config, counting, contract, checked.started, reference)
-
-
-def night_tables(checked: Checked) -> WriteNights | None:
+def night_tables(run: Run, options: PipelineOptions) -> WriteNights | None:
     """What writes a night's tables to BigQuery, if that is asked for.
 
     Raises:
         UsageError: the tables are not there, or no bucket for the files to load.
     """
-    config, counting, contract = checked.config, checked.counting, checked.contract
+    config, counting, contract = run.config, run.counting, run.contract
     if config.bigquery is None or config.night is None:
         return None
-    run = RunSummary(
-        run_id=counting.run_id,
-        started_at=checked.started.isoformat(timespec="seconds"),
+    row = RunSummary(
+        run_id=run.run_id,
+        started_at=run.started.isoformat(timespec="seconds"),
         **dict.fromkeys(("inputs", "ok", "no_calls", "truncated", "failed", "skipped", "calls"), 0),
         duration_s=0.0,
         heard_s=0.0,
@@ -282,7 +268,7 @@ def night_tables(checked: Checked) -> WriteNights | None:
         configuration=json.dumps(asdict(config), default=str),
         schema_version=SCHEMA_VERSION,
     )
-    return _write_nights(config, checked.options, config.night.isoformat(), run)
+    return _write_nights(config, options, config.night.isoformat(), row)
 
 
 def nights_of_ledger(config: Config, options: PipelineOptions) -> WriteNights | None:
@@ -291,7 +277,7 @@ def nights_of_ledger(config: Config, options: PipelineOptions) -> WriteNights | 
 
 
 def _write_nights(
-    config: Config, options: PipelineOptions, night: str, run: RunSummary | None
+    config: Config, options: PipelineOptions, night: str, row: RunSummary | None
 ) -> WriteNights:
     from pipeline.tables.bigquery import WriteNights, check_dataset
 
@@ -303,4 +289,4 @@ def _write_nights(
     connect_anonymously_to_emulator()
     assert config.bigquery
     check_dataset(config.bigquery)
-    return WriteNights(config.bigquery, config.output, temp, night, run)
+    return WriteNights(config.bigquery, config.output, temp, night, row)

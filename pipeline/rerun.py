@@ -9,26 +9,22 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
 from itertools import islice
 
-from model.contract import ServingContract
-from pipeline.inference.count import Counting
 from pipeline.inputs import versions
 from pipeline.inputs.manifests import list_recordings, read_manifest, remarks
 from pipeline.inputs.sheets import read_text
-from pipeline.ledger import entries, migrate, parts, runs
+from pipeline.ledger import entries, migrate, parts
 from pipeline.ledger import kept_scores as scores
 from pipeline.ledger.entries import Entry
 from pipeline.ledger.sums import Sums
-from pipeline.model_folder import check_model, current_version
 from pipeline.options import Config, UsageError
 from pipeline.records import Listed
+from pipeline.run import Run
 from pipeline.storage import files
 from pipeline.tables.join import Output
 from pipeline.tables.render import all_tables
-from pipeline.tables.run_report import RunReport, Totals, new_run_id, run_file, summary
+from pipeline.tables.run_report import Totals, run_file, summary
 
 LARGEST_LEDGER_BYTES = 32 * 1024 * 1024
 """A larger ledger is compared by a job, on all cores."""
@@ -39,17 +35,17 @@ _Files = Mapping[str, files.Stored]
 """The files of an output, by name."""
 
 
-def done_already(config: Config, listings: MutableMapping[str, list[Listed]]) -> int | None:
+def done_already(run: Run, listings: MutableMapping[str, list[Listed]]) -> int | None:
     """Ends a run that has nothing to do, as the job would have ended it.
 
     Args:
-        config: what was asked.
+        run: what was asked.
         listings: takes what was found in buckets, by pattern, so that no job asks once more.
 
     Returns:
         An exit code; None when there may be something to do or to refuse, and nothing was changed.
     """
-    started = datetime.now(UTC)
+    config = run.config
     logging.disable(logging.WARNING)  # what cannot be read, the job reports
     try:
         if not _is_simple(config):
@@ -57,10 +53,6 @@ def done_already(config: Config, listings: MutableMapping[str, list[Listed]]) ->
         there = _files_of(config.output)
         if there is None:
             return None
-        config = replace(config, model=current_version(config.model))
-        contract = check_model(config.model)
-        config, _ = runs.as_chosen(config, contract.model_version)
-        counting = Counting.of(config, contract, new_run_id(started))
         state = entries.read_state(config.output)
         if not _current(config, state, there):
             return None
@@ -68,13 +60,13 @@ def done_already(config: Config, listings: MutableMapping[str, list[Listed]]) ->
         if found is None:
             return None
         listed = list_recordings(config, found)
-        if not _all_done(listed, state, counting, config):
+        if not _all_done(listed, state, run):
             return None
     except (OSError, ValueError, UsageError):
         return None  # the launcher says what is wrong
     finally:
         logging.disable(logging.NOTSET)
-    return _end(config, contract, counting, started, listed, state)
+    return _end(run, listed, state)
 
 
 def _is_simple(config: Config) -> bool:
@@ -117,15 +109,13 @@ def _list(
     return found if config.allow_empty or all(named) else None
 
 
-def _all_done(
-    listed: Sequence[Listed], state: Mapping[str, Entry], counting: Counting, config: Config
-) -> bool:
+def _all_done(listed: Sequence[Listed], state: Mapping[str, Entry], run: Run) -> bool:
     return all(
         entries.is_done(
             state.get(entries.identity_of(known)),
             known,
-            counting,
-            config.retry_failed,
+            run.counting,
+            run.config.retry_failed,
             versions.content_checksum,
         )
         for known in listed
@@ -156,19 +146,13 @@ def _holds(name: str, known: files.Stored, content: bytes) -> bool:
     return files.read_bytes(name) == content
 
 
-def _end(
-    config: Config,
-    contract: ServingContract,
-    counting: Counting,
-    started: datetime,
-    listed: Sequence[Listed],
-    state: Mapping[str, Entry],
-) -> int:
+def _end(run: Run, listed: Sequence[Listed], state: Mapping[str, Entry]) -> int:
+    config = run.config
     totals, found = Totals.of(Sums(), len(listed)), Output(Sums.of(state.values()))
     for name in scores.unfinished_files(config.output):
-        if entries.is_to_be_tidied(name, counting.run_id):
+        if entries.is_to_be_tidied(name, run.run_id):
             files.delete_if_there(name)
-    report = RunReport(config, counting, contract, started).write(totals, found)
+    report = run.report.write(totals, found)
     for line in remarks(config, [known.identity for known in listed]):
         print(f"capuchinbird: {line}", file=sys.stderr)
     page = files.join(config.output, "report.html") if config.report else ""

@@ -11,7 +11,7 @@ import soundfile
 from pipeline import options
 from pipeline.beam_options import beam_options
 from pipeline.inference.count import Counting
-from pipeline.launch import run
+from pipeline.launch import run_job
 from tests import fakes
 
 RUN_ID = "20240611T050000Z-fixed0"
@@ -44,5 +44,5 @@ def run_in(folder: Path, arguments: list[str], run_id: str = RUN_ID) -> Path:
         patch.chdir(folder)
         config = options.parse([*arguments, "--output", "out", "--direct_num_workers=1"])
         counting = Counting.of(config, fakes.contract(), run_id)
-        run(config, counting, fakes.peak_handler(), beam_options(config.beam_args), 4)
+        run_job(config, counting, fakes.peak_handler(), beam_options(config.beam_args), 4)
     return folder / "out"

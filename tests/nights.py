@@ -27,6 +27,7 @@ import soundfile
 from pipeline import launch, options
 from pipeline.ledger import entries
 from pipeline.ledger import kept_scores as scores
+from pipeline.run import run_of
 from pipeline.storage import files
 from tests.conftest import noise_with_bursts
 from tests.fakes import CountedLoader
@@ -64,7 +65,7 @@ def launch_here(*arguments: Any) -> int:
     """The whole job in this process; the caller has replaced the network."""
     # Starts and ends sooner.
     here = ("--direct_running_mode=in_memory", "--direct_num_workers=1", "--no_report")
-    return launch.launch(options.parse([*map(str, arguments), *here]))
+    return launch.launch(run_of(options.parse([*map(str, arguments), *here])))
 
 
 def wait_until(has_come: Callable[[], bool], patience_s: float = 120) -> None:

@@ -30,6 +30,7 @@ FLOORS = (
     ("pipeline.launch",),
     ("pipeline.job",),
     ("pipeline.preflight", "pipeline.plan", "pipeline.rerun"),
+    ("pipeline.run",),
     ("pipeline.review",),
     ("pipeline.report",),
     ("pipeline.tables.transforms", "pipeline.tables.bigquery"),
@@ -43,7 +44,7 @@ FLOORS = (
     ("pipeline.ledger",),
     ("pipeline.inference",),
     ("pipeline.inputs",),
-    ("pipeline.model_folder", "pipeline.beam_options", "pipeline.progress"),
+    ("pipeline.beam_options", "pipeline.progress"),
     ("pipeline.storage",),
     ("pipeline.runtime", "pipeline.options", "pipeline.records"),
 )

@@ -20,6 +20,7 @@ from pipeline.beam_options import beam_options
 from pipeline.inference.count import Counting
 from pipeline.inference.transforms import SegmentHandler
 from pipeline.records import Listed
+from pipeline.run import run_of
 from tests.conftest import Recordings, noise_with_bursts
 from tests.fakes import CountedLoader, PeakScorer, contract, cut_windows, peak_handler, write_model
 
@@ -35,7 +36,7 @@ def run(
     output = tmp_path / "output"
     config = options.parse([*arguments, "--output", str(output)])
     counting = Counting.of(config, MODEL, "run")
-    launch.run(config, counting, handler or peak_handler(), beam_options(config.beam_args), 1)
+    launch.run_job(config, counting, handler or peak_handler(), beam_options(config.beam_args), 1)
     return read(output / "counts.csv"), read(output / "calls.csv")
 
 
@@ -199,7 +200,7 @@ def test_launch_reports_and_leaves_nothing_stale(
         f"--input={folder} --model={write_model(tmp_path / 'm')} --output={output} "
         "--format=tutorial --max_failed_fraction=0.1".split()
     )
-    assert launch.launch(config) == 3  # one of seven failed
+    assert launch.launch(run_of(config)) == 3  # one of seven failed
     report = json.loads((output / "run.json").read_text())
     assert report["totals"]["inputs"] == len(truth)
     assert report["totals"]["calls"] == sum(n for n in truth.values() if n)

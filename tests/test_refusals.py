@@ -101,6 +101,19 @@ def test_a_full_disk_is_one_line() -> None:
     assert launch.why_it_failed(ValueError("a\nb"), "out").splitlines()[-1].endswith("failed: b")
 
 
+def test_what_an_error_says_does_not_decide_what_it_was(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed job is a refusal, or one with too many failures, only if the job left that word."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("IdentityError: a file of that name\nTooManyFailedError: it ended as x")
+
+    monkeypatch.setattr(launch, "run_job", fail)
+    model = fakes.write_model(tmp_path / "model")
+    assert nights.launch_here("--input", archive, "--model", model, "--output", tmp_path / "o") == 1
+
+
 def test_a_decimal_comma(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = refused(["--input", str(archive), "--output", "x", "--threshold", "0,5"], capsys)
     assert "0,5 is no number; write 0.5" in line

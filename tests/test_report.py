@@ -39,6 +39,7 @@ from pipeline.report.choose import choose_calls, choose_recordings, choose_strip
 from pipeline.report.html import clock
 from pipeline.report.page import _pictured, render_page, write_page
 from pipeline.report.spectrograms import TOP_HZ, picture_call
+from pipeline.run import run_of
 from pipeline.survey.activity import activity
 from pipeline.tables.read import RunResults, WindowScores, read_results, read_scores
 from pipeline.tables.rows import valid_s
@@ -356,7 +357,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(launch, "ModelLoader", lambda directory: fakes.CountedLoader())
         patch.chdir(folder)
         arguments = ["--input", "night", "--model", "model", "--output", "out"]
-        assert launch.launch(options.parse(arguments)) == 0
+        assert launch.launch(run_of(options.parse(arguments))) == 0
     return folder / "out"
 
 

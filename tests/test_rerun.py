@@ -18,6 +18,7 @@ from pipeline import launch, options
 from pipeline.__main__ import main
 from pipeline.options import FORMATS, Config
 from pipeline.rerun import done_already
+from pipeline.run import run_of
 from tests import fakes, nights
 
 ALL_FORMATS = [flag for name in FORMATS for flag in ("--format", name)]
@@ -54,7 +55,7 @@ def rerun(night: Path, tmp_path: Path) -> Callable[..., int | None]:
 
     def rerun(*more: str) -> int | None:
         config = config_of(night, tmp_path, *more)
-        return done_already(config, {})
+        return done_already(run_of(config), {})
 
     return rerun
 
@@ -197,7 +198,7 @@ def test_a_new_a_changed_and_no_longer_a_transient_failure_take_a_job(
     other = tmp_path / "more"
     nights.write_recording(other / "new.wav", 1)
     more = replace(config, inputs=(*config.inputs, str(other)))
-    assert done_already(more, {}) is None
+    assert done_already(run_of(more), {}) is None
     changed = tmp_path / "changed"
     shutil.copytree(night / "archive", changed)
     name = night / "archive" / "b.wav"
@@ -217,12 +218,12 @@ def test_a_page_that_is_missing_or_older_than_the_tables_takes_a_job(
 ) -> None:
     output = tmp_path / "night" / "out"
     config = replace(config_of(night, tmp_path), report=True)
-    assert done_already(config, {}) is None
+    assert done_already(run_of(config), {}) is None
     page = output / "report.html"
     page.write_text("a page")
-    assert done_already(config, {}) == 0
+    assert done_already(run_of(config), {}) == 0
     os.utime(page, (0, 0))
-    assert done_already(config, {}) is None
+    assert done_already(run_of(config), {}) is None
     assert rerun() is None  # a page that is not asked for
 
 

@@ -80,11 +80,12 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError(f"--manifest: {error}") from None
     check_there(arguments.manifest, expected)
     from pipeline.launch import launch
+    from pipeline.run import run_of
 
     with tempfile.TemporaryDirectory() as output:
         where = ["--manifest", arguments.manifest, "--output", output, "--no_report"]
         with contextlib.redirect_stdout(io.StringIO()):  # it would name files that are soon gone
-            code = launch(options.parse([*where, *job]))
+            code = launch(run_of(options.parse([*where, *job])))
         if code not in (0, 3):
             return code
         counted = {row.recording: row.call_count for row in read_counts(output)}

@@ -13,9 +13,11 @@ def main(argv: Sequence[str]) -> int:
     """Runs the job. Returns an exit code, see ``options.EXIT_CODES``."""
     config = options.parse(argv)
     from pipeline.rerun import done_already
+    from pipeline.run import run_of
 
+    run = run_of(config)
     listings: dict[str, list[Listed]] = {}
-    if (code := done_already(config, listings)) is not None:
+    if (code := done_already(run, listings)) is not None:
         return code
     with without_collecting(), without_unused_libraries():
         import pyarrow as pa
@@ -24,4 +26,4 @@ def main(argv: Sequence[str]) -> int:
 
         pa.array([])  # PyArrow looks for pandas when it first makes an array, and never again
 
-    return launch(config, listings)
+    return launch(run, listings)

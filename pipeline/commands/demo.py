@@ -173,13 +173,14 @@ def main(argv: Sequence[str]) -> int:
     """
     parser().parse_args(argv)
     from pipeline.launch import launch  # imports Beam
+    from pipeline.run import run_of
 
     recordings, output = Path("demo", "recordings"), Path("demo", "results")
     print(f"Making recordings in {recordings} ...", flush=True)
     made = make_demo(recordings)
     arguments = ["--input", str(recordings), "--output", str(output)]
     print(f"capuchinbird count {' '.join(arguments)}", flush=True)
-    code = launch(options.parse(arguments))
+    code = launch(run_of(options.parse(arguments)))
     if code:
         return code
     counts = {Path(row.recording).name: row for row in read_counts(str(output))}

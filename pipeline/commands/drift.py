@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from pipeline.inference.model_folder import check_model
 from pipeline.ledger.drift import REFERENCE_FILE
 from pipeline.ledger.entries import holding_entries
 from pipeline.ledger.sums import TENTHS
-from pipeline.model_folder import check_model
 from pipeline.options import Parser, UsageError
 from pipeline.storage import files
 

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from model.contract import CONTRACT_FILE, MODEL_FILE
-from pipeline.model_folder import POINTER, check_model
+from pipeline.inference.model_folder import POINTER, check_model
 from pipeline.options import RELEASED_MODEL, Parser, UsageError
 from pipeline.storage import files
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from model.windows import samples_from_seconds
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from model.contract import ServingContract
     from pipeline.inference.count import Counting
     from pipeline.ledger.sums import Sums, Way
+    from pipeline.run import Run
 
 
 def parser() -> Parser:
@@ -57,57 +57,63 @@ def configure(argv: Sequence[str]) -> Config:
 
 def main(argv: Sequence[str]) -> int:
     """Counts again. Returns an exit code, see ``options.EXIT_CODES``."""
-    config = configure(argv)
+    asked = configure(argv)
     from pipeline import launch, preflight
     from pipeline.beam_options import beam_options
-    from pipeline.inference.count import Counting
     from pipeline.job import build_rescoring
-    from pipeline.ledger import migrate, parts, runs
-    from pipeline.ledger.sums import Way
-    from pipeline.model_folder import check_model, current_version
-    from pipeline.preflight import check_reach
+    from pipeline.ledger import migrate, runs
+    from pipeline.ledger.runs import Note
     from pipeline.runtime import new_pipeline, run_to_end
-    from pipeline.tables.run_report import RunReport, new_run_id, run_file
+    from pipeline.tables.run_report import run_file
 
-    started = datetime.now(UTC)
-    beam_arguments = beam_options(config.beam_args)
-    check_reach(config, beam_arguments)
-    model = current_version(config.model)
+    beam_arguments = beam_options(asked.beam_args)
+    preflight.check_reach(asked, beam_arguments)
+    before = what_is_held(asked.output)
+    run = recount_of(asked, before)
+    output = run.output
+    night = preflight.nights_of_ledger(run.config, beam_arguments)
+    migrate.into_parts(output)
+    had_report = files.exists(files.join(output, "report.html"))
+    runs.start(output, run.run_id)
+    files.delete_if_there(run_file(output))
+    pipeline = new_pipeline(beam_arguments)
+    build_rescoring(pipeline, run.config, run.counting, night, run.report)
+    run_to_end(pipeline)
+    # Only now: what failed must not be taken up by the next run.
+    runs.keep_choice(output, run.run_id, asked, run.contract.model_version)
+    if had_report:
+        launch.make_report(output)  # or it would show the counts of before
+    n_changed = runs.take(output, run.run_id, Note.REPORT)["changed"]
+    print(what_changed(before, what_is_held(output), n_changed, run.counting))
+    return 0
+
+
+def recount_of(asked: Config, held: Sums) -> Run:
+    """The run that counts again what an output holds.
+
+    Raises:
+        UsageError: there is nothing to count from.
+    """
+    from pipeline.inference.model_folder import check_model, current_version
+    from pipeline.ledger import migrate, parts
+    from pipeline.ledger.sums import Way
+    from pipeline.run import Run
+
+    output, model = asked.output, current_version(asked.model)
     contract = check_model(model)
-    if next(parts.all_parts(config.output), None) is None and not migrate.is_old(config.output):
-        raise UsageError(f"--output {config.output}: no ledger of earlier runs lies there")
-    before = what_is_held(config.output)
-    ways = [(Way.from_text(text), n) for text, n in before.ways.items()]
-    config = replace(
-        config,
-        model=model,
-        hop_s=config.hop_s or scored_hop_s(ways, contract),
-        formats=formats_in(config.output),
-    )
-    run_id = new_run_id(started)
-    counting = Counting.of(config, contract, run_id)
-    if not any(way.scoring == counting.scoring for way, _ in ways):
+    if next(parts.all_parts(output), None) is None and not migrate.is_old(output):
+        raise UsageError(f"--output {output}: no ledger of earlier runs lies there")
+    ways = [(Way.from_text(text), n) for text, n in held.ways.items()]
+    hop_s = asked.hop_s or scored_hop_s(ways, contract)
+    run = Run.of(replace(asked, model=model, hop_s=hop_s, formats=formats_in(output)), contract)
+    if not any(way.scoring == run.counting.scoring for way, _ in ways):
         hops = sorted({f"{way.hop_s:g} s" for way, _ in ways if not way.failed})
         raise UsageError(
-            f"--output {config.output}: no scores of {contract.model_version} at a hop of "
-            f"{config.hop_s:g} s there, only at {', '.join(hops) or 'none'}; count with that hop "
-            "first, or leave out --hop_s"
+            f"--output {output}: no scores of {contract.model_version} at a hop of {hop_s:g} s "
+            f"there, only at {', '.join(hops) or 'none'}; count with that hop first, or leave out "
+            "--hop_s"
         )
-    night = preflight.nights_of_ledger(config, beam_arguments)
-    migrate.into_parts(config.output)
-    had_report = files.exists(files.join(config.output, "report.html"))
-    runs.keep_choice(config.output, run_id, configure(argv), contract.model_version)
-    runs.start(config.output, run_id)
-    files.delete_if_there(run_file(config.output))
-    pipeline = new_pipeline(beam_arguments)
-    report = RunReport(config, counting, contract, started)
-    build_rescoring(pipeline, config, counting, night, report)
-    run_to_end(pipeline)
-    if had_report:
-        launch.make_report(config.output)  # or it would show the counts of before
-    after = what_is_held(config.output)
-    print(what_changed(before, after, runs.take_told(config.output, run_id)["changed"], counting))
-    return 0
+    return run
 
 
 def what_is_held(output: str) -> Sums:

@@ -17,8 +17,8 @@ from model.quiet import without_decoder_notes
 from model.scoring import score_recording
 from model.spectrogram import spectrogram_db
 from model.windows import SAMPLE_RATE_HZ, WINDOW_S, Samples, Starts, samples_from_seconds
+from pipeline.inference.model_folder import check_model
 from pipeline.inference.score import InputScorer, ModelLoader
-from pipeline.model_folder import check_model
 from pipeline.options import RELEASED_MODEL, Parser, UsageError
 from pipeline.report.spectrograms import TOP_HZ, shown_range_db
 from pipeline.storage import files

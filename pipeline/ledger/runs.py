@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
+from enum import Enum
 from typing import Any
 
 from pipeline.ledger import parts
@@ -38,30 +39,40 @@ def _started(output: str, run_id: str) -> str:
     return files.join(parts.ledger(output), f"{run_id}.started")
 
 
-def _ended(output: str, run_id: str) -> str:
-    return files.join(parts.ledger(output), f"{run_id}.ended.json")
+class Note(Enum):
+    """What a job leaves for its launcher: its error may come as the text of another program's."""
+
+    REPORT = "ended"
+    """run.json, which may be gone already, where another run has started meanwhile."""
+    REFUSAL = "refused"
+    """Why its recordings may not be added to the output, and what to do."""
+    GATE = "gated"
+    """That the job failed because too many of its recordings did."""
 
 
-def tell_launcher(output: str, run_id: str, told: Mapping[str, Any]) -> None:
-    """Leaves what a run did for its launcher: run.json may be gone already, where another run has
-    begun meanwhile."""
-    files.write_atomically(_ended(output, run_id), [json.dumps(told).encode()])
+def leave(output: str, run_id: str, note: Note, value: Any) -> None:
+    """Leaves a note for the launcher of a run."""
+    files.write_atomically(_note(output, run_id, note), [json.dumps(value).encode()])
 
 
-def take_told(output: str, run_id: str) -> dict[str, Any]:
-    """What a job told its launcher, which is removed; empty if it did not come so far."""
-    name = _ended(output, run_id)
+def take(output: str, run_id: str, note: Note) -> Any:
+    """The value of a job's note, which is removed; None if the job left none."""
+    name = _note(output, run_id, note)
     try:
-        told: dict[str, Any] = json.loads(files.read_bytes(name))
+        value = json.loads(files.read_bytes(name))
     except FileNotFoundError:
-        return {}
+        return None
     files.delete_if_there(name)
-    return told
+    return value
 
 
-def forget_told(output: str, before: str) -> None:
+def _note(output: str, run_id: str, note: Note) -> str:
+    return files.join(parts.ledger(output), f"{run_id}.{note.value}.note.json")
+
+
+def forget_notes(output: str, before: str) -> None:
     """Removes what launchers that did not wait left, of runs before a time."""
-    for name in files.list_folder(parts.ledger(output), ".ended.json"):
+    for name in files.list_folder(parts.ledger(output), ".note.json"):
         if posixpath.basename(name) < before:
             files.delete_if_there(name)
 
@@ -83,7 +94,7 @@ def as_chosen(config: Config, model_version: str) -> tuple[Config, str]:
     changed = {name: chosen[name] for name in _CHOICES if chosen[name] != getattr(config, name)}
     if not changed or chosen["model_version"] != model_version:
         return config, ""
-    told = " ".join(f"--{name} {value}" for name, value in sorted(changed.items()))
+    flags = " ".join(f"--{name} {value}" for name, value in sorted(changed.items()))
     return replace(config, **changed), (
-        f"counting with {told}, as rescore chose for this output; state --threshold to change it"
+        f"counting with {flags}, as rescore chose for this output; state --threshold to change it"
     )

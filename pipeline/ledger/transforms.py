@@ -13,7 +13,7 @@ from pipeline import progress
 from pipeline.inference.count import Counted, Counting
 from pipeline.inference.transforms import PLANS
 from pipeline.inputs.versions import content_checksum
-from pipeline.ledger import identity, nights, parts, traces
+from pipeline.ledger import identity, nights, parts, runs, traces
 from pipeline.ledger import kept_scores as scores
 from pipeline.ledger.entries import (
     Entry,
@@ -30,6 +30,7 @@ from pipeline.ledger.entries import (
 from pipeline.ledger.kept_scores import KeptSegment
 from pipeline.ledger.moves import Moves, read_moves
 from pipeline.ledger.parts import PartFiles
+from pipeline.ledger.runs import Note
 from pipeline.ledger.sums import Sums
 from pipeline.records import (
     Failure,
@@ -163,11 +164,15 @@ class _FindWork(_PartReader):
         unfinished: Iterable[tuple[str, KeptSegment]],
     ) -> Iterator[object]:
         there, state = self.read(part)
-        identity.check_part(
-            *(self._output, part, state, listed, self._bases),
-            lambda other: self.read(other)[1],
-            may_have_moved=self._has_traces,
-        )
+        try:
+            identity.check_part(
+                *(self._output, part, state, listed, self._bases),
+                lambda other: self.read(other)[1],
+                may_have_moved=self._has_traces,
+            )
+        except identity.IdentityError as error:
+            runs.leave(self._output, self._counting.run_id, Note.REFUSAL, str(error))
+            raise
         identity.add_base(self._output, listed.values(), self._bases)
         counting = self._counting
         if self._night:

@@ -12,10 +12,11 @@ import apache_beam as beam
 
 from pipeline.ledger import drift, parts, runs
 from pipeline.ledger.moves import read_moves
+from pipeline.ledger.runs import Note
 from pipeline.ledger.sums import Sums
 from pipeline.records import SCHEMA_VERSION
 from pipeline.storage import files
-from pipeline.tables.join import join_tables
+from pipeline.tables.join import Output, join_tables
 from pipeline.tables.pieces import LAYOUT, update_part
 from pipeline.tables.run_report import RunReport, Totals
 
@@ -98,6 +99,8 @@ class Finish(beam.PTransform):
         formats: tables for other programs.
         report: what run.json begins with; None for no run.json.
         gate: whether the job fails when too many of its inputs failed.
+        recounts: whether all that the output holds is counted again; then what comes in are not
+            the inputs of the run but the counts that changed.
     """
 
     def __init__(
@@ -108,54 +111,58 @@ class Finish(beam.PTransform):
         report: RunReport | None,
         *,
         gate: bool,
+        recounts: bool,
     ) -> None:
         super().__init__()
-        self._finish = _Finish(output, run_id, formats, report)
-        self._gate = gate
+        finish = _Recounted if recounts else _Counted
+        self._finish = finish(output, run_id, formats, report)
+        self._output, self._run_id, self._gate = output, run_id, gate
 
     def expand(
         self,
-        ended: tuple[
-            beam.PCollection[int],
-            beam.PCollection[Sums],
-            beam.PCollection[int],
-            beam.PCollection[int],
-        ],
+        ended: tuple[beam.PCollection[int], beam.PCollection[Sums], beam.PCollection[int]],
     ) -> None:
-        """(parts updated, sums of the run, number of its inputs, changed counts): one each."""
-        updated, *told = ended
-        share = updated | "Join and report" >> beam.ParDo(
-            self._finish, *map(beam.pvalue.AsSingleton, told)
+        """(parts updated, sums of the run, its inputs or changed counts): one each."""
+        updated, *totals = ended
+        problem = updated | "Join and report" >> beam.ParDo(
+            self._finish, *map(beam.pvalue.AsSingleton, totals)
         )
         if self._gate:
             # Apart from the step before, which would be done again with it.
-            _ = share | "All reported" >> beam.Reshuffle() | "Gate" >> beam.Map(_raise)
+            _ = (
+                problem
+                | "All reported" >> beam.Reshuffle()
+                | "Gate" >> beam.Map(_raise, self._output, self._run_id)
+            )
 
 
-def _raise(problem: str) -> None:
+def _raise(problem: str, output: str, run_id: str) -> None:
+    runs.leave(output, run_id, Note.GATE, problem)
     raise TooManyFailedError(problem)
 
 
 class _Finish(beam.DoFn):
+    """Joins the tables, writes run.json and ends the run."""
+
     def __init__(
         self, output: str, run_id: str, formats: tuple[str, ...], report: RunReport | None
     ) -> None:
         self._output, self._run_id = output, run_id
         self._formats, self._report = formats, report
 
-    def process(self, _: int, sums: Sums, n_inputs: int, n_changed: int) -> Iterator[str]:
-        found = join_tables(self._output, self._formats)
+    def report(self, report: RunReport, held: Output, sums: Sums, n: int) -> dict[str, Any]:
+        """Writes run.json of what was done and what the output holds."""
+        raise NotImplementedError
+
+    def process(self, _: int, sums: Sums, n: int) -> Iterator[str]:
+        held = join_tables(self._output, self._formats)
         made = json.dumps(_made(self._output, self._formats)).encode()
         files.write_atomically(_made_file(self._output), [made])
         if self._report:
-            config = self._report.config
-            totals = Totals.of(sums, n_inputs if n_inputs >= 0 else found.sums.recordings)
-            notes = drift.notes(sums.sites, self._report.reference) if n_inputs >= 0 else []
-            drift.warn(notes)
-            more = {} if n_inputs >= 0 else {"changed": n_changed}
-            told = self._report.write(totals, found, notes, **more)
-            runs.tell_launcher(self._output, self._run_id, told)
-            if totals.failed_fraction > config.max_failed_fraction:
+            written = self.report(self._report, held, sums, n)
+            runs.leave(self._output, self._run_id, Note.REPORT, written)
+            totals = Totals(**written["totals"])
+            if totals.failed_fraction > self._report.config.max_failed_fraction:
                 problem = (
                     f"{totals.outcomes['failed']:,} of {totals.inputs:,} recordings failed; see "
                     f"{files.join(self._output, 'failures.csv')}"
@@ -163,6 +170,22 @@ class _Finish(beam.DoFn):
                 logging.getLogger(__name__).error("failures: %s", problem)
                 yield problem
         oldest = f"{datetime.now(UTC) - _KILLED_AFTER:%Y%m%dT%H%M%S}"
-        runs.forget_told(self._output, oldest)
+        runs.forget_notes(self._output, oldest)
         before = [r for r in runs.others(self._output, self._run_id) if r < self._run_id]
         runs.end(self._output, [self._run_id, *(r for r in before if r < oldest)])
+
+
+class _Counted(_Finish):
+    """Of a run that counted recordings: ``n`` are its inputs."""
+
+    def report(self, report: RunReport, held: Output, sums: Sums, n: int) -> dict[str, Any]:
+        notes = drift.notes(sums.sites, report.reference)
+        drift.warn(notes)
+        return report.write(Totals.of(sums, n), held, notes)
+
+
+class _Recounted(_Finish):
+    """Of a run over all that the output holds: ``n`` are the counts that changed."""
+
+    def report(self, report: RunReport, held: Output, sums: Sums, n: int) -> dict[str, Any]:
+        return report.write(Totals.of(sums, held.sums.recordings), held, changed=n)

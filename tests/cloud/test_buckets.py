@@ -20,6 +20,7 @@ from pipeline.inference import decode
 from pipeline.inputs import versions
 from pipeline.inputs.manifests import list_recordings
 from pipeline.records import Listed
+from pipeline.run import run_of
 from pipeline.storage import buckets, files
 from tests.cloud.conftest import Bucket
 from tests.cloud.emulators import Answer, PassOn, Request
@@ -37,7 +38,7 @@ def encoded(duration_s: float, rate: int, kind: str, bursts: Sequence[float] = (
 
 def count(*arguments: object) -> int:
     """Runs the job. Returns its exit code."""
-    return launch.launch(options.parse([*map(str, arguments), "--no_report"]))
+    return launch.launch(run_of(options.parse([*map(str, arguments), "--no_report"])))
 
 
 def rows(text: str) -> dict[str, list[dict[str, str]]]:

@@ -9,7 +9,7 @@ import pytest
 from model.windows import SAMPLE_RATE_HZ
 from pipeline import options, plan, preflight
 from pipeline.beam_options import beam_options
-from pipeline.inference.count import Counting
+from pipeline.run import Run
 from tests.cloud.conftest import Bucket
 from tests.cloud.emulators import Answer, PassOn, Request
 from tests.cloud.test_buckets import count, encoded
@@ -18,8 +18,7 @@ from tests.fakes import contract, write_model
 
 def planned(*arguments: object) -> plan.Plan:
     config = options.parse([str(argument) for argument in arguments])
-    counting = Counting.of(config, contract(), "run")
-    return plan.make_plan(config, counting, beam_options(config.beam_args))
+    return plan.make_plan(Run.of(config, contract()), beam_options(config.beam_args))
 
 
 def test_hours_are_exact_when_all_headers_are_read(tmp_path: Path) -> None:

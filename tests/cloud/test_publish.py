@@ -8,7 +8,7 @@ import pytest
 from model.contract import CONTRACT_FILE, MODEL_FILE
 from pipeline.__main__ import main
 from pipeline.commands import publish
-from pipeline.model_folder import current_version
+from pipeline.inference.model_folder import current_version
 from pipeline.options import RELEASED_MODEL, UsageError
 from tests.cloud.conftest import Bucket
 from tests.cloud.test_buckets import count, encoded

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import launch, options
+from pipeline.run import run_of
 from tests.conftest import Recordings
 from tests.engines.engine import ROOT, Engine
 from tests.engines.held import HeldLoader, processes
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 
 def count(*arguments: object) -> int:
-    return launch.launch(options.parse([*map(str, arguments), "--no_report"]))
+    return launch.launch(run_of(options.parse([*map(str, arguments), "--no_report"])))
 
 
 def tables(output: Path) -> dict[str, bytes]:

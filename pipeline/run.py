@@ -1,0 +1,67 @@
+"""What was asked, resolved once: shared by counting, rescoring, planning and "nothing to do"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from model.contract import ServingContract
+from pipeline.inference.count import Counting
+from pipeline.inference.model_folder import check_model, current_version
+from pipeline.ledger import runs
+from pipeline.options import Config
+from pipeline.tables.run_report import RunReport, new_run_id
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run before it starts.
+
+    Attributes:
+        config: what was asked; ``model`` names one version, and what rescoring chose for the
+            output is filled in where nothing is stated.
+        started: when; names of runs sort by it, which the ledger relies on.
+        contract: of the model.
+        counting: how to count; ``counting.run_id`` names the run.
+        remark: says what was filled in; may be empty.
+    """
+
+    config: Config
+    started: datetime
+    contract: ServingContract
+    counting: Counting
+    remark: str = ""
+
+    @classmethod
+    def of(cls, config: Config, contract: ServingContract, remark: str = "") -> Run:
+        """A run that starts now."""
+        started = datetime.now(UTC)
+        counting = Counting.of(config, contract, new_run_id(started))
+        return cls(config, started, contract, counting, remark)
+
+    @property
+    def run_id(self) -> str:
+        """The run's name."""
+        return self.counting.run_id
+
+    @property
+    def output(self) -> str:
+        """The output folder."""
+        return self.config.output
+
+    @property
+    def report(self) -> RunReport:
+        """What run.json begins with."""
+        return RunReport(self.config, self.counting, self.contract, self.started)
+
+
+def run_of(config: Config) -> Run:
+    """The run that counts what was asked.
+
+    Raises:
+        UsageError: no whole model is there, or none that this pipeline can feed.
+    """
+    model = current_version(config.model)
+    contract = check_model(model)
+    config, remark = runs.as_chosen(replace(config, model=model), contract.model_version)
+    return Run.of(config, contract, remark)
