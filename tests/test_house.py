@@ -13,7 +13,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -23,33 +22,6 @@ from pipeline.options import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("model", "pipeline", "benchmarks")
-
-FLOORS = (
-    ("pipeline.__main__",),
-    ("pipeline.commands",),
-    ("pipeline.launch",),
-    ("pipeline.job",),
-    ("pipeline.preflight", "pipeline.plan", "pipeline.rerun"),
-    ("pipeline.run",),
-    ("pipeline.review",),
-    ("pipeline.report",),
-    ("pipeline.tables.transforms", "pipeline.tables.bigquery"),
-    ("pipeline.tables.run_report",),
-    ("pipeline.tables.join",),
-    ("pipeline.tables.pieces",),
-    ("pipeline.tables.render",),
-    ("pipeline.exports",),
-    ("pipeline.survey",),
-    ("pipeline.tables",),
-    ("pipeline.ledger",),
-    ("pipeline.inference",),
-    ("pipeline.inputs",),
-    ("pipeline.beam_options", "pipeline.progress"),
-    ("pipeline.storage",),
-    ("pipeline.runtime", "pipeline.options", "pipeline.records"),
-)
-"""From the roof to the ground: a room imports from the floors below it and from itself. What writes
-tables and what a table is are one room on two floors, with all that uses tables in between."""
 
 NEEDS_BEAM = {
     "pipeline.launch",
@@ -65,21 +37,6 @@ NEEDS_BEAM = {
     "pipeline.tables.bigquery",
 }
 """All else can be imported where Beam is not installed."""
-
-NEVER_TRAINS = (
-    "pipeline.launch",
-    "pipeline.job",
-    "pipeline.preflight",
-    "pipeline.inference",
-    "pipeline.ledger",
-    "pipeline.inputs",
-    "pipeline.storage",
-    "pipeline.tables",
-    "pipeline.exports",
-    "pipeline.survey",
-    "pipeline.report",
-    "pipeline.review",
-)
 
 LIGHT = (
     "model.audio",
@@ -165,66 +122,15 @@ def lies_in(module: str, room: str) -> bool:
     return module == room or module.startswith(f"{room}.")
 
 
-def test_no_module_imports_itself_by_way_of_others() -> None:
-    try:
-        TopologicalSorter(graph("module", "function", "types")).prepare()
-    except CycleError as error:
-        pytest.fail(" → ".join(reversed(error.args[1])))
-
-
-def floor(module: str) -> tuple[int, str]:
-    """How far below the roof a module lies, and in which room."""
-    for height, rooms in enumerate(FLOORS):
-        for room in rooms:
-            if lies_in(module, room):
-                return height, room
-    raise AssertionError(f"{module} lies on no floor: say in FLOORS what it may import")
-
-
-def test_rooms_import_downwards_only() -> None:
-    climbing = []
-    for module, needed in graph("module", "function", "types").items():
-        if not lies_in(module, "pipeline") or module == "pipeline":
-            continue
-        height, room = floor(module)
-        for other in sorted(needed):
-            if not lies_in(other, "pipeline") or other == "pipeline":
-                continue
-            its_height, its_room = floor(other)
-            if its_height <= height and its_room != room:
-                climbing.append(f"{module} → {other}")
-    assert not climbing
-
-
-def test_commands_stand_side_by_side() -> None:
-    edges = graph("module", "function", "types")
-    found = {
-        (module.rpartition(".")[2], other.rpartition(".")[2])
-        for module, needed in edges.items()
-        for other in needed
-        if module.startswith("pipeline.commands.") and other.startswith("pipeline.commands.")
-    }
-    assert found == {("plan", "count")}  # the one is the other that starts nothing
-
-
-def test_the_model_knows_no_pipeline_and_scoring_no_training() -> None:
-    wrong = []
-    for module, needed in graph("module", "function", "types").items():
-        forbidden: list[str] = []
-        if lies_in(module, "model"):
-            forbidden.append("pipeline")
-            if not lies_in(module, "model.training"):
-                forbidden.append("model.training")
-        if any(lies_in(module, room) for room in NEVER_TRAINS):
-            forbidden.append("model.training")
-        if not lies_in(module, "benchmarks"):
-            forbidden.append("benchmarks")
-        wrong += [
-            f"{module} → {other}"
-            for other in sorted(needed)
-            if any(lies_in(other, room) for room in forbidden)
-        ]
-    assert not wrong
+def test_imports_keep_to_the_contracts_in_pyproject() -> None:
+    done = subprocess.run(
+        [Path(sys.executable).parent / "lint-imports", "--no-cache", "--no-logo"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_modules_are_few_and_short() -> None:

@@ -26,11 +26,11 @@ labels of the site do not.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import betaln
 
 from model.calls import Floats, log_odds, probabilities
 from pipeline.review.units import Integers
@@ -55,8 +55,6 @@ ALIKE = np.array([0.0, 0.03, 0.1, 0.3, 1.0])
 SHIFTS = np.linspace(-4, 4, 33)
 SHIFT_SDS = np.array([0.1, 0.3, 0.6, 1.0, 1.5])
 """Of log odds between sites: what is tried."""
-
-_log_gamma = np.vectorize(math.lgamma, otypes=[np.float64])
 
 
 @dataclass(frozen=True)
@@ -189,13 +187,9 @@ def _prior(expected: Floats) -> tuple[Floats, Floats]:
     return PRIOR_YES * np.maximum(1, odds), PRIOR_YES * np.maximum(1, 1 / odds)
 
 
-def _log_beta(a: Floats, b: Floats) -> Floats:
-    return np.asarray(_log_gamma(a) + _log_gamma(b) - _log_gamma(a + b))
-
-
 def _log_marginal(labelled: Floats, yes: Floats, a: Floats, b: Floats) -> Floats:
     """Beta-binomial probability of labels, up to what does not depend on ``a`` and ``b``."""
-    return _log_beta(a + yes, b + labelled - yes) - _log_beta(a, b)
+    return np.asarray(betaln(a + yes, b + labelled - yes) - betaln(a, b))
 
 
 def _mixture(
