@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the checks and the tests. Arguments go to pytest, for example ./run_tests.sh -k windows
+# Runs the checks, and the tests side by side on up to four cores. Arguments go to pytest, for example
+# ./run_tests.sh -k windows
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source scripts/environment.sh
@@ -8,4 +9,6 @@ use_environment requirements-dev.txt
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
 "$PYTHON" -m mypy
-exec "$PYTHON" -m pytest "$@"
+# A process that has run out of tests takes half of another's, so fixtures of a module mostly stay in
+# one process. Each needs 1 to 2 GB for TensorFlow.
+exec "$PYTHON" -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal "$@"

@@ -74,8 +74,8 @@ def gcs_server(folder: Path) -> Iterator[str]:
 @contextlib.contextmanager
 def bigquery_server(folder: Path, buckets: Path) -> Iterator[str]:
     """A BigQuery server that loads from the bucket server's folder."""
-    home = ENVIRONMENT / "home"
-    home.mkdir(exist_ok=True)
+    home = folder / "home"  # of its own: test processes side by side unpack the extension into it
+    home.mkdir()
     environ = {
         "HOME": str(home),
         "BQEMU_GCS_LOCAL_ROOT": str(buckets),

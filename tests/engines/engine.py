@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -171,6 +172,16 @@ def job_service(
         yield running
 
 
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """One test process at a time fetches engines; the others then have them."""
+    KEPT.mkdir(exist_ok=True)
+    with open(KEPT / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@_alone()
 def prism_program() -> Path:
     """Beam's engine Prism, of the same version as Beam here, built once.
 
@@ -227,6 +238,7 @@ def _external(pool: int) -> tuple[str, str]:
     return "--environment_type=EXTERNAL", f"--environment_config=localhost:{pool}"
 
 
+@_alone()
 def flink_parts() -> tuple[Path, Path]:
     """Beam's job server for Flink, and the folder of Flink's libraries, fetched once.
 
@@ -236,7 +248,6 @@ def flink_parts() -> tuple[Path, Path]:
     for program in ("java", "mvn"):
         if not shutil.which(program):
             raise NotToBeHadError(f"no {program} on this machine")
-    KEPT.mkdir(exist_ok=True)
     name = f"beam-runners-flink-{FLINK_VERSION}-job-server"
     jar = KEPT / f"{name}-{apache_beam.__version__}.jar"
     if not jar.exists():
