@@ -17,7 +17,7 @@ from pipeline.__main__ import main
 from pipeline.exports.clips import CLIP_CHOICES, ClipChoice, choose_findings, cut_clips
 from pipeline.inputs.recorder_notes import read_note
 from pipeline.records import RecordingCount
-from pipeline.survey.findings import Finding, as_heard, findings_of
+from pipeline.survey.findings import Finding, findings_of, verdicts_of
 from tests.test_histories import call, label, recording, write_results
 
 RATE = 32_000
@@ -80,8 +80,8 @@ def test_a_clip_is_the_recording_itself(
     tmp_path: Path, recorded: tuple[Path, RecordingCount], audio_format: str
 ) -> None:
     path, row = recorded
-    heard = as_heard([label(replace(row), 0.25, "yes")])
-    found = findings_of([row], [call(row, 0.25), call(row, 11.5, 0.72), call(row, 17)], heard)
+    verdicts = verdicts_of([label(replace(row), 0.25, "yes")])
+    found = findings_of([row], [call(row, 0.25), call(row, 11.5, 0.72), call(row, 17)], verdicts)
     saved, problems = cut_clips(found, str(tmp_path / "clips"), 1.0, audio_format)  # type: ignore[arg-type]
     assert problems == []
     whole, _ = soundfile.read(path)
@@ -103,7 +103,7 @@ def test_a_clip_is_the_recording_itself(
 
 def test_guano_reads_what_is_inside(tmp_path: Path, recorded: tuple[Path, RecordingCount]) -> None:
     _, row = recorded
-    found = findings_of([row], [call(row, 11.5, 0.72)], as_heard([label(row, 11.5, "yes")]))
+    found = findings_of([row], [call(row, 11.5, 0.72)], verdicts_of([label(row, 11.5, "yes")]))
     (clip,), _ = cut_clips(found, str(tmp_path), 1.0, "wav")
     told = guano.GuanoFile(str(tmp_path / clip.clip))
     assert told["Timestamp"].isoformat() == "2024-06-11T05:30:00.500000-03:00"

@@ -21,7 +21,7 @@ from pipeline.__main__ import main
 from pipeline.commands.histories import main as make_histories
 from pipeline.options import UsageError
 from pipeline.records import DetectedCall, Place, RecordingCount, column_names
-from pipeline.survey.findings import Survey, as_heard, findings_of, placed_again, read_survey
+from pipeline.survey.findings import Survey, findings_of, placed_again, read_survey, verdicts_of
 from pipeline.survey.histories import (
     VISIT_KINDS,
     VisitKind,
@@ -105,7 +105,7 @@ def label(row: RecordingCount, start_s: float, answer: Answer, observer: str = "
 def survey(
     rows: list[RecordingCount], calls: list[DetectedCall], labels: list[Label] | None = None
 ) -> Survey:
-    found = findings_of(rows, calls, as_heard(labels or []))
+    found = findings_of(rows, calls, verdicts_of(labels or []))
     return Survey(tuple(rows), tuple(found), has_labels=labels is not None)
 
 
@@ -177,10 +177,12 @@ def test_labels_take_away_confirm_and_add() -> None:
 
 
 def test_people_who_differ_are_unsure() -> None:
-    (heard,) = as_heard([label(DAWN, 10, "yes"), label(DAWN, 10, "no", "Bo")])[DAWN.recording]
-    assert (heard.answer, heard.observers, heard.n_birds) == ("unsure", ("Ana", "Bo"), 1)
-    (heard,) = as_heard([label(DAWN, 10, "yes"), label(DAWN, 10, "unsure", "Bo")])[DAWN.recording]
-    assert heard.answer == "yes"
+    (verdict,) = verdicts_of([label(DAWN, 10, "yes"), label(DAWN, 10, "no", "Bo")])[DAWN.recording]
+    assert (verdict.answer, verdict.observers, verdict.n_birds) == ("unsure", ("Ana", "Bo"), 1)
+    (verdict,) = verdicts_of([label(DAWN, 10, "yes"), label(DAWN, 10, "unsure", "Bo")])[
+        DAWN.recording
+    ]
+    assert verdict.answer == "yes"
 
 
 def test_a_missed_call_that_two_tables_tell_is_one() -> None:
@@ -195,8 +197,8 @@ def test_a_missed_call_that_two_tables_tell_is_one() -> None:
             (300.5, "Bo"),
         )
     ]
-    (heard,) = as_heard(pooled([of_review, of_annotations])).values()
-    assert [(one.start_s, one.answer, one.observers) for one in heard] == [
+    (verdict,) = verdicts_of(pooled([of_review, of_annotations])).values()
+    assert [(one.start_s, one.answer, one.observers) for one in verdict] == [
         (10, "yes", ("Ana", "Bo")),
         (11, "yes", ("Bo",)),
         (203, "yes", ("Ana", "Bo", "Cy")),

@@ -1,9 +1,9 @@
-"""Calls as audio files of their own: as recorded, with what is known of them inside.
+"""Calls as audio files, unchanged, with metadata inside.
 
 A clip has the sample rate and the channels of its recording. Its name begins with the site and the
-start of the clip by the clock on site, so that programs that read times from names find it. Inside
-is GUANO (https://guano-md.org): in a WAV as the chunk ``guan``, in a FLAC, for which GUANO knows no
-place, as the comment.
+start of the clip by the clock on site, which other programs read. The metadata are GUANO
+(https://guano-md.org): in a WAV as the chunk ``guan``; in a FLAC, for which GUANO defines no place,
+as the comment.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class SavedClip:
 
     Attributes:
         clip: its name below the folder of clips.
-        begin_s: where it begins in the recording, in seconds.
+        begin_s: start of the clip in the recording, in seconds.
         start_s, end_s: the call, in seconds from the start of the clip.
-        heard: what people said of it, or empty.
+        heard: answer of the observers, or empty.
     """
 
     clip: str
@@ -71,12 +71,12 @@ def choose_findings(
     """Some findings of each site, by recording and time.
 
     Args:
-        findings: to choose from.
-        per_site: at most so many of each.
+        findings: all.
+        per_site: maximum for each site.
         share: of a site's findings, 0 to 1, rounded up.
         choice: balanced: as many as possible from each tenth of the scores between the site's
-            lowest and highest; strongest: those with the highest scores; random: any.
-        rng: draws.
+            lowest and highest; strongest: the highest scores; random: any.
+        rng: source of randomness.
     """
     of_site: dict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
@@ -111,13 +111,13 @@ def cut_clips(
     """Writes the clips and their table clips.csv.
 
     Args:
-        findings: by recording; each recording is opened once.
-        folder: where to; here or in a bucket.
-        pad_s: audio before and after a call, as far as the recording goes.
+        findings: by recording; the function opens each recording once.
+        folder: local or in a bucket.
+        pad_s: audio before and after a call, within the recording.
         audio_format: of the files.
 
     Returns:
-        The rows of the table, and a line for each recording that could not be read.
+        The rows of the table, and a line for each unreadable recording.
     """
     saved: list[SavedClip] = []
     problems = []
@@ -142,9 +142,9 @@ def cut_clips(
 def _stretches(
     recording: str, findings: Sequence[Finding], pad_s: float
 ) -> Iterator[tuple[float, int, Samples, Finding]]:
-    """Each call with its surroundings: where it begins, sample rate, audio ``[n, channels]``.
+    """Each call with its surroundings: start in seconds, sample rate, audio ``[n, channels]``.
 
-    What libsndfile cannot open (M4A) is told as the model hears it: 16 kHz, one channel.
+    Files that libsndfile cannot open (M4A) come as the model's input: 16 kHz, one channel.
     """
     with files.open_to_read(recording) as source:
         try:
@@ -175,8 +175,8 @@ def _row(finding: Finding, begin_s: float, audio_format: AudioFormat, names: set
     local = _later(recording.recorded_local, begin_s)
     stem = posixpath.splitext(posixpath.basename(recording.recording))[0]
     when = f"{datetime.fromisoformat(local):%Y%m%d_%H%M%S}" if local else ""
-    told = [recording.site, when, stem, f"{begin_s:.1f}s"]
-    name = "_".join(_safe(part) for part in told if part)
+    parts = [recording.site, when, stem, f"{begin_s:.1f}s"]
+    name = "_".join(_safe(part) for part in parts if part)
     number = 1
     while (clip := f"{_safe(recording.site) or 'no site'}/{name}.{audio_format}") in names:
         number += 1
@@ -191,7 +191,7 @@ def _row(finding: Finding, begin_s: float, audio_format: AudioFormat, names: set
         score=finding.score,
         site=recording.site,
         starts_local=local,
-        heard=finding.heard.answer if finding.heard else "",
+        heard=finding.verdict.answer if finding.verdict else "",
     )
 
 
@@ -222,11 +222,11 @@ def _line(row: SavedClip) -> str:
 
 
 def guano(row: SavedClip, finding: Finding, n_frames: int, rate_hz: int) -> str:
-    """What is known of a clip, as GUANO: a line for each field."""
+    """Metadata of a clip as GUANO, a line for each field."""
     recording: RecordingCount = finding.recording
     species = species_of(finding.call.label) if finding.call else CAPUCHINBIRD
     has_position = recording.latitude is not None and recording.longitude is not None
-    told: Mapping[str, str] = {
+    entries: Mapping[str, str] = {
         "GUANO|Version": "1.0",
         "Timestamp": _later(recording.recorded_at, row.begin_s) or row.starts_local,
         "Length": f"{n_frames / rate_hz:.3f}",
@@ -243,7 +243,7 @@ def guano(row: SavedClip, finding: Finding, n_frames: int, rate_hz: int) -> str:
         "Capuchinbird|Call": f"{row.start_s:.3f} {row.end_s:.3f}",
         "Capuchinbird|Recording Offset": f"{row.begin_s:.3f}",
     }
-    lines = [f"{key}: {' '.join(value.split())}" for key, value in told.items() if value]
+    lines = [f"{key}: {' '.join(value.split())}" for key, value in entries.items() if value]
     return "\n".join(lines) + "\n"
 
 
@@ -251,8 +251,8 @@ def packed(audio: Samples, rate_hz: int, note: str, name: str) -> bytes:
     """A clip as the bytes of its file.
 
     Args:
-        audio: ``[n, channels]``, of full scale 1; what is louder is clipped.
-        rate_hz: its sample rate.
+        audio: ``[n, channels]``, full scale 1; louder samples clip.
+        rate_hz: sample rate.
         note: the GUANO text.
         name: ends in the format.
     """

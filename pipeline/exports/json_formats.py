@@ -1,4 +1,4 @@
-"""A recording with its calls as JSON, for programs whose format has no rows and columns."""
+"""A recording with its calls as JSON, for programs with formats without rows and columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.records import DetectedCall, RecordingCount
 def aoef(row: RecordingCount, calls: Sequence[DetectedCall]) -> dict[str, Any]:
     """A recording's calls as a prediction set of the Acoustic Objects Exchange Format, 1.1.0.
 
-    Identifiers are made of the recording's name and the calls' times, so that the same calls keep
+    Identifiers depend on the recording's name and the calls' times only, so the same calls keep
     theirs.
     """
 

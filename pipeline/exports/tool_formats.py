@@ -1,4 +1,4 @@
-"""Tables for the programs in which people check calls: what stands in each column, and why.
+"""Tables for programs in which people check calls: the content of each column, and why.
 
 Every table here is a ``ToolFormat``; files, tests and docs/outputs.md derive from it.
 """
@@ -23,7 +23,7 @@ from pipeline.tables.csv_text import csv_line
 
 @dataclass(frozen=True)
 class CountedRecording:
-    """A recording that could be counted, with its calls in order of time."""
+    """A counted recording with its calls in order of time."""
 
     row: RecordingCount
     calls: tuple[DetectedCall, ...]
@@ -31,14 +31,14 @@ class CountedRecording:
 
 @dataclass(frozen=True)
 class Selection:
-    """What a row of a tool's table is made from.
+    """The input of a row of a tool's table.
 
     Attributes:
         number: of the row, from 1.
         call: the call, in seconds from the start of its recording.
         file_begins_s: where the recording begins on the table's clock: 0 in a recording's own
             table, the length of all recordings before it in the table of a run.
-        threshold: that the call reached; None if it is not known.
+        threshold: of the count; None if unknown.
     """
 
     number: int
@@ -54,7 +54,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class ToolColumn:
-    """A column of a tool's table: its header, what it means, and a row's cell."""
+    """A column of a tool's table: its header, its meaning, and a function that makes a cell."""
 
     name: str
     doc: str
@@ -66,17 +66,17 @@ class ToolFormat:
     """A table that a program opens.
 
     Attributes:
-        name: what ``--format`` calls it.
-        doc: which program, and what to know.
+        name: value of ``--format``.
+        doc: the program, and notes for its users.
         columns: in the program's order, with its spelling.
         separator: a comma (then cells are quoted as in RFC 4180) or a tab (never quoted).
         header: whether the first line holds the columns' names.
         suffix: of a recording's own table.
-        run_file: name of the table of a whole run, or empty where the program knows no such thing.
-        after_row: a line that follows each row, or nothing.
-        may_be_empty: whether a recording without a call has a table, without rows.
-        to_json: a recording as JSON, in a format that has no rows and columns. A run's file is a
-            list of them.
+        run_file: name of the table of a whole run; empty where the program has none.
+        after_row: a line after each row, or nothing.
+        may_be_empty: whether a recording without a call gets a table without rows.
+        to_json: makes JSON of a recording, in a format without rows and columns. A run's file is a
+            list of these.
         in_list: whether a recording's own file, too, is a list, of one.
     """
 
@@ -98,7 +98,7 @@ def _path(selection: Selection) -> str:
 
 
 def split_folder(recording: str) -> tuple[str, str]:
-    """A recording's folder as Kaleidoscope has it: what it was told to open, and the folder there.
+    """A recording's folder as Kaleidoscope splits it: the opened folder, and the folder below it.
 
     >>> split_folder("card/night1/a.wav"), split_folder("gs://bucket/a.wav")
     (('card', 'night1'), ('gs://bucket', ''))
@@ -295,7 +295,7 @@ def run_lines(tool: ToolFormat, counted: Iterable[CountedRecording]) -> Iterator
 
     Args:
         tool: which.
-        counted: recordings in the order of their names; each is forgotten before the next.
+        counted: recordings in the order of their names; one is in memory at a time.
     """
     if tool.to_json is None:
         yield from render(tool, run_selections(counted))
@@ -332,7 +332,7 @@ def recording_selections(
 
 
 def run_selections(counted: Iterable[CountedRecording]) -> Iterator[Selection]:
-    """Rows of the table of a run. The recordings come in the order in which they will be opened."""
+    """Rows of the table of a run, for recordings in the order of their names."""
     number = 0
     begins_ns = 0  # whole nanoseconds: a million lengths add up without drift
     for recording in counted:
@@ -343,7 +343,7 @@ def run_selections(counted: Iterable[CountedRecording]) -> Iterator[Selection]:
 
 
 def table_name(recording: str, tool: ToolFormat) -> str:
-    """Where a recording's own table lies in the output folder.
+    """Path of a recording's own table in the output folder.
 
     ``raven/night1/REC_0001.wav.1f0c9a2b.selection.table.txt``: the recording's folder and name,
     with what some file systems refuse replaced by ``_``, and the first 8 digits of the SHA-256 of

@@ -1,9 +1,8 @@
 """Calls and hours recorded by site, date and hour of the day: activity.csv.
 
-A count alone says more about when recorders ran than about birds. Only recordings that were counted
-and whose start is known take part; their time is shared out over the clock's hours, less the share
-in which the recorder was deaf. Time is added up in whole milliseconds, so that no order of adding
-changes a digit.
+A count alone says more about when recorders ran than about birds. Recordings take part if they
+have a count and a start time. Their time is divided over the clock's hours, less the share of
+silence and dropouts. Sums are whole milliseconds, so the order of adding changes no digit.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def recorded_hours(row: RecordingCount) -> Iterator[tuple[SiteHour, Amount]]:
 
 
 def called_hours(call: DetectedCall) -> Iterator[tuple[SiteHour, Amount]]:
-    """The hour that a call began in; nothing where its time is unknown."""
+    """The hour of a call's start; nothing where its time is unknown."""
     if call.called_local:
         yield _hour(call.site, datetime.fromisoformat(call.called_local)), (0, 1)
 
@@ -54,12 +53,12 @@ def activity_row(of: SiteHour, amount: Amount) -> ActivityHour:
 def hours_of(
     recordings: Iterable[RecordingCount], calls: Iterable[DetectedCall]
 ) -> dict[SiteHour, Amount]:
-    """What was recorded in each hour, and how many calls began in it."""
-    found: dict[SiteHour, Amount] = {}
+    """Recorded milliseconds and calls by site and hour."""
+    amounts: dict[SiteHour, Amount] = {}
     for parts in (*map(recorded_hours, recordings), *map(called_hours, calls)):
         for of, amount in parts:
-            found[of] = added(found.get(of, (0, 0)), amount)
-    return found
+            amounts[of] = added(amounts.get(of, (0, 0)), amount)
+    return amounts
 
 
 def added(a: Amount, b: Amount) -> Amount:

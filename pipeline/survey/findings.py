@@ -1,8 +1,7 @@
-"""What a run found and what people heard of it, put together: where histories and data for
-publication start.
+"""Calls of the model joined with labels of people. Histories and publication start here.
 
-A *finding* is a call that the model reports, a call that a person heard, or both. A label belongs
-to the call whose middle is nearest to its own, if that lies within the label's stretch.
+A *finding* is a call of the model, a call that a person labelled, or both. A label belongs to the
+call with the middle nearest to its own, if that lies within the label's stretch.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ from pipeline.tables.read import read_results
 
 
 @dataclass(frozen=True)
-class HeardStretch:
-    """What people say of one stretch of a recording.
+class Verdict:
+    """The answer of all observers for one stretch of a recording.
 
     Attributes:
         answer: ``unsure`` also where they differ.
-        n_birds: the most that anyone heard; None if nobody said.
+        n_birds: the highest number that an observer gave; None if nobody gave one.
         observers: their names, in order.
         labelled_at: the latest label's time, ISO 8601, or empty.
     """
@@ -50,8 +49,8 @@ class Finding:
     """A call, by the model, by people or by both.
 
     Attributes:
-        call: the model's; None where only people heard one.
-        heard: people's answer; None where nobody listened.
+        call: the model's; None where only people report one.
+        verdict: the observers' answer; None where nobody listened.
     """
 
     recording: RecordingCount
@@ -59,17 +58,17 @@ class Finding:
     end_s: float
     score: float | None
     call: DetectedCall | None
-    heard: HeardStretch | None
+    verdict: Verdict | None
 
     @property
     def is_verified(self) -> bool:
-        """Whether people heard a call there."""
-        return self.heard is not None and self.heard.answer == "yes"
+        """Whether observers confirm a call."""
+        return self.verdict is not None and self.verdict.answer == "yes"
 
     @property
     def is_refuted(self) -> bool:
-        """Whether people heard that there is none."""
-        return self.heard is not None and self.heard.answer == "no"
+        """Whether observers deny a call."""
+        return self.verdict is not None and self.verdict.answer == "no"
 
     @property
     def local(self) -> datetime | None:
@@ -85,7 +84,7 @@ class Survey:
     Attributes:
         run: run.json.
         has_labels: whether anyone listened.
-        remarks: what could not be used, a line each.
+        remarks: labels that belong to no recording, a line each.
     """
 
     recordings: tuple[RecordingCount, ...]
@@ -96,16 +95,16 @@ class Survey:
 
 
 def read_survey(output: str, deployments: str = "", labels: Sequence[str] = ()) -> Survey:
-    """An output folder with the places of a deployment table and people's labels.
+    """Reads an output folder and joins the places of a deployment table and people's labels.
 
     Args:
         output: of a run.
-        deployments: a table as ``count --deployments`` takes it; it wins over what the run knew.
+        deployments: a table as ``count --deployments`` takes it; it overrides what the run stored.
         labels: tables like labels.csv, of several observers, samples or annotations.
 
     Raises:
-        OSError: there is no such table, or it is none of a run.
-        ValueError: a cell that cannot be right.
+        OSError: a table is missing, or no run wrote it.
+        ValueError: a cell with an impossible value.
     """
     results = read_results(output)
     rows, calls = list(results.recordings), list(results.calls)
@@ -118,35 +117,35 @@ def read_survey(output: str, deployments: str = "", labels: Sequence[str] = ()) 
             for call in calls
             if call.recording in of
         ]
-    heard = as_heard(read_tables(labels))
-    known = {row.recording for row in rows}
-    strange = sorted(heard.keys() - known)
+    verdicts = verdicts_of(read_tables(labels))
+    names = {row.recording for row in rows}
+    strange = sorted(verdicts.keys() - names)
     remarks = [f"{', '.join(labels)}: {name} is no recording of {output}" for name in strange]
-    found = findings_of(rows, calls, heard)
-    return Survey(tuple(rows), tuple(found), results.run, bool(labels), tuple(remarks))
+    findings = findings_of(rows, calls, verdicts)
+    return Survey(tuple(rows), tuple(findings), results.run, bool(labels), tuple(remarks))
 
 
 def placed_again(row: RecordingCount, place: Place) -> RecordingCount:
-    """A row with what a deployment table says of its place and its clock's zone."""
-    known = merge(place, Place(row.site, row.latitude, row.longitude, "", row.time_zone))
+    """A row with the place and time zone of a deployment table."""
+    stated = merge(place, Place(row.site, row.latitude, row.longitude, "", row.time_zone))
     began = row.recorded_at or row.recorded_local
-    told = when_and_where(replace(known, recorded_at=began), RecorderNote())
+    moved = when_and_where(replace(stated, recorded_at=began), RecorderNote())
     kept = {"time_source": row.time_source, "clock_conflict": row.clock_conflict}
-    return replace(row, **{**asdict(told), **kept})
+    return replace(row, **{**asdict(moved), **kept})
 
 
-def as_heard(labels: Iterable[Label]) -> dict[str, list[HeardStretch]]:
-    """Labels by recording and time, those of several people for one stretch as one."""
+def verdicts_of(labels: Iterable[Label]) -> dict[str, list[Verdict]]:
+    """Verdicts by recording, in order of time; one verdict for all observers of a stretch."""
     of: dict[tuple[str, float, float], list[Label]] = defaultdict(list)
     for label in labels:
         of[label.recording, label.start_s, label.end_s].append(label)
-    heard: dict[str, list[HeardStretch]] = defaultdict(list)
+    verdicts: dict[str, list[Verdict]] = defaultdict(list)
     for (recording, start_s, end_s), said in sorted(of.items()):
         sure = {label.label for label in said} - {"unsure"}
         birds = [label.n_birds for label in said if label.n_birds is not None]
         scores = [label.score for label in said if label.score is not None]
-        heard[recording].append(
-            HeardStretch(
+        verdicts[recording].append(
+            Verdict(
                 start_s,
                 end_s,
                 score=max(scores, default=None),
@@ -156,30 +155,30 @@ def as_heard(labels: Iterable[Label]) -> dict[str, list[HeardStretch]]:
                 labelled_at=max(label.labelled_at for label in said),
             )
         )
-    return dict(heard)
+    return dict(verdicts)
 
 
 def findings_of(
     rows: Iterable[RecordingCount],
     calls: Iterable[DetectedCall],
-    heard: Mapping[str, Sequence[HeardStretch]],
+    verdicts: Mapping[str, Sequence[Verdict]],
 ) -> list[Finding]:
-    """Calls and labels of the same recordings as findings, by recording and time."""
+    """Findings by recording and time."""
     calls_of: dict[str, list[DetectedCall]] = defaultdict(list)
     for call in calls:
         calls_of[call.recording].append(call)
-    found = []
+    findings = []
     for row in sorted(rows, key=lambda row: row.recording):
-        found += _find_in(row, calls_of.get(row.recording, []), heard.get(row.recording, ()))
-    return found
+        findings += _find_in(row, calls_of.get(row.recording, []), verdicts.get(row.recording, ()))
+    return findings
 
 
 def _find_in(
-    row: RecordingCount, calls: Sequence[DetectedCall], heard: Sequence[HeardStretch]
+    row: RecordingCount, calls: Sequence[DetectedCall], verdicts: Sequence[Verdict]
 ) -> list[Finding]:
-    answers: dict[int, HeardStretch] = {}
+    answers: dict[int, Verdict] = {}
     missed = []
-    for one in heard:
+    for one in verdicts:
         middle_s = (one.start_s + one.end_s) / 2
         inside = [
             (abs((call.start_s + call.end_s) / 2 - middle_s), n)
@@ -190,8 +189,8 @@ def _find_in(
             answers[min(inside)[1]] = one
         elif one.answer == "yes":
             missed.append(Finding(row, one.start_s, one.end_s, one.score, None, one))
-    told = [
+    reported = [
         Finding(row, call.start_s, call.end_s, call.score, call, answers.get(n))
         for n, call in enumerate(calls)
     ]
-    return sorted([*told, *missed], key=lambda finding: finding.start_s)
+    return sorted([*reported, *missed], key=lambda finding: finding.start_s)

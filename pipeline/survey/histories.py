@@ -1,11 +1,10 @@
-"""Detection histories: what occupancy and abundance models eat.
+"""Detection histories, the input of occupancy and abundance models.
 
-For each site and visit: hours recorded, hours in which a bird could have been heard, whether any
-called, and how often. A visit is a day, a night (noon to noon, named by its evening) or a week
-(from Monday, 0:00), by the clock on site. A visit without valid hours says nothing of birds: NA.
+For each site and visit: recorded hours, valid hours, detection, and number of calls. A visit is a
+day, a night (noon to noon, named by its evening) or a week (from Monday, 0:00), by the clock on
+site. A visit without valid hours is NA.
 
-Time is added up in whole milliseconds, as in ``survey.activity``, so that no order of adding
-changes a digit.
+Sums are whole milliseconds, as in ``survey.activity``.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _MS_PER_H = 3_600_000
 
 
 def visit_of(moment: datetime, kind: VisitKind) -> date:
-    """The visit that a moment on site belongs to.
+    """The visit of a moment on site.
 
     >>> visit_of(datetime(2024, 6, 11, 5, 30), "night")
     datetime.date(2024, 6, 10)
@@ -57,16 +56,16 @@ class _Sums:
 
 
 def time_shares(row: RecordingCount, kind: VisitKind) -> Iterator[tuple[date, int, int]]:
-    """The visits that a recording lies in, each with its recorded and valid milliseconds.
+    """The visits of a recording, each with its recorded and valid milliseconds.
 
-    What was decoded of a recording that is cut short counts as its beginning.
+    The decoded part of a truncated recording counts as its beginning.
     """
     start = local_start(row)
     if start is None:
         return
     heard_s = (row.heard_s or 0.0) if was_counted(row) else 0.0
     recorded_s = max(row.duration_s or 0.0, heard_s)
-    at, end, heard_to = (
+    at, end, decoded_to = (
         start,
         start + timedelta(seconds=recorded_s),
         start + timedelta(seconds=heard_s),
@@ -74,8 +73,8 @@ def time_shares(row: RecordingCount, kind: VisitKind) -> Iterator[tuple[date, in
     while at < end:
         visit = visit_of(at, kind)
         stop = min(bounds(visit, kind)[1], end)
-        heard = max(timedelta(), min(stop, heard_to) - at)
-        yield visit, _ms(stop - at), round(_ms(heard) * sound_share(row))
+        decoded = max(timedelta(), min(stop, decoded_to) - at)
+        yield visit, _ms(stop - at), round(_ms(decoded) * sound_share(row))
         at = stop
 
 
@@ -86,8 +85,8 @@ def _ms(length: timedelta) -> int:
 def histories(survey: Survey, kind: VisitKind, min_valid_h: float = 0.0) -> list[SiteVisit]:
     """A row for each site and visit, by site and time.
 
-    All sites have the same visits: from the first in which anything was recorded anywhere to the
-    last one. Recordings without a site or a time take no part, see ``left_out``.
+    All sites have the same visits, from the first to the last with a recording at any site.
+    Recordings without a site or a time do not take part, see ``left_out``.
 
     Args:
         survey: recordings and findings.
@@ -144,7 +143,7 @@ def _row(
 
 
 def left_out(survey: Survey) -> list[str]:
-    """Why recordings are part of no visit: a line each."""
+    """Reasons why recordings belong to no visit, a line each."""
     lines = list(survey.remarks)
     n = len(survey.recordings)
     if siteless := sum(1 for row in survey.recordings if not row.site):
@@ -163,7 +162,7 @@ def left_out(survey: Survey) -> list[str]:
 
 
 def long_lines(rows: Iterable[SiteVisit]) -> Iterator[str]:
-    """The lines of history.csv, NA where nothing is known."""
+    """The lines of history.csv, with NA for unknown values."""
     yield csv_line([field.name for field in fields(SiteVisit)])
     for row in rows:
         yield csv_line([cell or MISSING for cell in cells(row)])
@@ -173,7 +172,7 @@ def wide_lines(rows: Sequence[SiteVisit], value: str) -> Iterator[str]:
     """One value of each visit as a matrix: a row for each site, a column for each visit.
 
     Args:
-        rows: what ``histories`` gives.
+        rows: from ``histories``.
         value: name of a field of ``SiteVisit``.
     """
     visits = sorted({row.visit for row in rows})

@@ -1,4 +1,4 @@
-"""labels.csv: what people heard when they checked a sample of a run."""
+"""labels.csv: answers of people who listened to a sample of a run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Label:
     Attributes:
         score: of the model there, 0 to 1; None if unknown.
         stratum: of the sample; empty where the label is part of none.
-        n_birds: birds heard; None if not said.
+        n_birds: number of birds; None if not given.
         labelled_at: ISO 8601, or empty.
     """
 
@@ -43,7 +43,7 @@ class Label:
 
 
 STRATUM = "heard in full"
-"""Of labels that come from annotations of whole recordings, not from a sample."""
+"""Stratum of labels made from annotations of whole recordings, not from a sample."""
 
 LABEL_COLUMNS = tuple(field.name for field in fields(Label))
 
@@ -52,9 +52,8 @@ def read_labels(path: str) -> list[Label]:
     """The rows of labels.csv, as it was written or as a spreadsheet saved it.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: a column that is needed is not there, or a cell that cannot be right; the
-            message names file and row.
+        OSError: the file is unreadable.
+        ValueError: a missing column or an impossible cell; the message names file and row.
     """
     text = read_text(path)
     first = text.partition("\n")[0].strip()
@@ -62,13 +61,13 @@ def read_labels(path: str) -> list[Label]:
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
     if missing := {"recording", "start_s", "end_s", "label"} - set(rows.fieldnames or ()):
         raise ValueError(f"{path}: lacks the column {', '.join(sorted(missing))}")
-    found = []
+    labels = []
     for row in rows:
         try:
-            found.append(_label({name: row.get(name) or "" for name in LABEL_COLUMNS}))
+            labels.append(_label({name: row.get(name) or "" for name in LABEL_COLUMNS}))
         except ValueError as error:
             raise ValueError(f"{path}: row {rows.line_num}: {error}") from None
-    return found
+    return labels
 
 
 def read_tables(paths: Sequence[str]) -> list[Label]:
@@ -77,17 +76,17 @@ def read_tables(paths: Sequence[str]) -> list[Label]:
 
 
 def pooled(tables: Sequence[Sequence[Label]]) -> list[Label]:
-    """The labels of several tables, a call of which two of them tell with the same bounds.
+    """The labels of several tables; a call in two tables gets the same bounds in both.
 
-    Of a call that the model missed, a review has the bounds of its clip and annotations have the
-    call's; these hold. A yes takes the bounds of an earlier table's yes if both share half of the
-    shorter one, or if that call begins in the clip; each is taken once by a table, the longest
-    shares first.
+    For a call that the model missed, a review states the bounds of its clip and annotations state
+    those of the call. The call's bounds win. A yes takes the bounds of an earlier table's yes if
+    both overlap by half of the shorter one, or if that call begins in the clip. A table takes each
+    call once, the largest overlap first.
     """
-    found: list[Label] = []
+    pool: list[Label] = []
     for table in sorted(tables, key=lambda table: all(one.stratum != STRATUM for one in table)):
         earlier: dict[str, set[tuple[float, float]]] = defaultdict(set)
-        for label in found:
+        for label in pool:
             if label.label == "yes":
                 earlier[label.recording].add((label.start_s, label.end_s))
         shares = sorted(
@@ -108,11 +107,11 @@ def pooled(tables: Sequence[Sequence[Label]]) -> list[Label]:
             # Two observers of one table have the same bounds: they move together.
             if n not in moved and taken[label.recording].setdefault(at_s, own) == own:
                 moved[n] = at_s
-        found += [
+        pool += [
             replace(label, start_s=moved[n][0], end_s=moved[n][1]) if n in moved else label
             for n, label in enumerate(table)
         ]
-    return found
+    return pool
 
 
 def label_lines(labels: Iterable[Label]) -> Iterator[str]:
@@ -139,16 +138,16 @@ def labels_from_marks(
     observer: str,
     labelled_at: str,
 ) -> list[Label]:
-    """What somebody's annotations say of the calls in a recording that they heard in full.
+    """Labels from one observer's annotations of a whole recording.
 
-    A call that overlaps an annotation by half of the shorter of both is one, any other call is
-    none; an annotation that no call overlaps so is a call that the model missed.
+    A call gets a yes if it overlaps an annotation by half of the shorter of both, otherwise a no.
+    An annotation without such a call is a call that the model missed.
 
     Args:
         row: the recording.
         calls: the model's.
-        marked: where they heard calls, in seconds.
-        scores: of the recording, where they were kept: the highest one in a missed call is told.
+        marked: annotations as start and end in seconds.
+        scores: stored scores of the recording; a missed call gets the highest within it.
         observer, labelled_at: who and when; may be empty.
     """
     free = list(marked)
@@ -181,7 +180,7 @@ def labels_from_marks(
 
 
 def _overlap(one: tuple[float, float], other: tuple[float, float]) -> float:
-    """What two stretches share, of the shorter one: 0 to 1."""
+    """Overlap of two stretches as a share of the shorter one, 0 to 1."""
     shared = min(one[1], other[1]) - max(one[0], other[0])
     return max(0.0, shared) / max(1e-9, min(one[1] - one[0], other[1] - other[0]))
 

@@ -1,7 +1,7 @@
-"""Recorders at sites: when each ran, how its battery did, and what is wrong with its clock.
+"""Recorders at sites: when each ran, its battery, and warnings about its clock.
 
-Everything here is told by rows of counts.csv. Nothing is corrected: a clock that was wrong is for a
-person to put right, with ``recorded_at`` or ``time_zone`` in a manifest or deployment table.
+All input is rows of counts.csv. This module corrects nothing: a person corrects a clock, with
+``recorded_at`` or ``time_zone`` in a manifest or deployment table.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipeline.tables.rows import local_start
 
 TOLERATED_OVERLAP = timedelta(seconds=2)
 LONG_GAP = timedelta(days=20)
-"""Shorter ones are a battery or a card that was changed late."""
+"""A shorter gap is a battery or a card changed late."""
 HALF_HOUR_MINUTES = 30
 LARGEST_SHIFT_MINUTES = 120
 """Clocks are put forward or back by half an hour to two hours."""
@@ -31,7 +31,7 @@ Timed = tuple[datetime, datetime, RecordingCount]
 
 
 def recorders(rows: Iterable[RecordingCount]) -> list[RecorderAtSite]:
-    """A row for each site and recorder, by both. Recorders that no file names are one."""
+    """A row for each site and recorder, by both. Recorders without a serial number are one."""
     of: dict[tuple[str, str], list[RecordingCount]] = defaultdict(list)
     for row in rows:
         of[row.site, row.recorder].append(row)
@@ -48,12 +48,12 @@ def recorders(rows: Iterable[RecordingCount]) -> list[RecorderAtSite]:
 
 
 def _timed(rows: Iterable[RecordingCount]) -> list[Timed]:
-    found = []
+    timed = []
     for row in rows:
         start = local_start(row)
         if start is not None and "clock_unset" not in clock_flags(row):
-            found.append((start, start + timedelta(seconds=row.duration_s or 0), row))
-    return sorted(found, key=lambda timed: (timed[0], timed[2].recording))
+            timed.append((start, start + timedelta(seconds=row.duration_s or 0), row))
+    return sorted(timed, key=lambda one: (one[0], one[2].recording))
 
 
 def _line(
@@ -145,9 +145,9 @@ def _gaps(timed: Sequence[Timed]) -> Iterator[str]:
 
 
 def _shifted(timed: Sequence[Timed]) -> Iterator[str]:
-    """A schedule that is the same from day to day, and from some day on the same but for an hour.
+    """A daily schedule that shifts as a whole from some day on.
 
-    The first and last day are left out: they are begun and broken off.
+    The first and last day are incomplete and do not take part.
     """
     days = [
         (day, frozenset(start.hour * 60 + start.minute for start, _, _ in those))

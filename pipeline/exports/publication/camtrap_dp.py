@@ -1,7 +1,7 @@
-"""A Camtrap DP package: deployments, media and observations as tables, and what describes them.
+"""A Camtrap DP package: tables of deployments, media and observations, and their descriptor.
 
-https://camtrap-dp.tdwg.org, version 1.0.2. It was made for camera traps; a recorder stands for a
-camera and a recording for a media file.
+https://camtrap-dp.tdwg.org, version 1.0.2. The standard describes camera traps; a recorder stands
+for a camera and a recording for a media file.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pipeline.tables.csv_text import csv_line
 VERSION = "1.0.2"
 SCHEMAS = "camtrap_dp_1_0_2"
 ADDRESS = f"https://raw.githubusercontent.com/tdwg/camtrap-dp/{VERSION}"
-"""Where the standard wants its schemas and profile to be named."""
+"""The standard's address for its schemas and profile."""
 PACKAGE_TABLES = ("deployments", "media", "observations")
 
 _Cells = Mapping[str, object]
@@ -95,7 +95,7 @@ def deployment_rows(data: DataSet) -> Iterator[_Cells]:
 
 
 def media_rows(data: DataSet) -> Iterator[_Cells]:
-    """A row for each recording that was counted, with calls and without: the effort."""
+    """A row for each counted recording, with calls and without: the effort."""
     paths = file_paths([row.recording for one in data.deployments for row in one.recordings])
     for one in data.deployments:
         for row in one.recordings:
@@ -140,13 +140,13 @@ def observation_rows(data: DataSet) -> Iterator[_Cells]:
 
 
 def scientific_name(finding: Finding) -> str:
-    """Of the bird that calls; a person who listens is asked for the model's."""
+    """Scientific name of the caller; observers listen for the model's bird only."""
     species = species_of(finding.call.label) if finding.call else CAPUCHINBIRD
     return species.scientific or species.common
 
 
 def _at_least_one(finding: Finding) -> int:
-    return max(1, (finding.heard.n_birds if finding.heard else None) or 1)
+    return max(1, (finding.verdict.n_birds if finding.verdict else None) or 1)
 
 
 def _score_in_words(finding: Finding) -> str:
@@ -154,12 +154,12 @@ def _score_in_words(finding: Finding) -> str:
 
 
 def _classified(data: DataSet, finding: Finding) -> _Cells:
-    """By whom, when and how surely: a person's word is not given as a probability."""
-    if finding.heard is not None and finding.is_verified:
+    """Classifier, time and probability; a person's answer has no probability."""
+    if finding.verdict is not None and finding.is_verified:
         return {
             "classificationMethod": "human",
-            "classifiedBy": " | ".join(finding.heard.observers) or None,
-            "classificationTimestamp": with_offset(finding.heard.labelled_at),
+            "classifiedBy": " | ".join(finding.verdict.observers) or None,
+            "classificationTimestamp": with_offset(finding.verdict.labelled_at),
         }
     return {
         "classificationMethod": "machine",
@@ -170,7 +170,7 @@ def _classified(data: DataSet, finding: Finding) -> _Cells:
 
 
 def with_offset(text: str) -> datetime | None:
-    """A moment in ISO 8601; one without an offset says too little here."""
+    """A moment from ISO 8601; None without an offset from UTC."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -179,7 +179,7 @@ def with_offset(text: str) -> datetime | None:
 
 
 def run_moment(run_id: str) -> datetime | None:
-    """When a run began, by its name."""
+    """Start of a run, from its name."""
     match = re.match(r"(\d{8}T\d{6})", run_id)
     return datetime.strptime(match[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC) if match else None
 
@@ -188,7 +188,7 @@ def descriptor(data: DataSet) -> dict[str, Any]:
     """datapackage.json."""
     about = data.about
     west, east, south, north = box(data)
-    found: dict[str, Any] = {
+    return {
         "resources": [
             {
                 "name": table,
@@ -234,14 +234,13 @@ def descriptor(data: DataSet) -> dict[str, Any]:
         },
         "taxonomic": [_taxon(name) for name in sorted(set(map(scientific_name, data.findings)))],
     }
-    return found
 
 
 def _contributors(data: DataSet) -> Iterator[dict[str, str]]:
     about = data.about
     for n, person in enumerate(about.authors):
-        told = {"title": person.name, "email": person.email, "organization": about.organisation}
-        yield {k: v for k, v in told.items() if v} | {"role": "contributor" if n else "contact"}
+        details = {"title": person.name, "email": person.email, "organization": about.organisation}
+        yield {k: v for k, v in details.items() if v} | {"role": "contributor" if n else "contact"}
     if about.organisation:
         yield {"title": about.organisation, "role": "rightsHolder"}
 
@@ -260,7 +259,7 @@ def box(data: DataSet) -> tuple[float, float, float, float]:
 
 
 def method_in_words(data: DataSet) -> str:
-    """How calls were found and who checked them."""
+    """The method of detection and verification."""
     n = len(data.findings)
     n_heard = sum(finding.is_verified for finding in data.findings)
     return (

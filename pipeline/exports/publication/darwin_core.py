@@ -1,8 +1,8 @@
 """A Darwin Core archive: events with their effort as the core, occurrences as its extension.
 
 https://dwc.tdwg.org/text/. There is an event for each deployment and, below it, one for each night
-(noon to noon) with recordings, which says how long was recorded. An occurrence is a call and
-belongs to its night. ``meta.xml`` says what stands in which column, ``eml.xml`` what the data are.
+(noon to noon) with recordings, with its effort. An occurrence is a call and belongs to its night.
+``meta.xml`` maps columns to terms, ``eml.xml`` describes the data set.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def _effort(recorded_h: float, valid_h: float, n: int) -> _Cells:
 
 
 def protocol(data: DataSet) -> str:
-    """How was sampled, in a few words."""
+    """The sampling protocol, in a few words."""
     return (
         f"passive acoustic monitoring; calls found by model {data.model} at threshold "
         f"{data.threshold:g}"
@@ -173,7 +173,7 @@ def protocol(data: DataSet) -> str:
 
 
 def time_interval(starts: datetime, ends: datetime) -> str:
-    """Two moments as ISO 8601 has them."""
+    """An interval in ISO 8601."""
     return f"{starts.isoformat(timespec='seconds')}/{ends.isoformat(timespec='seconds')}"
 
 
@@ -188,7 +188,7 @@ def occurrence_rows(data: DataSet) -> Iterator[_Cells]:
         began = finding.local
         assert began is not None
         name = scientific_name(finding)
-        known = {**TAXON, "vernacularName": CAPUCHINBIRD.common}
+        taxon = {**TAXON, "vernacularName": CAPUCHINBIRD.common}
         yield {
             "eventID": night_of(
                 deployments[deployment_of[row.recording]], visit_of(began, "night")
@@ -198,8 +198,8 @@ def occurrence_rows(data: DataSet) -> Iterator[_Cells]:
             "eventDate": time_interval(starts, ends),
             "occurrenceStatus": "present",
             "scientificName": name,
-            **(known if name == CAPUCHINBIRD.scientific else {}),
-            "individualCount": finding.heard.n_birds if finding.heard else None,
+            **(taxon if name == CAPUCHINBIRD.scientific else {}),
+            "individualCount": finding.verdict.n_birds if finding.verdict else None,
             "behavior": "calling",
             "identificationRemarks": identification_remarks(data, finding),
             "associatedMedia": posixpath.basename(row.recording),
@@ -208,10 +208,10 @@ def occurrence_rows(data: DataSet) -> Iterator[_Cells]:
 
 
 def _identified(data: DataSet, finding: Finding) -> _Cells:
-    if finding.heard is not None and finding.is_verified:
-        when = with_offset(finding.heard.labelled_at)
+    if finding.verdict is not None and finding.is_verified:
+        when = with_offset(finding.verdict.labelled_at)
         return {
-            "identifiedBy": " | ".join(finding.heard.observers),
+            "identifiedBy": " | ".join(finding.verdict.observers),
             "dateIdentified": when.isoformat() if when else "",
             "identificationVerificationStatus": "verified by human",
         }
@@ -224,7 +224,7 @@ def _identified(data: DataSet, finding: Finding) -> _Cells:
 
 
 def identification_remarks(data: DataSet, finding: Finding) -> str:
-    """What the model made of a call."""
+    """Model, score and position of a call."""
     where = f"{finding.start_s:.3f} to {finding.end_s:.3f} s of the recording"
     if finding.call is None:
         return f"heard by a person at {where}; not reported by model {data.model}"
@@ -240,7 +240,7 @@ def _xml(root: ET.Element) -> bytes:
 
 
 def meta() -> ET.Element:
-    """meta.xml: which file holds what, and what each column means."""
+    """meta.xml: files and the terms of their columns."""
     root = ET.Element("archive", {"xmlns": "http://rs.tdwg.org/dwc/text/", "metadata": "eml.xml"})
     for tag, row_type, columns in (
         ("core", "Event", EVENT_COLUMNS),
@@ -269,7 +269,7 @@ def meta() -> ET.Element:
 
 
 def eml(data: DataSet) -> ET.Element:
-    """eml.xml: what the data are, in the order that EML 2.1.1 asks for."""
+    """eml.xml: the data set's metadata, in the order of EML 2.1.1."""
     about = data.about
     root = ET.Element(
         "eml:eml",
@@ -337,12 +337,12 @@ def _round_the_compass(data: DataSet) -> tuple[float, float, float, float]:
 
 
 def _add(parent: ET.Element | None, path: str, text: str) -> None:
-    """A text in a child of a child …; all but the last are used again where they are."""
+    """Adds an element at a path; uses existing elements for all but the last."""
     assert parent is not None
     *above, last = path.split("/")
     for tag in above:
-        known = parent.find(tag)
-        parent = known if known is not None else ET.SubElement(parent, tag)
+        child = parent.find(tag)
+        parent = child if child is not None else ET.SubElement(parent, tag)
     ET.SubElement(parent, last).text = text
 
 

@@ -1,4 +1,4 @@
-"""What both standards say of a survey: who publishes it, its deployments, what is published."""
+"""The data set of a survey for both standards: publisher, deployments and findings."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from pipeline.tables.rows import valid_s, was_counted
 
 @dataclass(frozen=True)
 class Person:
-    """Who publishes."""
+    """An author."""
 
     name: str
     email: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Person:
-        """A person as mail programs write them.
+        """Parses a person as mail programs write one.
 
         Raises:
             ValueError: no name.
@@ -43,11 +43,11 @@ class Person:
 
 @dataclass(frozen=True)
 class About:
-    """What no table of a run says.
+    """Metadata that no table of a run holds.
 
     Attributes:
         title: of the data set.
-        authors: the first one is whom to ask.
+        authors: the first one is the contact.
         licence: a key of ``vocabulary.LICENCES``, of the data.
         design: one of ``vocabulary.SAMPLING_DESIGNS``.
         uncertainty_m: of all positions, in metres; None if unknown.
@@ -72,9 +72,9 @@ class Deployment:
 
     Attributes:
         recorder: its serial number, or empty.
-        is_doubtful: whether something is wrong with its clock, as far as files tell.
+        is_doubtful: whether ``survey.recorders`` warns about its clock.
         starts, ends: of its first and last recording, with their offset from UTC.
-        recorded_h, valid_h: hours recorded, and those in which a bird could have been heard.
+        recorded_h, valid_h: recorded hours; of these, hours without silence and dropouts.
     """
 
     name: str
@@ -92,12 +92,12 @@ class Deployment:
 
 @dataclass(frozen=True)
 class DataSet:
-    """What is published.
+    """The data to publish.
 
     Attributes:
         findings: calls of the deployments' recordings, by recording and time.
-        threshold, model: what they were counted with.
-        left_out: what is not published and why, a line each.
+        threshold, model: of the count.
+        left_out: reasons for leaving data out, a line each.
     """
 
     about: About
@@ -114,15 +114,15 @@ class DataSet:
 
 
 def data_set(survey: Survey, about: About, unverified: bool = False) -> DataSet:
-    """What can be published of a survey.
+    """The publishable part of a survey.
 
-    A deployment needs a site with a position and recordings whose start is known with its offset
-    from UTC. Calls that people heard to be none are never published.
+    A deployment needs a site with a position and recordings with a start time and its offset from
+    UTC. Calls that observers deny stay out.
 
     Args:
         survey: recordings and findings.
-        about: the rest.
-        unverified: publish calls that nobody has listened to as well.
+        about: metadata.
+        unverified: also publish calls without a label.
 
     Raises:
         ValueError: nothing is left; the message says why.
@@ -197,27 +197,27 @@ def _deployment(site: str, recorder: str, rows: Sequence[RecordingCount]) -> Dep
 
 
 def identifier(recording: str, *more: float) -> str:
-    """A name that stays the same however often data are published: of a recording, or a call."""
-    told = "|".join([recording, *(f"{value:.3f}" for value in more)])
-    return hashlib.sha256(encode(told)).hexdigest()[:16]
+    """A stable name of a recording or a call: the first 16 digits of a SHA-256."""
+    key = "|".join([recording, *(f"{value:.3f}" for value in more)])
+    return hashlib.sha256(encode(key)).hexdigest()[:16]
 
 
 def whole_second(moment: datetime, up: bool = False) -> datetime:
-    """A moment without its fraction of a second, or the next one that has none."""
+    """A moment rounded down, or up, to a whole second."""
     whole = moment.replace(microsecond=0)
     return whole + timedelta(seconds=1) if up and moment > whole else whole
 
 
 def after_start(row: RecordingCount, seconds: float) -> datetime:
-    """When it was so many seconds after a recording's start, which must be known."""
+    """The moment some seconds after a recording's start. The recording must have a time."""
     return datetime.fromisoformat(row.recorded_at) + timedelta(seconds=seconds)
 
 
 def file_paths(names: Sequence[str]) -> dict[str, str]:
-    """Names of recordings for people elsewhere: below the folder that they all share.
+    """Paths of recordings below their common folder.
 
-    An object in a bucket keeps its whole name. What Camtrap DP allows in no path is written as in
-    an address.
+    An object in a bucket keeps its whole name. Percent-encoding replaces what Camtrap DP forbids in
+    a path.
 
     >>> file_paths(["/a/x/1.wav", "/a/y/~1.wav"])
     {'/a/x/1.wav': 'x/1.wav', '/a/y/~1.wav': 'y/~1.wav'}
@@ -228,7 +228,7 @@ def file_paths(names: Sequence[str]) -> dict[str, str]:
     return {
         name: re.sub(
             r"^[.~]|\.\.",
-            lambda found: "".join(f"%{ord(letter):02X}" for letter in found[0]),
+            lambda match: "".join(f"%{ord(letter):02X}" for letter in match[0]),
             below.get(name, name),
         )
         for name in names

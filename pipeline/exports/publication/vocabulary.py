@@ -1,4 +1,4 @@
-"""Words that the standards prescribe: licences, sampling designs, and the bird's place."""
+"""Terms of the standards: licences, sampling designs, taxonomy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SAMPLING_DESIGNS = (
     "targeted",
     "opportunistic",
 )
-"""How sites were chosen, in Camtrap DP's words."""
+"""Camtrap DP's terms for the choice of sites."""
 
 TAXON = {
     "taxonRank": "species",
@@ -28,4 +28,4 @@ TAXON = {
     "family": "Cotingidae",
     "genus": "Perissocephalus",
 }
-"""Where the Capuchinbird stands."""
+"""The Capuchinbird's taxonomy."""
