@@ -24,14 +24,14 @@ def main() -> None:
 
     model = load_exported(options.model)
     contract = model.contract
-    heard = calls = 0
+    n_samples = calls = 0
     for path in options.recordings:
         samples = read_all(path)
         grid = contract.grid(samples_from_seconds(contract.hop_s))
         scores = score_recording(samples, model.score, grid, contract.padding)
         calls += len(find_calls(*scores, contract.rule, len(samples)))
-        heard += len(samples)
-    print(json.dumps({"audio_s": seconds_from_samples(heard), "calls": calls}))
+        n_samples += len(samples)
+    print(json.dumps({"audio_s": seconds_from_samples(n_samples), "calls": calls}))
 
 
 if __name__ == "__main__":

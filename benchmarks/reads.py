@@ -83,10 +83,10 @@ def measure(path: Path, segment_s: float, every: int) -> dict[str, float]:
     plans = list(plan_segments(listed, header, grid, segment, way))
     for plan in plans[::every]:
         assert plan.way
-        known = AudioInfo(info.sample_rate_hz, info.channels, info.frames, 0, info.encoding)
+        looked_up = AudioInfo(info.sample_rate_hz, info.channels, info.frames, 0, info.encoding)
         with (
             CountedFile(path) as source,
-            Recording(source, str(path), known=(known, plan.way)) as opened,
+            Recording(source, str(path), known=(looked_up, plan.way)) as opened,
         ):
             decode_segment(opened, plan, grid)
             read += source.n_bytes
@@ -115,12 +115,12 @@ def main() -> None:
         path = Path(options.folder, "reads.mp3")
         try:
             path.write_bytes(write_mp3(options.hours, settings))
-            figures[way] = found = measure(path, options.segment_s, options.every)
+            figures[way] = of_way = measure(path, options.segment_s, options.every)
         finally:
             path.unlink(missing_ok=True)
         print(
-            f"{way}: {found['size_mb']:.0f} MB, {found['segments']} segments; the look reads "
-            f"{found['look']:.3f} × its size, all segments {found['all_segments']:.3f} ×",
+            f"{way}: {of_way['size_mb']:.0f} MB, {of_way['segments']} segments; the look reads "
+            f"{of_way['look']:.3f} × its size, all segments {of_way['all_segments']:.3f} ×",
             flush=True,
         )
     if options.json:

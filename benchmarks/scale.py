@@ -195,8 +195,8 @@ def run_job(bench: Bench, given: Path, n: int, held: int) -> Figures:
         watch.stop()
         log.seek(0)
         if job.returncode:
-            told = [log.read(), *(file.read_text() for file in folder.glob("../engine/*.log"))]
-            ends = "\n…\n".join(text[-3000:] for text in told)
+            logs = [log.read(), *(file.read_text() for file in folder.glob("../engine/*.log"))]
+            ends = "\n…\n".join(text[-3000:] for text in logs)
             raise RuntimeError(f"the job ended with {job.returncode}:\n{ends}")
     elements = folder / "elements.json"
     operations = read_tallies(folder, ("archive", "output"))
@@ -312,11 +312,11 @@ def as_markdown(all_figures: Sequence[Figures]) -> str:
         operations = [sum(f.operations.values()) - sum(named) - sum(of_output.values()), *named]
         cells = [f"{n:,}" for n in (*operations, sum(of_output.values()))]
         largest = f"{max(f.elements.values()) / 1e6:.1f}" if f.elements else "–"
-        told = [f"{f.recordings:,}", f"{f.held:,}", f.engine, f"{f.seconds:.0f}"]
-        told += [f"{1000 * f.seconds / f.recordings:.2f}"]
-        told += [f"{f.peak_bytes[k] / 1e6:.0f}" if k in f.peak_bytes else "–" for k in kinds]
-        told += [f"{1000 * f.cpu_s / f.recordings:.2f}", largest, f"{f.files:,}"]
-        lines.append("| " + " | ".join([*told, *cells]) + " |")
+        costs = [f"{f.recordings:,}", f"{f.held:,}", f.engine, f"{f.seconds:.0f}"]
+        costs += [f"{1000 * f.seconds / f.recordings:.2f}"]
+        costs += [f"{f.peak_bytes[k] / 1e6:.0f}" if k in f.peak_bytes else "–" for k in kinds]
+        costs += [f"{1000 * f.cpu_s / f.recordings:.2f}", largest, f"{f.files:,}"]
+        lines.append("| " + " | ".join([*costs, *cells]) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -47,7 +47,7 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
         UsageError: an option that neither this pipeline nor Beam knows.
     """
     parse_without_translations()
-    _check_known(list(arguments))
+    _check_names(list(arguments))
     defaults = ["--direct_running_mode=multi_threading", "--direct_num_workers=0"]
     defaults += [f"--job_server_timeout={JOB_SERVER_TIMEOUT_S}"]
     result = OptionsWithLastingViews([*defaults, *arguments])
@@ -94,10 +94,10 @@ def _check_portable(options: PipelineOptions) -> None:
     if portable.environment_type != "LOOPBACK" and not (
         portable.environment_config or portable.environment_options
     ):
-        wanted = {"DOCKER": "the image built from Dockerfile", "EXTERNAL": "HOST:PORT of the pool"}
+        needed = {"DOCKER": "the image built from Dockerfile", "EXTERNAL": "HOST:PORT of the pool"}
         raise UsageError(
             f"--environment_type {portable.environment_type}: give --environment_config, "
-            f"{wanted.get(portable.environment_type, 'what to start')}; Beam's own image lacks "
+            f"{needed.get(portable.environment_type, 'what to start')}; Beam's own image lacks "
             "this project"
         )
     if portable.job_endpoint:
@@ -124,9 +124,9 @@ def _check_answers(endpoint: str, patience_s: float = 5) -> None:
         ) from None
 
 
-def _check_known(arguments: list[str]) -> None:
+def _check_names(arguments: list[str]) -> None:
     parsers: list[ArgumentParser] = []
-    known = PipelineOptions([]).get_all_options(add_extra_args_fn=parsers.append)
+    beams = PipelineOptions([]).get_all_options(add_extra_args_fn=parsers.append)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -138,6 +138,6 @@ def _check_known(arguments: list[str]) -> None:
     if unknown:
         name = unknown[0].partition("=")[0].lstrip("-")
         ours = vars(parser().parse_known_args(["--output="])[0])
-        close = difflib.get_close_matches(name, [*ours, *known], n=1)
+        close = difflib.get_close_matches(name, [*ours, *beams], n=1)
         hint = f"did you mean --{close[0]}?" if close else "see --help"
         raise UsageError(f"unknown argument --{name}; {hint}")

@@ -1,7 +1,7 @@
-"""How far a run has come. Steps report here; a thread of the launcher prints a line.
+"""Progress of a run. Steps report here; a thread of the launcher prints a line.
 
-A run with several worker processes sums up what each of them wrote into a folder that the launcher
-named in the environment before it started them.
+Worker processes write their sums into a folder, which the launcher names in the environment before
+it starts them.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ FOLDER_VARIABLE = "CAPUCHIN_PROGRESS_FOLDER"
 
 @dataclass(frozen=True)
 class Progress:
-    """Recordings finished (parts count as fractions), seconds of audio finished and known of,
-    and recordings found.
+    """Finished recordings (segments count as fractions), finished and expected seconds of audio,
+    and listed recordings.
     """
 
     files: float = 0.0
     audio_s: float = 0.0
     expected_audio_s: float = 0.0
-    found: int = 0
+    listed: int = 0
 
     def __add__(self, more: Progress) -> Progress:
         return Progress(
             self.files + more.files,
             self.audio_s + more.audio_s,
             self.expected_audio_s + more.expected_audio_s,
-            self.found + more.found,
+            self.listed + more.listed,
         )
 
 
@@ -60,23 +60,23 @@ def reset() -> None:
 
 
 def close() -> None:
-    """Ends what ``reset`` began."""
+    """Removes the folder that ``reset`` made."""
     if folder := os.environ.pop(FOLDER_VARIABLE, ""):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def find(files: int) -> None:
-    """So many recordings were listed."""
-    _add(Progress(found=files))
+    """Adds listed recordings."""
+    _add(Progress(listed=files))
 
 
 def expect(audio_s: float) -> None:
-    """A header told of so much audio."""
+    """Adds audio from a header, in seconds."""
     _add(Progress(expected_audio_s=audio_s))
 
 
 def finish(files: float, audio_s: float = 0.0) -> None:
-    """So much of a recording is done."""
+    """Adds a finished share of a recording, and its audio in seconds."""
     _add(Progress(files, audio_s))
 
 
@@ -105,7 +105,7 @@ def now() -> Progress:
 def progress_line(done: Progress, n_inputs: int | None, elapsed_s: float) -> str:
     """Files done, hours of audio, × real time and time left."""
     line = (
-        f"{done.files:.0f} of {done.found if n_inputs is None else n_inputs} files, "
+        f"{done.files:.0f} of {done.listed if n_inputs is None else n_inputs} files, "
         f"{done.audio_s / 3600:.2f} of {done.expected_audio_s / 3600:.2f} h audio"
     )
     rate = done.audio_s / elapsed_s if elapsed_s else 0.0

@@ -1,4 +1,4 @@
-"""From all that is known of a recording to its row and its calls."""
+"""From the facts of a recording to its row and its calls."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ from pipeline.records import (
 )
 
 TOLERATED_LOSS_S = 0.1
-"""Shorter than this, a difference between header and decoded length is a matter of encoders."""
+"""A smaller difference between header and decoded length comes from encoders."""
 
 
 @dataclass(frozen=True)
 class Counting:
-    """How this run counts: the model's rule with what the caller changed."""
+    """How this run counts: the model's rule with the caller's changes."""
 
     method: str
     rule: CountingRule
@@ -69,12 +69,12 @@ class Counting:
 
     @property
     def scoring(self) -> str:
-        """Names all that a window's score depends on, besides the recording."""
+        """A digest of all that determines a window's score, besides the recording."""
         return digest(self.model_sha256, self.padding, asdict(self.grid))
 
     @classmethod
     def of(cls, config: Config, contract: ServingContract, run_id: str) -> Counting:
-        """What the caller chose, and the contract where they chose nothing."""
+        """Combines the caller's choices with the contract's defaults."""
         rule = contract.rule
         if config.threshold is not None:
             rule = replace(rule, threshold=config.threshold)
@@ -94,22 +94,22 @@ class Counting:
 
 
 def digest(*parts: Any) -> str:
-    """A short name for settings: equal settings, equal name."""
+    """A short digest of settings."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class Counted:
-    """A recording with all that becomes of it.
+    """A recording with its results.
 
     Attributes:
-        listed: what it was.
-        checksum: of its content, if it was read, see ``RecordingHeader``.
+        listed: name and version.
+        checksum: of its content, if a step read it, see ``RecordingHeader``.
         transient: it failed for a reason that may pass.
         histogram: windows by score in tenths.
-        row, calls: what the tables show.
-        to_keep: scores that no file keeps yet for good.
+        row, calls: rows of the tables.
+        to_keep: scores that no lasting file holds yet.
     """
 
     listed: Listed
@@ -126,7 +126,7 @@ _NO_CALLS: tuple[DetectedCall, ...] = ()
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that the steps before said of one recording, sorted by kind.
+    """The facts of one recording from earlier steps, by kind.
 
     Attributes:
         segments: its scores, in order of time.
@@ -154,12 +154,12 @@ class Evidence:
 
     @property
     def has_all_segments(self) -> bool:
-        """Whether the scores are of the whole recording."""
+        """Whether the scores cover the whole recording."""
         return self.header is not None and len(self.segments) == self.header.n_segments
 
     @cached_property
     def scores(self) -> tuple[Starts, Samples]:
-        """Of the whole recording: first samples of what they are of, and they."""
+        """First samples of the scored windows or steps of the whole recording, and their scores."""
         return (
             np.concatenate([np.zeros(0, np.int64), *(s.starts for s in self.segments)]),
             np.concatenate([np.zeros(0, np.float32), *(s.scores for s in self.segments)]),
@@ -172,14 +172,14 @@ class Evidence:
 
 
 def count_recording(recording: str, facts: Iterable[Fact], counting: Counting) -> Counted:
-    """The row of a recording, its calls, and what the ledger keeps of it.
+    """Makes the row of a recording, its calls and its entry in the ledger.
 
-    A recording of which a segment failed has no count: a count over a part of it would look like
-    one over all of it.
+    A recording with a failed segment has no count: the count of a part looks like the count of the
+    whole.
 
     Args:
         recording: its name as the caller wrote it.
-        facts: what is known of it, in any order.
+        facts: of the recording, in any order.
         counting: how to count.
     """
     evidence = Evidence.of(recording, facts)
@@ -209,8 +209,8 @@ def _why_not_counted(recording: str, evidence: Evidence) -> str:
         return min(f"{f.step}: {f.error}" for f in evidence.failures)
     if not evidence.has_all_segments:
         n_segments = evidence.header.n_segments if evidence.header else "unknown"
-        found = f"{len(evidence.segments)} of {n_segments} segments"
-        return f"{recording}: only {found} were scored; run it again"
+        scored = f"{len(evidence.segments)} of {n_segments} segments"
+        return f"{recording}: only {scored} were scored; run it again"
     if not len(evidence.scores[0]):
         return f"decode: {recording}: nothing in it could be decoded"
     return ""
@@ -219,10 +219,10 @@ def _why_not_counted(recording: str, evidence: Evidence) -> str:
 def _failed_row(
     recording: str, evidence: Evidence, counting: Counting, error: str
 ) -> RecordingCount:
-    """What is known without a count."""
+    """The row of a recording without a count."""
     header = evidence.header
-    known = header is not None and header.note != RecorderNote()
-    note = header.note if header and known else note_from_name(recording)
+    has_note = header is not None and header.note != RecorderNote()
+    note = header.note if header and has_note else note_from_name(recording)
     row = RecordingCount(
         recording=recording,
         outcome=Outcome.FAILED.value,
@@ -317,7 +317,7 @@ def _counted_row(
 
 
 def _positive_around(call: Call, windows: tuple[Starts, Samples], rule: CountingRule) -> int:
-    """Windows at or above the threshold that hold the middle of a call, at least 1."""
+    """Number of windows at or above the threshold around the middle of a call, at least 1."""
     middle_s = call.peak_s + (MOO_S / 2 if rule.score_s < WINDOW_S else 0)
     starts_s = windows[0] / SAMPLE_RATE_HZ
     near = (starts_s <= middle_s) & (middle_s <= starts_s + WINDOW_S)

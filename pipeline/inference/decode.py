@@ -43,19 +43,19 @@ def opened(
     """A recording's content and its decoder.
 
     Args:
-        listed: the version that was listed; no other will do.
-        plan: of the segment to be heard, where an earlier look has told of it.
+        listed: the recording; another version is an error.
+        plan: of the segment, if an earlier step read the header.
     """
-    name, known, frames = listed.recording, None, None
+    name, looked_up, frames = listed.recording, None, None
     if plan:
         header = plan.origin.header
         frames = header.frames
         info = AudioInfo(header.sample_rate_hz, header.channels, frames, 0, header.encoding)
-        known = (info, plan.way) if plan.way else None
+        looked_up = (info, plan.way) if plan.way else None
     whole = 0 <= listed.size <= SMALL_BYTES
     with (
         files.open_to_read(name, listed.stamp, listed.size, at_once=whole) as source,
-        IsolatedRecording(source, name, frames, known) as recording,
+        IsolatedRecording(source, name, frames, looked_up) as recording,
     ):
         yield source, recording
 
@@ -66,16 +66,16 @@ def read_header(
     segment_samples: int,
     at_hand: tuple[str | IO[bytes], IsolatedRecording] | None = None,
 ) -> RecordingHeader:
-    """What the file's header says, and into how many segments it will be cut.
+    """Reads the file's header and counts its segments.
 
     Args:
         listed: the recording.
-        grid: what the network takes.
-        segment_samples: how long a segment is.
-        at_hand: what ``opened`` gives, where that was done.
+        grid: of the network's inputs.
+        segment_samples: length of a segment.
+        at_hand: from ``opened``, if the recording is open.
 
     Raises:
-        AudioError: the file cannot be opened, or holds no audio.
+        AudioError: the file is unreadable, or holds no audio.
     """
     recording = listed.recording
     with nullcontext(at_hand) if at_hand else opened(listed) as (source, decoder):
@@ -105,7 +105,7 @@ def _inputs_in_segment(grid: Grid, segment_samples: int) -> int:
 
 
 def _count_present_inputs(header: RecordingHeader, grid: Grid) -> int:
-    """Inputs of which something can be there: a header may promise a thousand years more."""
+    """Inputs with present audio: a header may promise a thousand years more."""
     present = header.n_samples - header.absent_samples
     return min(grid.count_inputs(header.n_samples), -(-present // grid.hop_samples))
 
@@ -117,7 +117,7 @@ def plan_segments(
     segment_samples: int,
     way: Mp3Way | None = None,
 ) -> Iterator[SegmentPlan]:
-    """Shares out what the network takes of a recording: each input belongs to one segment."""
+    """Divides the network's inputs of a recording into segments."""
     n_inputs = _count_present_inputs(header, grid)
     step = _inputs_in_segment(grid, segment_samples)
     for first in range(0, n_inputs, step):
@@ -134,8 +134,8 @@ def plan_segments(
 def with_whom(work: Listed | SegmentPlan) -> str:
     """A key for work that goes to one worker.
 
-    Segments are shared out, but for those of a recording that can be heard only from its start on:
-    whoever decodes one of them passes by the others.
+    Segments get keys of their own, except in a recording that decoders must read from its start:
+    there the decoding of one segment passes by the others.
     """
     if isinstance(work, Listed):
         return work.recording
@@ -144,7 +144,7 @@ def with_whom(work: Listed | SegmentPlan) -> str:
 
 
 def _stretch(plan: SegmentPlan, grid: Grid) -> tuple[int, int]:
-    """First sample and end of what a segment's inputs take of the recording."""
+    """First sample and end of a segment's inputs in the recording."""
     start = plan.first_input * grid.hop_samples - grid.context_samples
     last = (plan.first_input + plan.n_inputs - 1) * grid.hop_samples
     end = last - grid.context_samples + grid.input_samples
@@ -154,9 +154,9 @@ def _stretch(plan: SegmentPlan, grid: Grid) -> tuple[int, int]:
 def decode_segment(
     recording: Recording | IsolatedRecording, plan: SegmentPlan, grid: Grid
 ) -> SegmentAudio:
-    """The audio that a segment's inputs cover, with the context around it.
+    """Decodes the audio of a segment's inputs, with the context around it.
 
-    What could not be decoded was not heard: it gets no score.
+    Audio that the decoder cannot read gets no score.
     """
     inputs = np.arange(plan.first_input, plan.first_input + plan.n_inputs) * grid.hop_samples
     own_first, own_end = int(inputs[0]), int(inputs[-1]) + grid.hop_samples
@@ -169,13 +169,13 @@ def decode_segment(
     missing = sum(max(0, min(b, own_end) - max(a, own_first)) for a, b in gaps)
     starts = grid.score_starts(inputs, plan.n_samples)
     ends = np.minimum(starts + grid.score_samples, plan.n_samples)
-    heard = np.ones(len(starts), bool)
+    is_decoded = np.ones(len(starts), bool)
     for gap, gap_end in gaps:
-        heard &= (starts < gap) | (ends > gap_end)
+        is_decoded &= (starts < gap) | (ends > gap_end)
     return SegmentAudio(
         first_sample=first,
-        inputs=inputs[heard] if grid.scores_windows else inputs,
-        starts=starts[heard],
+        inputs=inputs[is_decoded] if grid.scores_windows else inputs,
+        starts=starts[is_decoded],
         samples=segment.samples,
         heard_samples=own_end - own_first - missing,
         quality=segment.quality,

@@ -39,7 +39,7 @@ def score_segment(
 class ModelLoader:
     """Loads an exported model from a folder here or in a bucket.
 
-    The released model is looked for where the worker has installed it, not where the launcher has.
+    The path of the released model is the worker's, not the launcher's.
     TensorFlow gets one thread for each operation: Beam's worker threads already use all cores.
     """
 

@@ -72,8 +72,8 @@ class _Count(beam.DoFn):
 
 
 class ProbeRecordings(beam.PTransform):
-    """Recordings → (recording, header) of long ones; work tagged ``PLANS``: small recordings as
-    they are, and plans of segments of the long ones; (recording, failure) tagged ``FAILURES``.
+    """Recordings → (recording, header) of long ones; work tagged ``PLANS``: small recordings
+    themselves, and plans of the long ones' segments; (recording, failure) tagged ``FAILURES``.
     """
 
     def __init__(self, grid: Grid, segment_samples: int) -> None:
@@ -126,7 +126,7 @@ class DecodeSegments(beam.PTransform):
         self._sizes = grid, segment_samples
 
     def expand(self, work: beam.PCollection[Listed | SegmentPlan]) -> beam.pvalue.DoOutputsTuple:
-        """Work is shared out. Audio is not shuffled: what scores it must follow directly."""
+        """Shuffles work, never audio: scoring must follow directly."""
         decoded = (
             work
             | "With whom" >> beam.WithKeys(decode.with_whom)
@@ -177,7 +177,7 @@ class _Decode(beam.DoFn):
             yield from self._decode(plans[0].origin.listed, plans)
 
     def _decode(self, listed: Listed, plans: list[SegmentPlan]) -> Iterator[object]:
-        """Of a recording these segments, in one reading; all if it has not been cut yet."""
+        """Decodes these segments of a recording in one reading; all if there is no plan yet."""
         name, left = listed.recording, sum(plan.share for plan in plans) or 1.0
         step = "decode" if plans else "open"
         try:
@@ -233,12 +233,12 @@ class ScoreSegments(beam.PTransform):
 class SegmentHandler(ModelHandler[SegmentAudio, SegmentScores | Failure, InputScorer]):
     """Loads the model once a process; scores one segment at a time.
 
-    A segment that cannot be scored becomes a failure here rather than by
-    ``RunInference.with_exception_handling``, which would send its audio along.
+    An error becomes a failure here and not in ``RunInference.with_exception_handling``, which would
+    send the audio along.
 
     Args:
         load: makes the scorer, on the worker.
-        grid: what the model takes.
+        grid: of the model's inputs.
         padding: where zeros go in a window that holds less audio than its length.
     """
 

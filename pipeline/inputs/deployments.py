@@ -1,7 +1,7 @@
-"""Where and when a recording was made: manifests, deployment tables, the recorder's own notes.
+"""Place and time of a recording, from manifests, deployment tables and the recorder's notes.
 
-A time becomes absolute only where someone stated the clock's zone: the file's header, the manifest,
-the deployment table or ``--time_zone``. Nothing is guessed; what is not known stays empty.
+A time becomes absolute only with a stated time zone: in the file's header, the manifest, the
+deployment table or ``--time_zone``. The code guesses nothing; unknown values stay empty.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class WhenAndWhere:
 
 
 def when_and_where(place: Place, note: RecorderNote) -> WhenAndWhere:
-    """What tables and recorder say together; the tables win.
+    """Place and time from tables and recorder; tables override the recorder.
 
     Args:
         place: from the manifest or deployment table.
@@ -72,15 +72,15 @@ def when_and_where(place: Place, note: RecorderNote) -> WhenAndWhere:
 
 
 def clock_flags(row: RecordingCount) -> list[str]:
-    """What is doubtful about a recording's time, for ``quality_flags``."""
-    found = ["clock_conflict"] if row.clock_conflict else []
+    """Doubts about a recording's time, for ``quality_flags``."""
+    flags = ["clock_conflict"] if row.clock_conflict else []
     year = int(row.recorded_local[:4] or LAST_YEAR)
     unset = year < FIRST_SET_YEAR and row.time_source != "manifest"
-    return [*found, "clock_unset"] if unset else found
+    return [*flags, "clock_unset"] if unset else flags
 
 
 def where_and_when_called(row: RecordingCount, start_s: float) -> dict[str, Any]:
-    """A call's columns of place and time: those of its recording, and so many seconds later."""
+    """A call's columns of place and time, from its recording and its start in seconds."""
     return {
         "site": row.site,
         "latitude": row.latitude,
@@ -103,7 +103,7 @@ def _moment(text: str) -> datetime | None:
 
 
 def _localised(clock: datetime, zone: tzinfo) -> datetime | None:
-    """A clock's time in its zone; nothing in the hour that is skipped or told twice a year."""
+    """A clock's time in its zone; None in the hour that clocks skip or repeat once a year."""
     first, second = clock.replace(tzinfo=zone, fold=0), clock.replace(tzinfo=zone, fold=1)
     return first if first.utcoffset() == second.utcoffset() else None
 
@@ -115,7 +115,7 @@ def parse_zone(text: str) -> tzinfo:
     """A zone's name or an offset such as ``-03:00`` as a time zone.
 
     Raises:
-        ValueError: neither of the two.
+        ValueError: neither.
     """
     if text in ("UTC", "Z"):
         return UTC
@@ -132,7 +132,7 @@ def parse_zone(text: str) -> tzinfo:
 
 
 def folder_of(name: str) -> str:
-    """The folder that a file lies in, here or in a bucket."""
+    """A file's folder, local or in a bucket."""
     return os.path.dirname(name) if files.is_local(name) else posixpath.dirname(name)
 
 
@@ -156,10 +156,10 @@ def resolve(folder: str, name: str) -> str:
 
 
 def place_of_row(row: SheetRow) -> Place:
-    """The place that a row of a manifest or deployment table states.
+    """The place in a row of a manifest or deployment table.
 
     Raises:
-        ValueError: a cell that cannot be right; the message names table, row and column.
+        ValueError: an impossible cell; the message names table, row and column.
     """
     row.read("time_zone", parse_zone, None)
     moment = row.read("recorded_at", read_moment, None)
@@ -176,13 +176,13 @@ def deployment_sheet(table: str) -> Sheet:
     """A deployment table.
 
     Raises:
-        ValueError: no column of folders, or a row that cannot be right.
-        OSError: the table cannot be read.
+        ValueError: no column of folders, or an impossible row.
+        OSError: the table is unreadable.
     """
     sheet = parse_sheet(table, read_text(table))
     if sheet is None or "folder" not in sheet.columns:
-        found = ", ".join([*sheet.columns, *sheet.ignored]) if sheet else "no known column"
-        raise ValueError(f"{table}: has no column named folder in its first row ({found})")
+        names = ", ".join([*sheet.columns, *sheet.ignored]) if sheet else "no known column"
+        raise ValueError(f"{table}: has no column named folder in its first row ({names})")
     return sheet
 
 
@@ -190,7 +190,7 @@ def read_deployments(table: str) -> dict[str, Place]:
     """Places by folder, from a table with a column ``folder``; relative ones start at the table's.
 
     Raises:
-        ValueError, OSError: see ``deployment_sheet``; or a cell that cannot be right.
+        ValueError, OSError: see ``deployment_sheet``; or an impossible cell.
     """
     base = folder_of(table)
     return {
@@ -216,7 +216,7 @@ def folder_with_deployment(recording: str, deployments: Mapping[str, Place]) -> 
 
 
 def merge(place: Place, fallback: Place) -> Place:
-    """``place`` with its empty fields taken from ``fallback``; a position is taken as a pair."""
+    """Fills empty fields of ``place`` from ``fallback``; latitude and longitude go together."""
     is_complete = place.latitude is not None and place.longitude is not None
     with_position = place if is_complete else fallback
     return replace(

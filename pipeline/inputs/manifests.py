@@ -25,11 +25,11 @@ def read_manifest(manifest: str) -> Iterator[str]:
 
 
 def read_places(manifest: str) -> Iterator[tuple[str, Place]]:
-    """Recordings that a manifest lists, and what it says of each.
+    """The recordings of a manifest, with the place of each.
 
     Raises:
-        ValueError: a table without a column of recordings, or a cell that cannot be right.
-        OSError: the manifest cannot be read.
+        ValueError: a table without a column of recordings, or an impossible cell.
+        OSError: the manifest is unreadable.
     """
     text, folder = read_text(manifest), deployments.folder_of(manifest)
     sheet = parse_sheet(manifest, text)
@@ -47,7 +47,7 @@ def read_places(manifest: str) -> Iterator[tuple[str, Place]]:
 
 
 def _named(line: str) -> list[str]:
-    """A file's name is itself, there or not; a folder or a pattern is what it stands for.
+    """Expands a folder or a pattern; a file's name stays as it is, even if no such file exists.
 
     In a bucket a folder ends in a slash, and brackets alone make no pattern: recorders write them.
     """
@@ -57,7 +57,7 @@ def _named(line: str) -> list[str]:
         is_many = line.endswith("/") or "*" in line or "?" in line
     if not is_many:
         return [line]
-    return sorted(known.recording for known in versions.list_pattern(line))
+    return sorted(listed.recording for listed in versions.list_pattern(line))
 
 
 def _looks_like_audio(line: str) -> bool:
@@ -67,37 +67,35 @@ def _looks_like_audio(line: str) -> bool:
 def list_recordings(
     config: Config, listings: versions.Listings = versions.NOTHING_LISTED
 ) -> list[Listed]:
-    """The same recordings without a job, sorted by name: for a look ahead.
+    """Lists the recordings of a run without a job, sorted by name.
 
     Args:
-        config: which.
-        listings: what is known of patterns already.
+        config: names patterns and manifests.
+        listings: results of earlier listings, by pattern.
     """
-    matched = [
-        known for pattern in config.inputs for known in versions.list_pattern(pattern, listings)
-    ]
+    matched = [one for pattern in config.inputs for one in versions.list_pattern(pattern, listings)]
     listed = [
         Listed(name, place=place)
         for manifest in config.manifests
         for name, place in read_places(manifest)
     ]
     same: dict[str, list[Listed]] = {}
-    for known in matched + listed:
-        same.setdefault(files.identity(known.recording), []).append(known)
+    for one in matched + listed:
+        same.setdefault(files.identity(one.recording), []).append(one)
     table = deployments.read_deployments(config.deployments) if config.deployments else {}
-    told = [most_told(mentions) for _, mentions in sorted(same.items())]
-    return [complete(known, table, config.time_zone) for known in told]
+    mentioned = [best_mention(mentions) for _, mentions in sorted(same.items())]
+    return [complete(one, table, config.time_zone) for one in mentioned]
 
 
 def remarks(config: Config, recordings: Collection[str] | None) -> list[str]:
-    """What was named that nothing here will use: a line each.
+    """Remarks on unused inputs, a line each.
 
     Args:
-        config: what was asked.
-        recordings: all that were named, if that is known.
+        config: of the run.
+        recordings: names of all recordings, if known.
 
     Raises:
-        ValueError, OSError: a table cannot be read.
+        ValueError, OSError: a table is unreadable.
     """
     lines = [
         f"{link}: a link to a folder, which is not followed; name it with --input to count it"
@@ -127,24 +125,26 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def most_told(same: Iterable[Listed]) -> Listed:
-    """Of several mentions of one recording: the one with a place, the first name of those."""
-    return min(same, key=lambda known: (known.place == Place(), known.recording, known.size < 0))
+def best_mention(same: Iterable[Listed]) -> Listed:
+    """Of several mentions of one recording, the one with a place, then the first by name."""
+    return min(
+        same, key=lambda mention: (mention.place == Place(), mention.recording, mention.size < 0)
+    )
 
 
-def complete(known: Listed, table: Mapping[str, Place], time_zone: str) -> Listed:
+def complete(listed: Listed, table: Mapping[str, Place], time_zone: str) -> Listed:
     """Adds a recording's version, the place of its deployment and the default time zone.
 
     Args:
-        known: the recording as it was listed.
-        table: what ``read_deployments`` gives.
-        time_zone: for clocks whose zone nothing else states; may be empty.
+        listed: the recording from a pattern or a manifest.
+        table: from ``read_deployments``.
+        time_zone: for clocks without a stated zone; may be empty.
     """
-    deployment = deployments.deployment_of(known.recording, table)
-    place = deployments.merge(known.place, deployment)
+    deployment = deployments.deployment_of(listed.recording, table)
+    place = deployments.merge(listed.place, deployment)
     place = deployments.merge(place, Place(time_zone=time_zone))
     # Whatever keeps the version from being read will keep the recording from being opened, and that
     # failure is the recording's own.
     with suppress(Exception):
-        known = versions.with_version(known)
-    return replace(known, place=place, identity=files.identity(known.recording))
+        listed = versions.with_version(listed)
+    return replace(listed, place=place, identity=files.identity(listed.recording))

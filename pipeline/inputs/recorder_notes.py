@@ -1,12 +1,12 @@
-"""What a recorder noted about a recording: in its file's header or, failing that, its name.
+"""A recorder's note about a recording, in its file's header or its name.
 
 Headers are chunks of a RIFF file: GUANO (``guan``, text), Wildlife Acoustics' ``wamd`` (Song Meter)
-and the comment that AudioMoth writes (``LIST``/``ICMT``); or the comments of a FLAC file, as
-Frontier Labs' recorders write them. Names are Song Meter's ``NAME_YYYYMMDD_HHMMSS``, AudioMoth's
+and AudioMoth's comment (``LIST``/``ICMT``); or the comments of a FLAC file by Frontier Labs'
+recorders. Names are Song Meter's ``NAME_YYYYMMDD_HHMMSS``, AudioMoth's
 ``YYYYMMDD_HHMMSS``, ``HHMMSS`` in a folder of the date ``YYYYMMDD``, or eight hexadecimal digits,
 and Frontier Labs' ``YYYYMMDDTHHMMSS+HHMM_NAME [latitude longitude]``.
 
-Where header and name state different times, the header's is taken and the other one told.
+If header and name state different times, the header's counts and the other one is a conflict.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MOST_CHUNKS = 64
 
 
 def read_note(source: str | IO[bytes], name: str) -> RecorderNote:
-    """The recorder's note on a recording; empty fields where it says nothing.
+    """The recorder's note on a recording; fields without a value are empty.
 
     Args:
         source: a path, or a binary file object that can seek.
@@ -40,7 +40,7 @@ def read_note(source: str | IO[bytes], name: str) -> RecorderNote:
     else:
         chunks = dict(_note_chunks(source))
     comments = _flac_comments(chunks.get(b"fLaC", b""))
-    found = [
+    notes = [
         _guano(_text(chunks.get(b"guan", b""))),
         _wamd(chunks.get(b"wamd", b"")),
         _audiomoth(_text(chunks.get(b"LIST", b""))),
@@ -49,26 +49,26 @@ def read_note(source: str | IO[bytes], name: str) -> RecorderNote:
         _frontier_labs(comments),
         note_from_name(name),
     ]
-    return _joined(found)
+    return _joined(notes)
 
 
-def _joined(found: list[RecorderNote]) -> RecorderNote:
-    """Notes as one: of each thing, what the first says that says something."""
-    timed = [note for note in found if note.clock]
-    placed = next((note for note in found if note.latitude is not None), RecorderNote())
+def _joined(notes: list[RecorderNote]) -> RecorderNote:
+    """Joins notes; the first note with a value for a field wins."""
+    timed = [note for note in notes if note.clock]
+    placed = next((note for note in notes if note.latitude is not None), RecorderNote())
     clocks = [(note.source, _clock_of(note)) for note in timed]
     others = {f"{source} says {c}": None for source, c in clocks[1:] if not clocks[0][1].may_be(c)}
     return replace(
         timed[0] if timed else RecorderNote(),
         latitude=placed.latitude,
         longitude=placed.longitude,
-        dropped=" ".join(sorted({word for note in found for word in note.dropped.split()})),
+        dropped=" ".join(sorted({word for note in notes for word in note.dropped.split()})),
         conflict="; ".join(others),
-        recorder=next((note.recorder for note in found if note.recorder), ""),
-        firmware=next((note.firmware for note in found if note.firmware), ""),
-        gain=next((note.gain for note in found if note.gain), ""),
-        battery_v=next((n.battery_v for n in found if n.battery_v is not None), None),
-        temperature_c=next((n.temperature_c for n in found if n.temperature_c is not None), None),
+        recorder=next((note.recorder for note in notes if note.recorder), ""),
+        firmware=next((note.firmware for note in notes if note.firmware), ""),
+        gain=next((note.gain for note in notes if note.gain), ""),
+        battery_v=next((n.battery_v for n in notes if n.battery_v is not None), None),
+        temperature_c=next((n.temperature_c for n in notes if n.temperature_c is not None), None),
     )
 
 
@@ -81,7 +81,7 @@ def _clock_of(note: RecorderNote) -> Clock:
 def _note_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
     """Notes among the chunks of a RIFF or RF64 file, also those after the audio, or of a FLAC file.
 
-    A damaged header ends the search: the decoder is who says what is wrong with a file.
+    A damaged header ends the search: the decoder reports damage.
     """
     size_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -187,7 +187,7 @@ temperature_c=None)
 
 
 def _placed(note: RecorderNote, latitude: float, longitude: float) -> RecorderNote:
-    """With a position, unless it is none: recorders write 0, 0 when they have no fix."""
+    """Adds a position unless it is invalid; recorders write 0, 0 without a fix."""
     if (latitude, longitude) == (0, 0):
         return note
     if not (abs(latitude) <= 90 and abs(longitude) <= 180):  # also what is not a number

@@ -1,4 +1,4 @@
-"""Tables that people make, as spreadsheets save them in any country.
+"""Tables by people, as spreadsheets save them in any country.
 
 Commas, semicolons or tabs between cells, UTF-8 with or without a byte order mark, UTF-16 or
 Latin-1, decimal commas, several spellings of a column's name, and lines of comment.
@@ -26,7 +26,7 @@ COLUMNS = {
     "time_zone": ("time_zone", "timezone"),
     "call_count": ("call_count",),
 }
-"""What a column is called here, and how people may spell it, in any case."""
+"""A column's name here, and its spellings in tables, in upper or lower case."""
 
 _NAMES = {spelling: name for name, spellings in COLUMNS.items() for spelling in spellings}
 
@@ -64,9 +64,10 @@ class Sheet:
 
     Attributes:
         columns: those with a meaning here.
-        ignored: those without.
+        ignored: all others.
         header: the meaning of each column in turn, or nothing.
-        lines: those below the header, ``above`` which there are so many.
+        lines: those below the header.
+        above: number of lines above them.
     """
 
     name: str
@@ -79,7 +80,7 @@ class Sheet:
 
     @property
     def rows(self) -> Iterator[SheetRow]:
-        """The rows with something in them, read as they are asked for.
+        """Reads the rows that are not empty, one at a time.
 
         Raises:
             ValueError: a row with more cells than the header.
@@ -95,18 +96,18 @@ class Sheet:
                     f"{len(self.header)}; a cell with a {self.separator!r} in it must stand in "
                     "double quotes"
                 )
-            found = dict(zip(self.header, stripped, strict=False))
-            found.pop("", None)
-            if "recording" in found:  # a name may begin with a blank
-                found["recording"] = cells[self.header.index("recording")]
-            yield SheetRow(self.name, number, found)
+            by_name = dict(zip(self.header, stripped, strict=False))
+            by_name.pop("", None)
+            if "recording" in by_name:  # a name may begin with a blank
+                by_name["recording"] = cells[self.header.index("recording")]
+            yield SheetRow(self.name, number, by_name)
 
 
 def read_text(name: str) -> str:
-    """The text of a file in whatever encoding an editor or a spreadsheet may have saved it.
+    """The text of a file in any encoding that editors and spreadsheets write.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file is unreadable.
     """
     content = files.read_bytes(name)
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -118,12 +119,12 @@ def read_text(name: str) -> str:
 
 
 def is_comment(line: str) -> bool:
-    """Whether a line says something to people only, or nothing."""
+    """Whether a line is a comment or empty."""
     return not line.strip() or line.lstrip().startswith("#")
 
 
 def parse_sheet(name: str, text: str) -> Sheet | None:
-    """A table from its text; None if its first line names no column that is known here.
+    """Parses a table; None if its first line names no column of ``COLUMNS``.
 
     Raises:
         ValueError: two columns of one meaning.
@@ -138,18 +139,18 @@ def parse_sheet(name: str, text: str) -> Sheet | None:
         return None
     header, separator = max(
         ((next(csv.reader([lines[first]], delimiter=mark)), mark) for mark in ",;\t"),
-        key=lambda read: len(_known(read[0])),
+        key=lambda read: len(_with_meaning(read[0])),
     )
     columns = [_NAMES.get(_spelled(cell), "") for cell in header]
-    known = [column for column in columns if column]
-    if not known:
+    meanings = [column for column in columns if column]
+    if not meanings:
         return None
-    if twice := {column for column in known if known.count(column) > 1}:
+    if twice := {column for column in meanings if meanings.count(column) > 1}:
         raise ValueError(f"{name}: has two columns for {', '.join(sorted(twice))}; remove one")
     ignored = [cell.strip() for cell, column in zip(header, columns, strict=True) if not column]
     return Sheet(
         name=name,
-        columns=tuple(known),
+        columns=tuple(meanings),
         ignored=tuple(filter(None, ignored)),
         header=tuple(columns),
         lines=lines[first + 1 :],
@@ -162,7 +163,7 @@ def _spelled(cell: str) -> str:
     return "_".join(cell.lower().split())
 
 
-def _known(header: Sequence[str]) -> list[str]:
+def _with_meaning(header: Sequence[str]) -> list[str]:
     return [cell for cell in header if _spelled(cell) in _NAMES]
 
 

@@ -1,4 +1,4 @@
-"""Moments as tables and recorders write them, checked once: where they enter."""
+"""Parses and checks moments in tables and recorders' notes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
 FIRST_YEAR, LAST_YEAR = 1970, 2100
-"""Years in which a recording can have been made. 1970 is what a clock that was never set says."""
+"""Possible years of a recording. 1970 is the year of an unset clock."""
 LARGEST_OFFSET = timedelta(hours=14)
 FIRST_SET_YEAR = 2001
-"""Before it, a recorder's clock was never set: it began to count in 1970, 1980 or 2000."""
+"""An earlier year means an unset clock: those start in 1970, 1980 or 2000."""
 TOLERATED_DIFFERENCE = timedelta(minutes=1)
 """Between two notes of one start: a recorder may name the file before it writes the header."""
 
@@ -19,8 +19,7 @@ def parse_moment(text: str) -> datetime:
     """A moment in ISO 8601, with or without an offset from UTC.
 
     Raises:
-        ValueError: no such moment, a year in which nothing was recorded, or an offset that no
-            place on earth has.
+        ValueError: no moment, an impossible year, or an offset of no place on earth.
 
     >>> parse_moment("2024-06-11T05:30:00-03:00").isoformat()
     '2024-06-11T05:30:00-03:00'
@@ -46,10 +45,10 @@ _YEAR_FIRST = re.compile(
 
 
 def read_moment(text: str) -> datetime:
-    """A moment as people write it: ISO 8601, or the day first as spreadsheets show it.
+    """A moment in ISO 8601, or with the day first as spreadsheets show it.
 
     Raises:
-        ValueError: none of the two; the message says what to write.
+        ValueError: neither; the message gives examples.
 
     >>> read_moment("01/06/2024 5:45").isoformat()
     '2024-06-01T05:45:00'
@@ -69,8 +68,8 @@ def _as_iso(iso: str, text: str) -> datetime:
     try:
         return parse_moment(iso)
     except ValueError as error:
-        known = ("the year must", "the offset must")
-        reason = str(error) if any(k in str(error) for k in known) else f"{text!r} is no time"
+        explained = ("the year must", "the offset must")
+        reason = str(error) if any(k in str(error) for k in explained) else f"{text!r} is no time"
         raise ValueError(
             f"{reason}; write 2024-06-01 05:45, 2024-06-01T05:45:00-03:00 or, with the day first, "
             "01/06/2024 5:45"
@@ -79,12 +78,12 @@ def _as_iso(iso: str, text: str) -> datetime:
 
 @dataclass(frozen=True)
 class Clock:
-    """A moment that is written somewhere, and all that it may mean.
+    """A written moment and its possible meanings.
 
     Attributes:
-        shown: as it is written, with its offset if there is one.
-        readings: by the clock on site and in UTC, as far as each follows; none has an offset. What
-            has no offset may be either.
+        shown: as written, with its offset if there is one.
+        readings: by the clock on site and in UTC, as far as each follows; none has an offset. A
+            moment without an offset may be either.
     """
 
     shown: datetime

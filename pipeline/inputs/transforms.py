@@ -9,14 +9,14 @@ from apache_beam.metrics import Metrics
 
 from pipeline import progress
 from pipeline.inputs.deployments import read_deployments
-from pipeline.inputs.manifests import complete, most_told, read_places
+from pipeline.inputs.manifests import best_mention, complete, read_places
 from pipeline.inputs.versions import NOTHING_LISTED, Listings, Part, list_part, parts_of
 from pipeline.records import Listed, Place
 from pipeline.storage import files
 
 
 class MatchRecordings(beam.PTransform):
-    """All recordings, once each, whichever pattern or manifest mentions them."""
+    """Lists all recordings of patterns and manifests, once each."""
 
     def __init__(
         self,
@@ -50,15 +50,15 @@ class MatchRecordings(beam.PTransform):
         return (
             (matched, listed)
             | "Join names" >> beam.Flatten()
-            | "Key by identity" >> beam.WithKeys(lambda known: files.identity(known.recording))
-            | "Drop repeats" >> beam.CombinePerKey(most_told)
+            | "Key by identity" >> beam.WithKeys(lambda listed: files.identity(listed.recording))
+            | "Drop repeats" >> beam.CombinePerKey(best_mention)
             | "Recordings" >> beam.Values()
             | "Look up" >> beam.ParDo(self._complete)
         )
 
 
 def _parts_of(named: str | Listed) -> Iterator[Part | Listed]:
-    """What a pattern stands for; what is listed already is passed on."""
+    """Divides a pattern into parts; passes a listed recording on."""
     return iter([named]) if isinstance(named, Listed) else parts_of(named)
 
 
@@ -70,7 +70,7 @@ class _Complete(beam.DoFn):
     def setup(self) -> None:
         self._deployments = read_deployments(self._table) if self._table else {}
 
-    def process(self, known: Listed) -> Iterator[Listed]:
+    def process(self, listed: Listed) -> Iterator[Listed]:
         Metrics.counter("recordings", "listed").inc()
         progress.find(1)
-        yield complete(known, self._deployments, self._time_zone)
+        yield complete(listed, self._deployments, self._time_zone)

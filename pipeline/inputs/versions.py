@@ -1,4 +1,4 @@
-"""What lies behind a pattern, and which version of it: what the ledger tells contents apart by."""
+"""Expands patterns to recordings with their versions, which tell contents apart."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from pipeline.storage import files
 from pipeline.storage.buckets import list_level, list_objects, object_named, plain_errors
 
 CHECKED_BYTES = 64 * 1024 * 1024
-"""Files up to this size get a checksum; reading longer ones twice would cost more than it tells."""
+"""Files up to this size get a checksum; reading longer ones twice costs too much."""
 _PIECE_BYTES = 1 << 16  # larger pieces get fresh memory each, and filling that takes twice as long
 
 
 Listings = Mapping[str, Sequence[Listed]]
-"""By pattern: all recordings that it stands for."""
+"""All recordings of a pattern, by pattern."""
 
 NOTHING_LISTED: Listings = {}
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of what a pattern stands for: a bucket's objects below a prefix, or all of it."""
+    """A part of a pattern's files: a bucket's objects below a prefix, or all of them."""
 
     pattern: str
     prefix: str = ""
 
 
 def list_pattern(pattern: str, listings: Listings = NOTHING_LISTED) -> Iterator[Listed]:
-    """The recordings that a file name, a folder or a pattern stands for, as they are found.
+    """Yields the recordings of a file name, a folder or a pattern.
 
     Args:
-        pattern: what was asked for.
-        listings: what is known of patterns already; those are not listed again.
+        pattern: name, folder or pattern.
+        listings: results of earlier listings, which the function reuses.
     """
     if pattern in listings:
         yield from listings[pattern]
@@ -47,10 +47,9 @@ def list_pattern(pattern: str, listings: Listings = NOTHING_LISTED) -> Iterator[
 
 
 def parts_of(pattern: str) -> Iterator[Part | Listed]:
-    """What a pattern stands for, in parts that several workers can list, and what was found so far.
+    """Divides a pattern into parts for several workers; yields recordings on upper levels itself.
 
-    A bucket is asked for the folders of one level: each is a part. Where there is but one folder,
-    the next level is looked at.
+    Each folder of a bucket's first level is a part; with one folder only, those of the next level.
     """
     if not pattern.startswith("gs://"):
         yield Part(pattern)
@@ -59,9 +58,9 @@ def parts_of(pattern: str) -> Iterator[Part | Listed]:
     folder = path.removesuffix("/**")
     if not glob.has_magic(folder):
         is_name = path == folder and not path.endswith("/")
-        found = _first_below(bucket, path) if is_name else None
-        if found and found.recording == pattern:
-            yield found
+        exact = _first_below(bucket, path) if is_name else None
+        if exact and exact.recording == pattern:
+            yield exact
             return
         prefix = folder.rstrip("/")
         prefix = f"{prefix}/" if prefix else ""
@@ -73,25 +72,25 @@ def parts_of(pattern: str) -> Iterator[Part | Listed]:
     while len(folders) == 1:
         blobs = list_level(bucket, folders[0])
         with plain_errors():
-            yield from (known for known in map(_as_listed, blobs) if means(known.recording))
+            yield from (listed for listed in map(_as_listed, blobs) if means(listed.recording))
         folders = sorted(filter(lambda folder: _may_hold(bucket, folder, pattern), blobs.prefixes))
     yield from (Part(pattern, f"gs://{bucket}/{folder}") for folder in folders)
 
 
 def list_part(part: Part | Listed) -> Iterator[Listed]:
-    """The recordings of a part; what was found already is passed on."""
+    """Yields the recordings of a part; passes a recording on."""
     if isinstance(part, Listed):
         yield part
     elif part.prefix:
         means = _meaning(part.pattern)
-        found = map(_as_listed, list_objects(part.prefix))
-        yield from (known for known in found if means(known.recording))
+        objects = map(_as_listed, list_objects(part.prefix))
+        yield from (listed for listed in objects if means(listed.recording))
     else:
         yield from map(Listed, files.expand(part.pattern))
 
 
 def _fixed(path: str) -> str:
-    """What all names that a pattern may stand for begin with."""
+    """The common beginning of all names that match a pattern."""
     wild = glob.magic_check.search(path)  # type: ignore[attr-defined]
     return path[: wild.start()] if wild else path
 
@@ -119,12 +118,12 @@ def as_expression(pattern: str) -> str:
     >>> bool(re.match(as_expression("gs://b/*/[!x]?.wav"), "gs://b/n1/a1.wav"))
     True
     """
-    found, end = "(?s)", 0
+    expression, end = "(?s)", 0
     for wild in _WILD.finditer(pattern):
-        found += re.escape(pattern[end : wild.start()])
-        found += _MEANS.get(wild[0]) or _one_of(wild[0][1:-1])
+        expression += re.escape(pattern[end : wild.start()])
+        expression += _MEANS.get(wild[0]) or _one_of(wild[0][1:-1])
         end = wild.end()
-    return found + re.escape(pattern[end:]) + r"\Z"
+    return expression + re.escape(pattern[end:]) + r"\Z"
 
 
 def _one_of(letters: str) -> str:
@@ -144,37 +143,37 @@ def _first_below(bucket: str, prefix: str) -> Listed | None:
     return next(map(_as_listed, list_objects(f"gs://{bucket}/{prefix}", at_most=1)), None)
 
 
-def with_version(known: Listed) -> Listed:
-    """Adds size and stamp where the listing did not tell. A vanished file stays without."""
-    if known.stamp:
-        return known
-    if files.is_local(known.recording):
+def with_version(listed: Listed) -> Listed:
+    """Adds size and stamp where the listing has none; a missing file gets none."""
+    if listed.stamp:
+        return listed
+    if files.is_local(listed.recording):
         try:
-            status = os.stat(known.recording)
+            status = os.stat(listed.recording)
         except OSError:
-            return known
-        return replace(known, size=status.st_size, stamp=str(status.st_mtime_ns))
-    if known.recording.startswith("gs://"):
-        blob = object_named(known.recording)
-        return replace(_as_listed(blob), place=known.place) if blob else known
-    return _last_updated(known)
+            return listed
+        return replace(listed, size=status.st_size, stamp=str(status.st_mtime_ns))
+    if listed.recording.startswith("gs://"):
+        blob = object_named(listed.recording)
+        return replace(_as_listed(blob), place=listed.place) if blob else listed
+    return _last_updated(listed)
 
 
-def _last_updated(known: Listed) -> Listed:
-    """Size and time of change by Apache Beam's file systems: what other stores than gs:// offer."""
+def _last_updated(listed: Listed) -> Listed:
+    """Size and time of change from Apache Beam's file systems, for stores other than gs://."""
     from apache_beam.io.filesystems import FileSystems
 
-    for found in FileSystems.match([known.recording])[0].metadata_list:
-        stamp = str(found.last_updated_in_seconds or "")
-        return replace(known, size=found.size_in_bytes, stamp=stamp)
-    return known
+    for status in FileSystems.match([listed.recording])[0].metadata_list:
+        stamp = str(status.last_updated_in_seconds or "")
+        return replace(listed, size=status.size_in_bytes, stamp=stamp)
+    return listed
 
 
 def content_checksum(name: str) -> str:
     """Checksum of a local file, as buckets state it; empty for a long file.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file is unreadable.
     """
     if os.path.getsize(name) > CHECKED_BYTES:
         return ""

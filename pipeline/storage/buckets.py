@@ -1,8 +1,8 @@
 """Objects in Google Cloud Storage, read in ranges.
 
-Beam's own reader fetches 16 MiB at every jump. A decoder jumps often: to the header, to the segment
-it wants, and in a FLAC file about twenty times in search of it. Here a jump costs 256 KiB, and what
-is then read in sequence comes in ever longer ranges.
+Beam's own reader fetches 16 MiB at every jump. A decoder jumps often: to the header, to its
+segment, and in a FLAC file about twenty times in search of it. Here a jump costs 256 KiB, and
+sequential reads fetch ever longer ranges.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ LONGEST_RANGE_BYTES = (
 
 
 def is_emulated() -> bool:
-    """Whether buckets are an emulator's, which asks for no credentials."""
+    """Whether an emulator serves the buckets; it needs no credentials."""
     return "STORAGE_EMULATOR_HOST" in os.environ
 
 
 def connect_anonymously_to_emulator() -> None:
     """Spares the search for credentials, 20 s of retries, where an emulator needs none.
 
-    Beam offers no option for this: it looks once in a process and remembers what it found.
+    Beam has no option for this; it looks for credentials once in a process.
     """
     if is_emulated():
         from apache_beam.internal.gcp.auth import _ApitoolsCredentialsAdapter, _Credentials
@@ -60,7 +60,7 @@ def has_credentials() -> bool:
 def storage_client() -> Any:
     """This process's google-cloud-storage client, with Beam's credentials where Beam is loaded.
 
-    Beam takes two seconds to load, for which a look into a bucket need not wait.
+    A look into a bucket need not wait the two seconds that Beam takes to load.
     """
     return _client("apache_beam" in sys.modules)
 
@@ -84,7 +84,7 @@ def forget_clients() -> None:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turns what the libraries raise into OSError, in one line."""
+    """Turns errors of the libraries into OSError with a message of one line."""
     from google.api_core.exceptions import GoogleAPIError, NotFound
     from google.auth.exceptions import GoogleAuthError
     from google.cloud.storage.exceptions import InvalidResponse
@@ -101,10 +101,10 @@ def plain_errors() -> Iterator[None]:
 def objects_in(folder: str) -> dict[str, str]:
     """Objects in a folder itself, with their generations: a request for each thousand."""
     bucket, _, path = folder.removeprefix("gs://").partition("/")
-    found = storage_client().list_blobs(bucket, prefix=f"{path}/", delimiter="/")
+    blobs = storage_client().list_blobs(bucket, prefix=f"{path}/", delimiter="/")
     return {
         f"gs://{bucket}/{blob.name}": str(blob.generation)
-        for blob in found
+        for blob in blobs
         if not blob.name.endswith("/")
     }
 
@@ -120,10 +120,10 @@ def objects_below(folder: str) -> Iterator[str]:
 def prefixes_in(folder: str) -> set[str]:
     """Names of the folders in a folder."""
     bucket, _, path = folder.removeprefix("gs://").partition("/")
-    found = storage_client().list_blobs(bucket, prefix=f"{path}/", delimiter="/")
-    for _ in found.pages:  # prefixes are known page by page
+    blobs = storage_client().list_blobs(bucket, prefix=f"{path}/", delimiter="/")
+    for _ in blobs.pages:  # prefixes are known page by page
         pass
-    return {prefix.rstrip("/").rpartition("/")[2] for prefix in found.prefixes}
+    return {prefix.rstrip("/").rpartition("/")[2] for prefix in blobs.prefixes}
 
 
 def remove(uri: str) -> None:
@@ -137,7 +137,7 @@ def remove(uri: str) -> None:
 
 
 def write(uri: str, chunks: Iterable[bytes]) -> None:
-    """Writes an object, which appears when all of it has arrived."""
+    """Writes an object, which appears when the upload is complete."""
     bucket, name = _parts(uri)
     with (
         plain_errors(),
@@ -155,13 +155,13 @@ _SENT_AT_ONCE = 16 * 1024 * 1024
 
 
 def compose(uri: str, head: bytes, parts: Sequence[str]) -> None:
-    """An object of a beginning and of other objects of its bucket, in order.
+    """Composes an object of ``head`` and other objects of its bucket, in order.
 
-    Many are put together 32 at a time, and so are the results, until one is left. What lies between
-    is removed.
+    The service composes 32 objects a request, so many need several levels. The function removes
+    intermediate objects.
 
     Raises:
-        FileNotFoundError: one of them has gone.
+        FileNotFoundError: a part is missing.
     """
     from google.api_core.exceptions import NotFound
     from google.cloud.storage.retry import DEFAULT_RETRY
@@ -212,34 +212,34 @@ def object_named(uri: str) -> Any:
 
 
 def list_objects(prefix: str, at_most: int | None = None) -> Iterator[Any]:
-    """The objects whose names begin so, in order of their names, a thousand a request."""
+    """The objects with a prefix, in order of their names, a thousand a request."""
     bucket, name = _parts(prefix)
     with plain_errors():
         yield from bucket.list_blobs(prefix=name, max_results=at_most)
 
 
 def list_level(bucket: str, prefix: str) -> Any:
-    """The objects in a folder itself; afterwards ``prefixes`` of what is given has its folders."""
+    """The objects directly in a folder. After iteration its folders are in ``prefixes``."""
     return storage_client().bucket(bucket).list_blobs(prefix=prefix, delimiter="/")
 
 
 class ObjectFile(io.RawIOBase):
     """A bucket object as a file that can seek. Reads stay with the object's generation at opening.
 
-    What the server refuses for a while (429, 5xx, a broken connection) is tried again for up to two
-    minutes by google-cloud-storage.
+    google-cloud-storage repeats requests after 429, 5xx and broken connections for up to two
+    minutes.
 
     Args:
         uri: for example ``gs://bucket/night/a.wav``.
-        generation: the one that was listed; by default the newest.
-        size: of that generation, where the listing has told it: it spares a request.
-        at_once: fetch all of it with the first request.
+        generation: from a listing; by default the newest.
+        size: of that generation, from the listing; saves a request.
+        at_once: fetch the whole object with the first request.
 
     Attributes:
-        requests, fetched_bytes: what reading has taken so far.
+        requests, fetched_bytes: cost of reading so far.
 
     Raises:
-        OSError: there is no such object (any more), or it cannot be reached.
+        OSError: the object does not exist (any more), or is out of reach.
     """
 
     def __init__(
@@ -283,8 +283,8 @@ class ObjectFile(io.RawIOBase):
             end = min(end, self._position + n_bytes)
         pieces = []
         while self._position < end:
-            start, known = self._known_at(self._position)
-            piece = known[self._position - start : end - start]
+            start, content = self._fetched_at(self._position)
+            piece = content[self._position - start : end - start]
             pieces.append(piece)
             self._position += len(piece)
         return b"".join(pieces)
@@ -294,8 +294,8 @@ class ObjectFile(io.RawIOBase):
         buffer[: len(data)] = data
         return len(data)
 
-    def _known_at(self, position: int) -> tuple[int, bytes]:
-        """A fetched range with ``position`` in it, and where it starts. The first is kept."""
+    def _fetched_at(self, position: int) -> tuple[int, bytes]:
+        """The start and content of a fetched range with ``position``. The first range stays."""
         if position < len(self._head):
             return 0, self._head
         range_end = self._range_start + len(self._range)

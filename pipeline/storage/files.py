@@ -42,11 +42,11 @@ def identity(name: str) -> str:
 
 
 def expand(pattern: str) -> list[str]:
-    """The recordings that a file name, a folder or a pattern stands for, sorted.
+    """The recordings of a file name, a folder or a pattern, sorted.
 
-    A name that exists is that file, even with brackets in it. A folder, with or without ``/**``
-    behind it, is searched through all its levels for audio files, passing over hidden ones (macOS
-    leaves ``._`` files beside recordings, recorders their settings).
+    An existing name is that file, even with brackets in it. In a folder, with or without ``/**``
+    behind it, the function takes audio files of all levels except hidden ones (macOS leaves ``._``
+    files beside recordings, recorders their settings).
     """
     match = _remote_names
     folder = pattern.removesuffix("/**")
@@ -54,14 +54,14 @@ def expand(pattern: str) -> list[str]:
         pattern = folder if os.path.isdir(folder) or not is_local(folder) else pattern
     if is_local(pattern):
         if os.path.isdir(pattern):
-            found = _audio_in_folder(pattern)
+            paths = _audio_in_folder(pattern)
         elif os.path.exists(pattern):
-            found = iter([pattern])
+            paths = iter([pattern])
         else:
-            found = filter(os.path.isfile, _glob(pattern))
+            paths = filter(os.path.isfile, _glob(pattern))
             if posixpath.basename(pattern) == "**":
-                found = filter(is_recording, found)
-        return sorted({_as_text(os.path.normpath(path)) for path in found})
+                paths = filter(is_recording, paths)
+        return sorted({_as_text(os.path.normpath(path)) for path in paths})
     if glob.has_magic(pattern):
         return sorted(name for name in match(pattern) if is_meant(name, pattern))
     matched = [] if pattern.endswith("/") else match(pattern)
@@ -125,7 +125,7 @@ def _audio_in_folder(folder: str) -> Iterator[str]:
 
 
 def why_nothing(pattern: str) -> str:
-    """Why a pattern stands for no recording, and what to do."""
+    """Why a pattern matches no recording, and a remedy."""
     if not (is_local(pattern) and os.path.isdir(pattern)):
         return "matches no file; check the spelling, and quote patterns"
     if links := linked_folders(pattern):
@@ -136,7 +136,7 @@ def why_nothing(pattern: str) -> str:
 
 
 def linked_folders(pattern: str) -> list[str]:
-    """Links to folders below a folder: followed, a recording could be counted under two names."""
+    """Links to folders below a folder. Following them could count a recording under two names."""
     if not (is_local(pattern) and os.path.isdir(pattern)):
         return []
     paths = (os.path.join(up, name) for up, names, _ in os.walk(pattern) for name in names)
@@ -144,7 +144,7 @@ def linked_folders(pattern: str) -> list[str]:
 
 
 def is_recording(name: str) -> bool:
-    """Whether a name in a folder is taken for a recording's: hidden files are passed over."""
+    """Whether a file in a folder is a recording, by its name; hidden files are not."""
     base = posixpath.basename(name)
     return not base.startswith(".") and os.path.splitext(base)[1].lower() in AUDIO_EXTENSIONS
 
@@ -166,13 +166,13 @@ def _file_systems() -> Any:
 def open_to_read(
     name: str, generation: str = "", size: int = -1, *, at_once: bool = False
 ) -> Iterator[str | IO[bytes]]:
-    """What ``model.audio`` can open: the path itself, or a bucket object as a seekable file.
+    """Yields input for ``model.audio``: the path itself, or a bucket object as a seekable file.
 
     Args:
         name: a path or URI.
-        generation: of an object in Google Cloud Storage, where only that one will do.
-        size: of the object of that generation, where a listing has told it.
-        at_once: fetch an object as a whole: all of it will be read.
+        generation: of an object in Google Cloud Storage; another one is an error.
+        size: of that generation, from a listing; saves a request.
+        at_once: fetch the whole object with the first request.
     """
     if is_local(name):
         if "\\udc" in name and not os.path.exists(name):
@@ -210,9 +210,9 @@ def read_beginning(name: str, n_bytes: int = 64 * 1024) -> bytes:
 
 
 def read_ahead(read: Callable[[str], _Read], names: Iterable[str]) -> Iterator[_Read]:
-    """What ``read`` makes of files, in their order; the next ones are being read meanwhile.
+    """Applies ``read`` to files in their order, and reads the next ones meanwhile.
 
-    In a bucket a read takes as long as the way there, however small the file.
+    In a bucket the latency of a request dominates, however small the file.
 
     >>> list(read_ahead(len, ["a", "bb", "ccc"]))
     [1, 2, 3]
@@ -242,30 +242,30 @@ def checksum(pieces: Iterable[bytes]) -> str:
 
 
 def list_folder(folder: str, suffix: str) -> list[str]:
-    """Files in a folder itself whose names end so, sorted; none if there is no such folder."""
+    """Files directly in a folder with a suffix, sorted; none if the folder is missing."""
     return sorted(list_versions(folder, suffix))
 
 
 def list_versions(folder: str, suffix: str) -> dict[str, str]:
-    """Files in a folder itself whose names end so, and what changes when they are written."""
+    """Files directly in a folder with a suffix; values change whenever someone writes the file."""
     if folder.startswith("gs://"):
         from pipeline.storage.buckets import objects_in
 
-        found = objects_in(folder)
+        versions = objects_in(folder)
     elif not is_local(folder):
-        found = dict.fromkeys(_remote_names(posixpath.join(folder, "*")), "")
+        versions = dict.fromkeys(_remote_names(posixpath.join(folder, "*")), "")
     else:
-        found = {}
+        versions = {}
         with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as listed:
             for item in listed:
                 if not item.name.startswith(".") and not item.is_dir():
                     status = item.stat()
-                    found[item.path] = f"{status.st_mtime_ns}-{status.st_ino}"
-    return {name: version for name, version in found.items() if name.endswith(suffix)}
+                    versions[item.path] = f"{status.st_mtime_ns}-{status.st_ino}"
+    return {name: version for name, version in versions.items() if name.endswith(suffix)}
 
 
 def list_below(folder: str, suffix: str) -> Iterator[str]:
-    """Files in a folder and below it whose names end so, in no order."""
+    """Files in a folder and below it with a suffix, in no order."""
     if folder.startswith("gs://"):
         from pipeline.storage.buckets import objects_below
 
@@ -274,7 +274,9 @@ def list_below(folder: str, suffix: str) -> Iterator[str]:
         names = iter(_remote_names(posixpath.join(folder, "**")))
     else:
         names = (
-            os.path.join(parent, name) for parent, _, found in os.walk(folder) for name in found
+            os.path.join(parent, name)
+            for parent, _, base_names in os.walk(folder)
+            for name in base_names
         )
     for name in names:
         if name.endswith(suffix) and not posixpath.basename(name).startswith("."):
@@ -283,11 +285,11 @@ def list_below(folder: str, suffix: str) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Stored:
-    """What is known of a file unread.
+    """A file's metadata.
 
     Attributes:
-        written_s: when it was last written, in seconds since 1970.
-        checksum: as ``checksum`` gives it; empty on a disk, which tells none.
+        written_s: time of the last change, in seconds since 1970.
+        checksum: as from ``checksum``; empty on a disk.
     """
 
     size: int
@@ -298,7 +300,7 @@ class Stored:
 def stored_below(folder: str) -> Iterator[tuple[str, Stored]]:
     """Files in a folder on a disk or in Google Cloud Storage, and below it; none if there is none.
 
-    A bucket is asked for a thousand at a time, as they are taken.
+    A request to a bucket lists a thousand objects.
     """
     if folder.startswith("gs://"):
         from pipeline.storage.buckets import list_objects
@@ -328,7 +330,7 @@ def folders_in(folder: str) -> list[str]:
 
 
 def holds_files(folder: str) -> bool:
-    """Whether there is any file in a folder or below it."""
+    """Whether a folder or a folder below it holds a file."""
     if is_local(folder):
         return any(names for _, _, names in os.walk(folder))
     return bool(_remote_names(posixpath.join(folder, "**")))
@@ -344,7 +346,7 @@ def exists(name: str) -> bool:
 
 
 def write_atomically(name: str, chunks: Iterator[bytes] | list[bytes]) -> None:
-    """Writes a file that is whole as soon as it can be seen.
+    """Writes a file that nobody can see before it is complete.
 
     Locally through a temporary file beside it, renamed at the end. An object in a bucket appears
     only when its upload is complete.
@@ -381,12 +383,12 @@ def write_atomically(name: str, chunks: Iterator[bytes] | list[bytes]) -> None:
 
 
 def concatenate(name: str, head: bytes, parts: Sequence[str]) -> None:
-    """Writes what other files hold one after the other, behind a beginning of its own.
+    """Writes a file of ``head`` and the contents of other files.
 
-    On a disk they are copied; in a bucket the server puts them together, and nothing travels.
+    On a disk the function copies them; in a bucket the server composes them.
 
     Raises:
-        FileNotFoundError: one of them has gone.
+        FileNotFoundError: a part is missing.
     """
     if name.startswith("gs://"):
         from pipeline.storage.buckets import compose
