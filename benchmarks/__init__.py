@@ -1,1 +1,1 @@
-"""How fast, against what."""
+"""How fast and how well, against what."""
