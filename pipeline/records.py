@@ -18,6 +18,9 @@ from model.quality import Quality
 
 SCHEMA_VERSION = 2
 
+SCORE_DIGITS = 5
+"""Decimals that tell log odds of -8 to 8 apart in sixteenths, the released network's steps."""
+
 
 class Outcome(StrEnum):
     """What became of an input. Each input has exactly one."""
@@ -237,7 +240,7 @@ class RecordingCount:
     expected_high: int | None = optional("At most so many calls, with 95 % confidence.")
     positive_windows: int | None = optional("Windows whose score reaches the threshold.")
     windows: int | None = optional("Windows of 3 s that could be scored.")
-    max_score: float | None = optional("Highest score, 0 to 1.", 4)
+    max_score: float | None = optional("Highest score, 0 to 1.", SCORE_DIGITS)
     duration_s: float | None = optional("Length by the file's header, in seconds.", 3)
     heard_s: float | None = optional("Length that could be decoded, in seconds.", 3)
     sample_rate_hz: int | None = optional("Sample rate as recorded, in hertz.")
@@ -270,7 +273,7 @@ class RecordingCount:
     rms_dbfs: float | None = optional("Loudness of the recording, in dB below full scale.", 1)
     error: str = text("Why a recording failed or was cut short, and what to do.")
     counting: str = column("Counting rule: calls or windows.")
-    threshold: float = column("Score that makes a call, 0 to 1.", 4)
+    threshold: float = column("Score that makes a call, 0 to 1.", SCORE_DIGITS)
     hop_s: float = column("Distance between windows, in seconds.", 3)
     model_version: str = column("Name and version of the model.")
     run_id: str = column("The run that wrote this row.")
@@ -284,7 +287,9 @@ class DetectedCall:
     recording: str = column("Path or URI of the recording.")
     start_s: float = column("Start of the call, in seconds from the start of the recording.", 3)
     end_s: float = column("End of the call, in seconds from the start of the recording.", 3)
-    score: float = column("Score of the call's peak, smoothed over its windows, 0 to 1.", 4)
+    score: float = column(
+        "Score of the call's peak, smoothed over its windows, 0 to 1.", SCORE_DIGITS
+    )
     windows: int = column("Windows that hold the call and reach the threshold.")
     site: str = text("Name of the place, from the manifest or deployment table.")
     latitude: float | None = optional("Degrees north, WGS 84.", 6)
@@ -337,10 +342,12 @@ class VerifiedCount:
         "elsewhere. Far outside the interval: label more clips of this site.",
         1,
     )
-    threshold: float = column("Score that made a call when the clips were drawn, 0 to 1.", 4)
+    threshold: float = column(
+        "Score that made a call when the clips were drawn, 0 to 1.", SCORE_DIGITS
+    )
     wanted_precision: float = column("Precision that `threshold_wanted` is for.", 3)
     threshold_wanted: float | None = optional(
-        "Least threshold with that precision. Empty where none has it.", 4
+        "Least threshold with that precision. Empty where none has it.", SCORE_DIGITS
     )
     model_version: str = column("Name and version of the model.")
     run_id: str = column("The last run that counted.")

@@ -327,7 +327,7 @@ def test_rescoring_from_another_folder_counts_the_same_recordings(
     assert (row["recording"], row["call_count"], row["threshold"]) == (
         "recordings/a.wav",
         "0",
-        "0.9000",
+        "0.90000",
     )
 
 

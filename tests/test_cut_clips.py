@@ -97,7 +97,7 @@ def test_a_clip_is_the_recording_itself(
     with (tmp_path / "clips" / "clips.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["clip"] for row in rows] == [one.clip for one in saved]
-    assert (rows[1]["start_s"], rows[1]["end_s"], rows[1]["score"]) == ("1.000", "4.500", "0.7200")
+    assert (rows[1]["start_s"], rows[1]["end_s"], rows[1]["score"]) == ("1.000", "4.500", "0.72000")
     assert [row["heard"] for row in rows] == ["yes", "", ""]
 
 
@@ -110,7 +110,7 @@ def test_guano_reads_what_is_inside(tmp_path: Path, recorded: tuple[Path, Record
     assert told["Loc Position"] == (4.5, -52.5)
     assert told["Original Filename"] == "REC_01.wav"
     assert told["Species Auto ID"] == told["Species Manual ID"] == "capuch1"
-    assert told["Capuchinbird|Score"] == "0.7200"
+    assert told["Capuchinbird|Score"] == "0.72000"
     assert told["Length"] == pytest.approx(5.5)
     assert told["Samplerate"] == RATE
     note = read_note(str(tmp_path / clip.clip), clip.clip)

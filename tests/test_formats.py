@@ -273,7 +273,7 @@ def test_parquet_has_types_and_the_rows_of_the_csv(output: Path) -> None:
         assert row["call_count"] == (
             int(expected["call_count"]) if expected["call_count"] else None
         )
-        assert f"{row['threshold']:.4f}" == expected["threshold"]
+        assert f"{row['threshold']:.5f}" == expected["threshold"]
     calls = pyarrow.parquet.read_table(output / "calls.parquet").to_pylist()
     assert len(calls) == sum(row["call_count"] or 0 for row in found)
     assert {type(row["start_s"]) for row in calls} == {float}
@@ -409,7 +409,7 @@ def test_birdnets_week(local: str, week: str) -> None:
     (call,) = counted().calls
     call = replace(call, called_local=f"{local}T05:00:00", latitude=4.5, longitude=-52.5)
     (row,) = csv.DictReader(io.StringIO("".join(render(BIRDNET, [Selection(1, call, 0.0, 0.4)]))))
-    assert (row["week"], row["lat"], row["min_conf"]) == (week, "4.500000", "0.4000")
+    assert (row["week"], row["lat"], row["min_conf"]) == (week, "4.500000", "0.40000")
 
 
 @pytest.mark.parametrize(
@@ -504,7 +504,7 @@ def is_run_by_spreadsheets(cell: str) -> bool:
 
 def test_negative_numbers_stay_numbers_in_the_counts() -> None:
     row = replace(counted().row, max_score=-0.25, error="=1+1", recording="=1.wav")
-    assert "-0.2500" in cells(row)
+    assert "-0.25000" in cells(row)
     assert "'=1+1" in cells(row)
     assert "./=1.wav" in cells(row)
 

@@ -91,7 +91,7 @@ def test_a_moved_archive_is_recognised_and_keeps_its_counts(
     rescored = ["rescore", "--output", str(out), "--model", str(tmp_path / "model")]
     assert main([*rescored, "--threshold", "0.9", "--direct_running_mode=in_memory"]) == 0
     counts = {Path(r["recording"]).name: r["threshold"] for r in nights.read(out / "counts.csv")}
-    assert {counts[f"{k}.wav"] for k in range(3)} == {"0.9000"}
+    assert {counts[f"{k}.wav"] for k in range(3)} == {"0.90000"}
 
 
 @pytest.mark.slow

@@ -140,7 +140,7 @@ def test_the_package_says_who_heard_what(tmp_path: Path) -> None:
     assert (first["classificationMethod"], first["classifiedBy"]) == ("human", "Ana | Bo")
     assert first["classificationTimestamp"] == "2024-07-01T10:00:00+00:00"
     assert first["classificationProbability"] == ""
-    assert "score 0.4000" in second["observationComments"]
+    assert "score 0.40000" in second["observationComments"]
 
 
 def test_unverified_calls_are_marked(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_darwin_core_is_an_archive(tmp_path: Path) -> None:
         ]
         assert {row[f"{TERMS}family"] for row in found} == {"Cotingidae"}
         remarks = [row[f"{TERMS}identificationRemarks"] for row in found]
-        assert any("onset-1, score 0.9000, threshold 0.5" in text for text in remarks)
+        assert any("onset-1, score 0.90000, threshold 0.5" in text for text in remarks)
         assert any("not reported by model" in text for text in remarks)
         names = [row[f"{TERMS}occurrenceID"] for row in found]
         assert len(set(names)) == len(names)

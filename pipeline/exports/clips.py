@@ -26,7 +26,7 @@ from model.decoders import AudioError, SndfileDecoder
 from model.isolated import IsolatedRecording
 from model.windows import SAMPLE_RATE_HZ, Samples, samples_from_seconds
 from pipeline.exports.species import CAPUCHINBIRD, species_of
-from pipeline.records import RecordingCount
+from pipeline.records import SCORE_DIGITS, RecordingCount
 from pipeline.storage import files
 from pipeline.survey.findings import Finding
 from pipeline.tables.cell_text import encode, guard_path, guard_text
@@ -213,7 +213,7 @@ def _line(row: SavedClip) -> str:
             guard_path(row.clip),
             guard_path(row.recording),
             *(f"{value:.3f}" for value in (row.begin_s, row.start_s, row.end_s)),
-            "" if row.score is None else f"{row.score:.4f}",
+            "" if row.score is None else f"{row.score:.{SCORE_DIGITS}f}",
             guard_text(row.site),
             row.starts_local,
             row.heard,
@@ -239,7 +239,7 @@ def guano(row: SavedClip, finding: Finding, n_frames: int, rate_hz: int) -> str:
         "Species Manual ID": species.code or species.common if finding.is_verified else "",
         "Capuchinbird|Site": recording.site,
         "Capuchinbird|Model": recording.model_version,
-        "Capuchinbird|Score": "" if row.score is None else f"{row.score:.4f}",
+        "Capuchinbird|Score": "" if row.score is None else f"{row.score:.{SCORE_DIGITS}f}",
         "Capuchinbird|Call": f"{row.start_s:.3f} {row.end_s:.3f}",
         "Capuchinbird|Recording Offset": f"{row.begin_s:.3f}",
     }

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from pipeline.exports.species import CALL_HIGH_HZ, CALL_LOW_HZ, species_of
-from pipeline.records import DetectedCall, RecordingCount
+from pipeline.records import SCORE_DIGITS, DetectedCall, RecordingCount
 
 
 def aoef(row: RecordingCount, calls: Sequence[DetectedCall]) -> dict[str, Any]:
@@ -44,8 +44,8 @@ def aoef(row: RecordingCount, calls: Sequence[DetectedCall]) -> dict[str, Any]:
         {
             "uuid": name_of("prediction", *time),
             "sound_event": name_of("event", *time),
-            "score": round(call.score, 4),
-            "tags": [[list(names).index(species_of(call.label)), round(call.score, 4)]],
+            "score": round(call.score, SCORE_DIGITS),
+            "tags": [[list(names).index(species_of(call.label)), round(call.score, SCORE_DIGITS)]],
         }
         for call, time in zip(calls, times, strict=True)
     ]
@@ -102,7 +102,7 @@ def label_studio(row: RecordingCount, calls: Sequence[DetectedCall]) -> dict[str
                 "channel": 0,
                 "labels": [species_of(call.label).common],
             },
-            "score": round(call.score, 4),
+            "score": round(call.score, SCORE_DIGITS),
         }
         for number, call in enumerate(calls, 1)
     ]

@@ -16,7 +16,7 @@ from typing import Any
 
 from pipeline.exports.json_formats import aoef, label_studio
 from pipeline.exports.species import CALL_HIGH_HZ, CALL_LOW_HZ, Species, species_of
-from pipeline.records import DetectedCall, RecordingCount
+from pipeline.records import SCORE_DIGITS, DetectedCall, RecordingCount
 from pipeline.tables.cell_text import encode, guard_path, guard_text, without_controls
 from pipeline.tables.csv_text import csv_line
 
@@ -146,7 +146,9 @@ def _start(name: str, doc: str = "Start of the call, in seconds.") -> ToolColumn
 
 
 def _score(name: str) -> ToolColumn:
-    return ToolColumn(name, "The call's score, 0 to 1.", lambda s: f"{s.call.score:.4f}")
+    return ToolColumn(
+        name, "The call's score, 0 to 1.", lambda s: f"{s.call.score:.{SCORE_DIGITS}f}"
+    )
 
 
 RAVEN = ToolFormat(
@@ -243,7 +245,7 @@ BIRDNET = ToolFormat(
         ToolColumn(
             "min_conf",
             "The threshold that the call reached.",
-            lambda s: "" if s.threshold is None else f"{s.threshold:.4f}",
+            lambda s: "" if s.threshold is None else f"{s.threshold:.{SCORE_DIGITS}f}",
         ),
         _same("species_list", "Of BirdNET; always empty.", ""),
         ToolColumn("model", "The model.", lambda s: guard_text(s.call.model_version)),

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal, get_args
 
 from pipeline.inputs.sheets import read_text
-from pipeline.records import DetectedCall, RecordingCount
+from pipeline.records import SCORE_DIGITS, DetectedCall, RecordingCount
 from pipeline.tables.cell_text import guard_path, guard_text, unguard_text
 from pipeline.tables.csv_text import csv_line
 from pipeline.tables.read import WindowScores
@@ -123,7 +123,7 @@ def label_lines(labels: Iterable[Label]) -> Iterator[str]:
             "recording": guard_path(one.recording),
             "start_s": f"{one.start_s:.3f}",
             "end_s": f"{one.end_s:.3f}",
-            "score": None if one.score is None else f"{one.score:.4f}",
+            "score": None if one.score is None else f"{one.score:.{SCORE_DIGITS}f}",
             "site": guard_text(one.site),
             "observer": guard_text(one.observer),
         }

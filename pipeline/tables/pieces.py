@@ -35,7 +35,7 @@ from pipeline.tables.render import (
 from pipeline.tables.rows import row_order
 from pipeline.tables.unchanged import checksums_of
 
-LAYOUT = 1  # of pieces and summaries; those of another layout are made anew
+LAYOUT = 2  # of pieces and summaries; those of another layout are made anew
 PARQUET = {"counts": RecordingCount, "calls": DetectedCall}
 
 

@@ -26,6 +26,7 @@ from pipeline.exports.publication.dataset import (
 )
 from pipeline.exports.publication.vocabulary import LICENCES, TAXON
 from pipeline.exports.species import CAPUCHINBIRD, species_of
+from pipeline.records import SCORE_DIGITS
 from pipeline.survey.findings import Finding
 from pipeline.tables.cell_text import encode
 from pipeline.tables.csv_text import csv_line
@@ -150,7 +151,7 @@ def _at_least_one(finding: Finding) -> int:
 
 
 def _score_in_words(finding: Finding) -> str:
-    return "" if finding.score is None else f"; score {finding.score:.4f}"
+    return "" if finding.score is None else f"; score {finding.score:.{SCORE_DIGITS}f}"
 
 
 def _classified(data: DataSet, finding: Finding) -> _Cells:
@@ -165,7 +166,9 @@ def _classified(data: DataSet, finding: Finding) -> _Cells:
         "classificationMethod": "machine",
         "classifiedBy": data.model,
         "classificationTimestamp": run_moment(finding.recording.run_id),
-        "classificationProbability": None if finding.score is None else round(finding.score, 4),
+        "classificationProbability": None
+        if finding.score is None
+        else round(finding.score, SCORE_DIGITS),
     }
 
 

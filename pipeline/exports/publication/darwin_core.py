@@ -31,6 +31,7 @@ from pipeline.exports.publication.dataset import (
 )
 from pipeline.exports.publication.vocabulary import LICENCES, TAXON
 from pipeline.exports.species import CAPUCHINBIRD
+from pipeline.records import SCORE_DIGITS
 from pipeline.survey.findings import Finding
 from pipeline.survey.histories import bounds, time_shares, visit_of
 from pipeline.tables.cell_text import encode
@@ -228,9 +229,8 @@ def identification_remarks(data: DataSet, finding: Finding) -> str:
     where = f"{finding.start_s:.3f} to {finding.end_s:.3f} s of the recording"
     if finding.call is None:
         return f"heard by a person at {where}; not reported by model {data.model}"
-    return (
-        f"model {data.model}, score {finding.call.score:.4f}, threshold {data.threshold:g}; {where}"
-    )
+    score = f"{finding.call.score:.{SCORE_DIGITS}f}"
+    return f"model {data.model}, score {score}, threshold {data.threshold:g}; {where}"
 
 
 def _xml(root: ET.Element) -> bytes:
