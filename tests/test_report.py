@@ -8,8 +8,9 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, permutations
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.calls import log_odds
 from model.spectrogram import spectrogram_db
 from pipeline import launch, options
 from pipeline.__main__ import main
@@ -32,17 +34,19 @@ from pipeline.report.charts import (
     LINE_PERCENT,
     STRIP_COLUMNS,
     Dot,
+    score_bars,
     site_map,
     strip_code,
 )
-from pipeline.report.choose import choose_calls, choose_recordings, choose_strips
+from pipeline.report.choose import choose_calls, choose_recordings, choose_strips, rank_calls
 from pipeline.report.html import clock
-from pipeline.report.page import _pictured, render_page, write_page
+from pipeline.report.page import CallGroup, _pictured, render_page, write_page
 from pipeline.report.spectrograms import TOP_HZ, picture_call
 from pipeline.run import run_of
 from pipeline.survey.activity import activity
 from pipeline.tables.read import RunResults, WindowScores, read_results, read_scores
 from pipeline.tables.rows import valid_s
+from pipeline.tables.score_scale import HIGHEST, LOWEST, score_place
 from tests import fakes
 from tests.fixed_run import RATE_HZ, write_recording
 
@@ -155,7 +159,7 @@ def test_a_strip_keeps_the_highest_score_of_a_long_recording() -> None:
 def test_a_strip_shows_what_was_not_heard_as_a_gap() -> None:
     starts_s = np.concatenate((np.arange(0, 10), np.arange(50, 60))).astype(float)
     code = strip_code(62, WindowScores(starts_s, np.full(20, 0.4, np.float32)))
-    assert re.fullmatch("e{12} {38}e{12}", code)
+    assert re.fullmatch("b{12} {38}b{12}", code)
 
 
 def test_a_map_has_its_distances_right() -> None:
@@ -264,14 +268,14 @@ def test_times_are_written_as_clocks_show_them() -> None:
 
 def test_calls_are_chosen_for_what_the_headings_say() -> None:
     calls = [call_at(f"{n % 10}.wav", n, n + 3, n / 100) for n in range(100)]
-    groups = dict(choose_calls(calls, each=3))
+    groups = dict(choose_calls(calls, {}, each=3))
     strongest, weakest, drawn = groups.values()
     assert [c.score for c in strongest] == [0.99, 0.98, 0.97]
     assert [c.score for c in weakest] == [0.0, 0.01, 0.02]
     assert len({*strongest, *weakest, *drawn}) == 9
     one = [call_at("a.wav", n, n + 3, n / 100) for n in range(100)]
     other = [call_at("b.wav", 1, 4, 0.5)]
-    strongest = choose_calls([*one, *other], each=3)[0][1]
+    strongest = choose_calls([*one, *other], {}, each=3)[0][1]
     assert [(c.recording, c.score) for c in strongest] == [
         ("a.wav", 0.99),
         ("a.wav", 0.98),
@@ -279,11 +283,67 @@ def test_calls_are_chosen_for_what_the_headings_say() -> None:
     ]
 
 
+def test_calls_of_equal_scores_are_ranked_by_what_is_around_them() -> None:
+    """A call raises several scores in a row, a click one; all are as high as scores can be."""
+    starts_s = np.arange(0, 60, 0.128)
+    values = np.full(len(starts_s), 0.0003, np.float32)
+    for call_s, width in ((10.0, 2), (20.0, 1), (30.0, 3)):
+        first = int((call_s + 1.5) / 0.128)
+        values[first : first + width] = 0.99966
+    scores = {"a.wav": WindowScores(starts_s, values, 0.128)}
+    calls = [call_at("a.wav", start_s, start_s + 3.9, 0.99966) for start_s in (10.0, 20.0, 30.0)]
+    for order in permutations(calls):
+        assert [call.start_s for call in rank_calls(order, scores)] == [30.0, 10.0, 20.0]
+    higher = replace(calls[1], score=0.9997)
+    assert rank_calls([*calls, higher], scores)[0] == higher
+
+
+@given(st.lists(st.integers(0, 9), max_size=30), st.randoms())
+def test_ranks_do_not_depend_on_the_order_of_the_table(starts: list[int], chance: Random) -> None:
+    calls = [call_at("a.wav", s, s + 3, 0.9997) for s in starts]
+    mixed = list(calls)
+    chance.shuffle(mixed)
+    assert rank_calls(calls, {}) == rank_calls(mixed, {})
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=50))
+def test_every_call_has_its_bar(scores: list[float]) -> None:
+    bars = score_bars([call_at("a.wav", 0, 3, score) for score in scores])
+    assert sum(bar.calls for bar in bars) == len(scores)
+    assert log_odds([bars[0].low, bars[-1].high]) == pytest.approx([LOWEST, HIGHEST])
+    assert [low.high for low in bars[:-1]] == [high.low for high in bars[1:]]
+    inner = bars[1:-1]
+    for bar in inner:
+        assert bar.calls <= sum(bar.low - 1e-9 <= score <= bar.high + 1e-9 for score in scores)
+
+
+def test_bars_tell_certain_calls_apart() -> None:
+    bars = score_bars([call_at("a.wav", 0, 3, score) for score in (0.9, 0.99, 0.999)])
+    assert [bar.calls for bar in bars if bar.calls] == [1, 1, 1]
+
+
+def test_the_page_says_what_stricter_thresholds_leave() -> None:
+    scores = (0.99, 0.995, 0.997, 0.9995)
+    calls = tuple(call_at("a.wav", 9 * n, 9 * n + 3, score) for n, score in enumerate(scores))
+    rows = [replace(recording(calls=4), threshold=0.989)]
+    groups = [CallGroup("All", tuple(_pictured(call, "a.wav") for call in calls))]
+    for own, words in ((0.989, ", the model's own"), (0.5, "; the model's own is 0.50")):
+        run = {
+            "counting": {"rule": {"threshold": 0.989}},
+            "contract": {"rule": {"threshold": own}},
+        }
+        page = render_page(RunResults(tuple(rows), calls, run), rows, groups, {}, "results")
+        assert f"the threshold of the last run, 0.989{words}." in page
+        left = "0.9959 would leave 2, 0.9985 would leave 1, 0.99945 would leave 1 of 4 calls"
+        assert left in page
+        assert "score 0.99950" in page
+
+
 def test_few_calls_are_all_shown_once() -> None:
     calls = tuple(call_at("a.wav", n, n + 3, 0.5) for n in range(5))
-    ((_, shown),) = choose_calls(calls, each=3)
+    ((_, shown),) = choose_calls(calls, {}, each=3)
     assert set(shown) == set(calls)
-    assert choose_calls([]) == []
+    assert choose_calls([], {}) == []
 
 
 def test_of_many_recordings_those_with_most_calls_are_listed() -> None:
@@ -387,7 +447,7 @@ def test_the_run_makes_a_page_that_needs_nothing_else(output: Path) -> None:
 def test_the_model_and_the_rule_are_on_the_page(output: Path) -> None:
     page = (output / "report.html").read_text("utf-8")
     assert "<dt>front end</dt><dd>none</dd>" in page
-    assert {row[9] for row in table_data(page)["rows"]} == {0.5}
+    assert {row[9] for row in table_data(page)["rows"]} == {round(float(score_place(0.5)), 3)}
     assert "<dt>min separation s</dt><dd>4.5</dd>" in page
 
 

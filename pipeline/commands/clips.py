@@ -33,7 +33,7 @@ def parser() -> Parser:
         "--choose",
         choices=("balanced", "strongest", "random"),
         default="balanced",
-        help="balanced: as many as possible from each tenth of the scores",
+        help="balanced: as many as possible from each tenth of the scores' range in log odds",
     )
     add("--pad_s", type=float, default=1.0, metavar="SECONDS", help="audio before and after")
     add("--audio", choices=("flac", "wav"), default="flac", help="format of the clips")

@@ -22,6 +22,7 @@ from pipeline.inference.score import InputScorer, ModelLoader
 from pipeline.options import RELEASED_MODEL, Parser, UsageError
 from pipeline.report.spectrograms import TOP_HZ, shown_range_db
 from pipeline.storage import files
+from pipeline.tables.score_scale import TICKS, score_place, score_text
 
 MOST_DRAWN_S = 600.0
 _WAVE, _SCORE, _CALL = "#555555", "#0072B2", "#D55E00"
@@ -104,11 +105,13 @@ def draw(heard: Heard, title: str) -> Any:
     levels.set(ylabel="frequency (kHz)")
 
     middles_s = heard.begin_s + heard.starts / SAMPLE_RATE_HZ + heard.rule.score_s / 2
-    scores.plot(middles_s, heard.scores, color=_SCORE, marker=".", markersize=3, linewidth=1)
-    scores.axhline(heard.rule.threshold, color=_WAVE, linestyle="--", linewidth=1)
+    threshold = float(score_place(heard.rule.threshold))
+    places = score_place(heard.scores)
+    scores.plot(middles_s, places, color=_SCORE, marker=".", markersize=3, linewidth=1)
+    scores.axhline(threshold, color=_WAVE, linestyle="--", linewidth=1)
     scores.annotate(
-        "threshold",
-        (1, heard.rule.threshold),
+        f"threshold {score_text(heard.rule.threshold)}",
+        (1, threshold),
         xycoords=("axes fraction", "data"),
         xytext=(-4, 3),
         textcoords="offset points",
@@ -116,6 +119,7 @@ def draw(heard: Heard, title: str) -> Any:
         color=_WAVE,
     )
     scores.set(ylabel=_SCORE_OF[heard.rule.score_s < WINDOW_S], ylim=(-0.02, 1.08))
+    scores.set_yticks(score_place(TICKS), [f"{score:g}" for score in TICKS])
     scores.set(xlabel="time in the recording (s)", xlim=(heard.begin_s, end_s))
     for call in heard.calls:
         for panel in (wave, levels, scores):
@@ -195,6 +199,6 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError(str(error)) from None
     for call in heard.calls:
         start_s, end_s = (heard.begin_s + t for t in (call.start_s, call.end_s))
-        print(f"call from {start_s:.1f} to {end_s:.1f} s, score {call.score:.3f}")
+        print(f"call from {start_s:.1f} to {end_s:.1f} s, score {score_text(call.score)}")
     print(arguments.output)
     return 0

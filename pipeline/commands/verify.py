@@ -86,7 +86,7 @@ def table(rows: Sequence[VerifiedCount]) -> list[str]:
             share(row.recall, row.recall_low, row.recall_high),
             f"{row.verified_calls:,.0f} [{row.verified_low:,.0f}, {row.verified_high:,.0f}]",
             share(row.calls_per_h, row.calls_per_h_low, row.calls_per_h_high),
-            "–" if row.threshold_wanted is None else f"{row.threshold_wanted:.4f}",
+            "–" if row.threshold_wanted is None else f"{row.threshold_wanted:.5f}",
         )
         for row in rows
     ]

@@ -31,6 +31,7 @@ from pipeline.storage import files
 from pipeline.survey.findings import Finding
 from pipeline.tables.cell_text import encode, guard_path, guard_text
 from pipeline.tables.csv_text import csv_line
+from pipeline.tables.score_scale import score_place
 
 ClipChoice = Literal["balanced", "strongest", "random"]
 CLIP_CHOICES: tuple[ClipChoice, ...] = get_args(ClipChoice)
@@ -74,8 +75,8 @@ def choose_findings(
         findings: all.
         per_site: maximum for each site.
         share: of a site's findings, 0 to 1, rounded up.
-        choice: balanced: as many as possible from each tenth of the scores between the site's
-            lowest and highest; strongest: the highest scores; random: any.
+        choice: balanced: as many as possible from each tenth of the log odds between the site's
+            lowest and highest score; strongest: the highest scores; random: any.
         rng: source of randomness.
     """
     of_site: dict[str, list[Finding]] = defaultdict(list)
@@ -96,11 +97,11 @@ def choose_findings(
 
 def _in_turn(findings: Sequence[Finding]) -> list[Finding]:
     """One of each bin of scores, the strongest bin first, then a second one of each, and so on."""
-    scores = [finding.score or 0.0 for finding in findings]
-    low, width = min(scores), max(1e-9, max(scores) - min(scores)) / SCORE_BINS
+    places = [float(score_place(finding.score or 0.0)) for finding in findings]
+    low, width = min(places), max(1e-9, max(places) - min(places)) / SCORE_BINS
     bins: dict[int, list[Finding]] = defaultdict(list)
-    for finding, score in zip(findings, scores, strict=True):
-        bins[min(SCORE_BINS - 1, int((score - low) / width))].append(finding)
+    for finding, place in zip(findings, places, strict=True):
+        bins[min(SCORE_BINS - 1, int((place - low) / width))].append(finding)
     turns = [(n, -of, finding) for of in bins for n, finding in enumerate(bins[of])]
     return [finding for _, _, finding in sorted(turns, key=lambda turn: turn[:2])]
 

@@ -18,6 +18,8 @@ from model.calls import (
     count_positive_windows,
     estimate_count,
     find_calls,
+    log_odds,
+    probabilities,
     window_scores,
 )
 from model.contract import ServingContract
@@ -38,6 +40,7 @@ from pipeline.inputs.recorder_notes import note_from_name
 from pipeline.options import Config
 from pipeline.records import (
     SCHEMA_VERSION,
+    SCORE_DIGITS,
     DetectedCall,
     Fact,
     Failure,
@@ -91,6 +94,17 @@ class Counting:
             model_sha256=contract.model_sha256,
             padding=contract.padding,
         )
+
+
+def shifted_score(score: float, by: float) -> float:
+    """A score whose log odds are higher by so much, rounded as tables show it.
+
+    >>> shifted_score(0.5, 2.2), shifted_score(0.9997, 20)
+    (0.90025, 0.99999)
+    """
+    least = 10.0**-SCORE_DIGITS
+    moved = round(float(probabilities(log_odds(score) + by)), SCORE_DIGITS)
+    return min(max(moved, least), 1 - least)
 
 
 def digest(*parts: Any) -> str:

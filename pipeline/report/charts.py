@@ -13,9 +13,17 @@ from itertools import pairwise, product
 
 import numpy as np
 
-from pipeline.records import RecordingCount
+from pipeline.inference.count import shifted_score
+from pipeline.records import DetectedCall, RecordingCount
 from pipeline.report.activity import Activity
 from pipeline.tables.read import WindowScores
+from pipeline.tables.score_scale import (
+    HIGHEST,
+    LOWEST,
+    score_at,
+    score_place,
+    score_text,
+)
 
 STRIP_COLUMNS = 80
 _LEVELS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -28,8 +36,8 @@ LETTER_PERCENT, LINE_PERCENT = 2.0, 4.2
 def strip_code(duration_s: float, scores: WindowScores) -> str:
     """Scores over time, a character for each of at most ``STRIP_COLUMNS`` equal stretches.
 
-    ``0`` to ``z`` is the highest score of its windows, 0 to 1; so no window that reaches the
-    threshold is lost. A blank is a stretch that could not be heard.
+    ``0`` to ``z`` is the place of its windows' highest score on the axis of scores; so no window
+    that reaches the threshold is lost. A blank is a stretch that could not be heard.
 
     >>> strip_code(4.0, WindowScores(np.array([0.0, 1.0]), np.array([0.0, 1.0], np.float32)))
     '00zz'
@@ -40,7 +48,7 @@ def strip_code(duration_s: float, scores: WindowScores) -> str:
     hop_s = float(np.diff(starts_s).min()) if len(starts_s) > 1 else scores.score_s
     n = max(1, min(STRIP_COLUMNS, math.floor(duration_s / hop_s)))
     levels = np.full(n, -1, np.int64)
-    steps = np.rint(values * (len(_LEVELS) - 1)).astype(np.int64)
+    steps = np.rint(score_place(values) * (len(_LEVELS) - 1)).astype(np.int64)
     middles_s = starts_s + scores.score_s / 2
     gaps = np.diff(starts_s) > 1.5 * hop_s
     # A window stands for half a hop on either side, where no other one follows for all of it.
@@ -53,6 +61,30 @@ def strip_code(duration_s: float, scores: WindowScores) -> str:
         inside = firsts + offset < ends
         np.maximum.at(levels, firsts[inside] + offset, steps[inside])
     return "".join(" " if level < 0 else _LEVELS[level] for level in levels)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """Calls whose scores lie between two."""
+
+    low: float
+    high: float
+    calls: int
+
+
+def score_bars(calls: Sequence[DetectedCall]) -> list[Bar]:
+    """Calls by score, in bins of half a unit of log odds; the outer ones hold all beyond, too."""
+    n = round(2 * (HIGHEST - LOWEST))
+    bins = np.minimum(score_place([call.score for call in calls]) * n, n - 1).astype(np.int64)
+    counts = np.bincount(bins, minlength=n)
+    return [Bar(score_at(k / n), score_at((k + 1) / n), int(of)) for k, of in enumerate(counts)]
+
+
+def stricter_counts(calls: Sequence[DetectedCall], threshold: float) -> list[tuple[str, int]]:
+    """Higher thresholds, a unit of log odds apart, and the calls that each would keep."""
+    scores = np.array([call.score for call in calls])
+    higher = sorted({shifted_score(threshold, by) for by in (1, 2, 3)})
+    return [(score_text(least), int(np.sum(scores >= least))) for least in higher]
 
 
 @dataclass(frozen=True)

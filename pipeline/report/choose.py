@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.records import DetectedCall, RecordingCount
+from pipeline.tables.read import WindowScores
 
 CALLS_EACH = 6
 OF_ONE_RECORDING = 2
@@ -15,13 +17,17 @@ STRIPS_AT_MOST = 2000
 
 
 def choose_calls(
-    calls: Sequence[DetectedCall], each: int = CALLS_EACH
+    calls: Sequence[DetectedCall], scores: Mapping[str, WindowScores], each: int = CALLS_EACH
 ) -> list[tuple[str, list[DetectedCall]]]:
-    """The strongest, the weakest and some random calls; each call at most once."""
+    """The strongest, the weakest and some random calls; each call at most once.
+
+    Args:
+        calls: all there are.
+        scores: of their recordings, as far as they were read; they rank calls of equal scores.
+        each: how many of each kind.
+    """
     chance = random.Random(len(calls))
-    ranked = list(calls)
-    chance.shuffle(ranked)  # or, of calls with equal scores, the first files would always be shown
-    ranked.sort(key=lambda call: -call.score)
+    ranked = rank_calls(calls, scores)
     if len(ranked) <= 3 * each:
         return [("All calls, strongest first", ranked)] if ranked else []
     strongest = _first(ranked, each)
@@ -33,6 +39,25 @@ def choose_calls(
         (f"Weakest ({most}): look here first for false alarms", weakest),
         ("Drawn at random from the others", chance.sample(others, each)),
     ]
+
+
+def rank_calls(
+    calls: Iterable[DetectedCall], scores: Mapping[str, WindowScores]
+) -> list[DetectedCall]:
+    """Calls by their score, the strongest first.
+
+    Of calls with equal scores those are stronger whose neighbouring scores are higher: a call
+    raises several, a click one. What is equal even then has the order of a checksum, or the first
+    files would always be shown.
+    """
+
+    def strength(call: DetectedCall) -> tuple[float, float, int]:
+        of_recording = scores.get(call.recording)
+        support = of_recording.support(call.start_s, call.end_s) if of_recording else 0.0
+        name = f"{call.recording}\n{call.start_s:.3f}"
+        return call.score, support, zlib.crc32(name.encode(errors="surrogateescape"))
+
+    return sorted(calls, key=strength, reverse=True)
 
 
 def _first(calls: Iterable[DetectedCall], n: int) -> list[DetectedCall]:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from model.pages import page_environment
 from pipeline.report.activity import shade
+from pipeline.tables.score_scale import score_place, score_text
 
 
 def clock(seconds: float) -> str:
@@ -72,7 +73,17 @@ def percent_of(moment_s: float, begin_s: float, end_s: float) -> float:
 @cache
 def _environment() -> Environment:
     environment = page_environment("pipeline.report")
-    for use in (clock, counted_noun, how_long, plain, data_uri, percent_of, shade):
+    for use in (
+        clock,
+        counted_noun,
+        how_long,
+        plain,
+        data_uri,
+        percent_of,
+        shade,
+        score_place,
+        score_text,
+    ):
         environment.filters[use.__name__] = use
     return environment
 

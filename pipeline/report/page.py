@@ -10,9 +10,16 @@ from itertools import takewhile
 from typing import Any
 
 from model.decoders import AudioError
-from pipeline.records import DetectedCall, RecordingCount
+from pipeline.records import SCORE_DIGITS, DetectedCall, RecordingCount
 from pipeline.report.activity import Activity, by_hour, by_site, expected_total, heat_map
-from pipeline.report.charts import distinct_names, site_map, strip_code
+from pipeline.report.charts import (
+    Bar,
+    distinct_names,
+    score_bars,
+    site_map,
+    stricter_counts,
+    strip_code,
+)
 from pipeline.report.choose import STRIPS_AT_MOST, choose_calls, choose_recordings, choose_strips
 from pipeline.report.html import clock, fill_in
 from pipeline.report.spectrograms import TOP_HZ, CallPicture, picture_call
@@ -24,6 +31,7 @@ from pipeline.survey.activity import activity
 from pipeline.tables.cell_text import encode
 from pipeline.tables.read import RunResults, WindowScores, read_results, read_scores
 from pipeline.tables.rows import OUTCOME_WORDS, is_failure, local_start, was_counted
+from pipeline.tables.score_scale import TICKS, score_place, score_text
 
 FAILURES_AT_MOST = 200
 TIMES_AT_MOST = 200
@@ -49,7 +57,7 @@ class ShownCall:
         call = self.call
         return (
             f"Spectrogram of a call, {self.title}: {call.end_s - call.start_s:.1f} s long from "
-            f"{clock(call.start_s)} in the recording, score {call.score:.2f}"
+            f"{clock(call.start_s)} in the recording, score {score_text(call.score)}"
         )
 
 
@@ -73,12 +81,12 @@ def write_page(output: str, speech: SpeechMode = "") -> str:
     """
     results = read_results(output)
     names = distinct_names([call.recording for call in results.calls])
-    groups = [
-        CallGroup(title, tuple(_pictured(call, names[call.recording], speech) for call in calls))
-        for title, calls in choose_calls(results.calls)
-    ]
     listed = choose_recordings(results.recordings)
     scores = read_scores(output, choose_strips(listed))
+    groups = [
+        CallGroup(title, tuple(_pictured(call, names[call.recording], speech) for call in calls))
+        for title, calls in choose_calls(results.calls, scores)
+    ]
     name = files.join(output, "report.html")
     files.write_atomically(name, [encode(render_page(results, listed, groups, scores, output))])
     return name
@@ -131,6 +139,8 @@ def render_page(
         expected=expected_total(recordings),
         made=_made(results.run),
         groups=groups,
+        by_score=_by_score(results),
+        ticks=_ticks(),
         strips_at_most=STRIPS_AT_MOST,
         n_shown=sum(len(group.calls) for group in groups),
         heat=heat,
@@ -151,6 +161,42 @@ def render_page(
     )
 
 
+@dataclass(frozen=True)
+class CallsByScore:
+    """How sure the model was of the calls, and what stricter thresholds would leave of them.
+
+    Attributes:
+        threshold: of the last run.
+        own_threshold: the model's; None if it is not known.
+        stricter: higher thresholds, and the calls that would be left.
+    """
+
+    bars: Sequence[Bar]
+    threshold: float
+    own_threshold: float | None
+    stricter: Sequence[tuple[str, int]]
+
+    @property
+    def most(self) -> int:
+        """Calls of the highest bar."""
+        return max(bar.calls for bar in self.bars)
+
+
+def _by_score(results: RunResults) -> CallsByScore | None:
+    if not results.calls:
+        return None
+    used = results.run.get("counting", {}).get("rule", {}).get("threshold")
+    threshold = used or max((row.threshold or 0 for row in results.recordings), default=0) or 0.5
+    own = results.run.get("contract", {}).get("rule", {}).get("threshold")
+    stricter = stricter_counts(results.calls, threshold)
+    return CallsByScore(score_bars(results.calls), threshold, own, stricter)
+
+
+def _ticks() -> list[tuple[str, float]]:
+    """The labels of an axis of scores and where they stand on it, in percent."""
+    return [(f"{score:g}", round(100 * float(score_place(score)), 1)) for score in TICKS]
+
+
 def _highest(activities: Sequence[Activity]) -> float:
     return max((a.calls_per_hour or 0 for a in activities), default=0)
 
@@ -168,8 +214,9 @@ ROW_FIELDS = (
     *("name", "outcome", "calls", "score", "began", "site", "flags", "error"),
     *("duration_s", "threshold", "times", "strip"),
 )
-"""What the page's script knows of a recording. ``times`` holds start and end of each call in tenths
-of a second, and its score in hundredths: 20,000 recordings must fit into a page."""
+"""What the page's script knows of a recording. ``threshold`` is its place on the axis of scores.
+``times`` holds start and end of each call in tenths of a second, and the decimals of its score as a
+whole number: 20,000 recordings must fit into a page."""
 
 SHOWN_COLUMNS = (
     ("name", "recording", False),
@@ -216,6 +263,8 @@ def _table(
         "base": base if is_here else None,
         "rows": rows,
         "n_strips": len(scores),
+        "ticks": _ticks(),
+        "digits": SCORE_DIGITS,
     }
 
 
@@ -230,17 +279,17 @@ def _row(
         row.recording.removeprefix(folder),
         row.outcome,
         row.call_count,
-        None if row.max_score is None else round(row.max_score, 2),
+        None if row.max_score is None else round(row.max_score, SCORE_DIGITS),
         began.isoformat(" ", "minutes") if began else "",
         row.site,
         row.quality_flags.replace(" ", ", "),
         row.error if is_failure(row) else "",
         row.duration_s and round(row.duration_s, 1),
-        round(row.threshold or 0, 3),
+        round(float(score_place(row.threshold or 0)), 3),
         [
             n
             for c in calls
-            for n in (round(c.start_s * 10), round(c.end_s * 10), round(c.score * 100))
+            for n in (round(c.start_s * 10), round(c.end_s * 10), round(c.score * 10**SCORE_DIGITS))
         ],
         strip_code(row.duration_s or 0, scores) if scores and was_counted(row) else "",
     ]

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from model.calls import log_odds
 from model.windows import SAMPLE_RATE_HZ, WINDOW_S, WINDOW_SAMPLES
 from pipeline.inputs.deployments import where_and_when_called
 from pipeline.ledger.kept_scores import kept_files, with_todays_names
@@ -25,6 +26,8 @@ from pipeline.records import DetectedCall, RecordingCount, VerifiedCount
 from pipeline.storage import files
 from pipeline.tables.cell_text import guard_path
 from pipeline.tables.schema import row_from_cells
+
+_SCORES_OF_A_PEAK = 3
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,13 @@ class WindowScores:
         """The highest score of what begins in a stretch of the recording; None if nothing does."""
         inside = (self.starts_s >= start_s) & (self.starts_s < end_s)
         return float(self.scores[inside].max()) if inside.any() else None
+
+    def support(self, start_s: float, end_s: float) -> float:
+        """The mean log odds of the highest scores in a stretch: how wide its peak is; or 0."""
+        first, end = np.array([start_s, end_s]) - self.score_s / 2
+        inside = slice(*np.searchsorted(self.starts_s, [first, end]))
+        highest = np.sort(self.scores[inside])[-_SCORES_OF_A_PEAK:]
+        return float(log_odds(highest).mean()) if len(highest) else 0.0
 
 
 @dataclass(frozen=True)

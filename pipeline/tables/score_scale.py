@@ -12,14 +12,14 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from model.calls import Floats, log_odds
+from model.calls import Floats, log_odds, probabilities
 from pipeline.records import SCORE_DIGITS
 
 TICKS = (0.1, 0.5, 0.9, 0.99, 0.999)
 """Scores that an axis is labelled with."""
 
-LOWEST, HIGHEST = -4.6, 8.0
-"""Log odds at both ends of an axis: scores of 0.01 and 0.9997. What lies beyond is drawn there."""
+LOWEST, HIGHEST = -4.5, 8.0
+"""Log odds at both ends of an axis: scores of 0.011 and 0.9997. What lies beyond is drawn there."""
 
 _LEAST = 10.0**-SCORE_DIGITS
 
@@ -28,10 +28,15 @@ def score_place(score: npt.ArrayLike) -> Floats:
     """Where scores lie on an axis, 0 at its beginning to 1 at its end.
 
     >>> score_place([0.0, 0.5, 0.9, 0.999, 1.0]).round(2).tolist()
-    [0.0, 0.37, 0.54, 0.91, 1.0]
+    [0.0, 0.36, 0.54, 0.91, 1.0]
     """
     values = (log_odds(score) - LOWEST) / (HIGHEST - LOWEST)
     return np.asarray(np.clip(values, 0, 1))
+
+
+def score_at(place: float) -> float:
+    """The score that lies at a place."""
+    return float(probabilities(LOWEST + place * (HIGHEST - LOWEST)))
 
 
 def score_text(score: float) -> str:

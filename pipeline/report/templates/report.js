@@ -11,6 +11,11 @@ const clock = (seconds) => {
   const hours = Math.floor(whole / 3600), minutes = Math.floor(whole / 60) % 60;
   return (hours ? `${hours}:${two(minutes)}` : minutes) + ":" + two(whole % 60);
 };
+// As the page's tables have it: two decimals, or two digits of the distance to 0 or 1.
+const scoreText = (score, most) => {
+  const doubt = Math.max(Math.min(score, 1 - score), 10 ** -most);
+  return score.toFixed(Math.min(Math.max(1 - Math.floor(Math.log10(doubt) + 1e-9), 2), most));
+};
 // Sorts by a value; what is unknown (null or "") stays last either way.
 const sortBy = (list, value, descends, compare) => {
   const known = [], unknown = [];
@@ -85,16 +90,16 @@ if (holder) {
     [at.name, at.site, at.began, at.flags].map((n) => row[n]).join("\n").toLowerCase());
   const callsOf = (row) => {
     const flat = row[at.times], calls = [];
-    for (let n = 0; n < flat.length; n += 3) calls.push([flat[n] / 10, flat[n + 1] / 10, flat[n + 2] / 100]);
+    for (let n = 0; n < flat.length; n += 3) calls.push([flat[n] / 10, flat[n + 1] / 10, flat[n + 2] / 10 ** data.digits]);
     return calls;
   };
   let order = data.rows.map((_, n) => n), first = 0;
 
-  const strip = (row) => {
+  const strip = (row, ticks) => {
     const box = make("div", { className: "strip" });
     const code = row[at.strip], length = row[at.duration_s];
     if (!code) return box;
-    const W = 1000, H = 100, TOP = 18, y = (score) => H - (H - TOP) * score;
+    const W = 1000, H = 100, TOP = 18, y = (place) => H - (H - TOP) * place;
     let path = "";
     for (let n = 0; n < code.length; n++) {
       if (code[n] === " ") continue;
@@ -107,7 +112,15 @@ if (holder) {
       return made;
     };
     const picture = draw("svg", { viewBox: `0 0 ${W} ${H}`, preserveAspectRatio: "none", role: "img",
-      "aria-label": `Scores over time, ${row[at.calls] || 0} calls, highest score ${row[at.score]}` });
+      "aria-label": `Scores over time, ${row[at.calls] || 0} calls, highest score ${row[at.score] === null ? "unknown" : scoreText(row[at.score], data.digits)}` });
+    for (const [label, percent] of ticks) {
+      const height = y(percent / 100);
+      picture.append(draw("path", { class: "grid", d: `M0 ${height}H${W}` }));
+      const text = make("span", { className: "axis" }, label);
+      text.setAttribute("aria-hidden", "true");
+      text.style.bottom = `${H - height}%`;
+      box.append(text);
+    }
     picture.append(draw("path", { class: "score", d: path }));
     picture.append(draw("path", { class: "threshold", d: `M0 ${y(row[at.threshold])}H${W}` }));
     for (const [start, end] of callsOf(row))
@@ -125,13 +138,13 @@ if (holder) {
   const details = (row) => {
     const inside = make("td", { className: "line", colSpan: columns.length });
     if (row[at.error]) inside.append(make("p", {}, row[at.error]));
-    inside.append(strip(row), make("div", { className: "axis" }, `0:00 to ${clock(row[at.duration_s] || 0)}`));
+    inside.append(strip(row, data.ticks), make("div", { className: "axis" }, `0:00 to ${clock(row[at.duration_s] || 0)}`));
     const name = row[at.name], address = source(name);
     const audio = make("audio", { controls: true, preload: "none" });
     audio.setAttribute("aria-label", `Player of ${name}`);
     const times = make("div", { className: "times" });
     for (const [start, , score] of callsOf(row)) {
-      const jump = make("button", { type: "button" }, `${clock(start)} · score ${score.toFixed(2)}`);
+      const jump = make("button", { type: "button" }, `${clock(start)} · score ${scoreText(score, data.digits)}`);
       jump.disabled = !address;
       jump.addEventListener("click", () => { audio.currentTime = Math.max(0, start - 1); play(audio); });
       times.append(jump);
@@ -164,12 +177,12 @@ if (holder) {
       return make("td", { className: "name" }, button);
     },
     outcome: (row) => make("td", { className: "outcome " + row[at.outcome] }, data.outcomes[row[at.outcome]]),
-    strip: (row) => make("td", { className: "strip line" }, ...(row[at.strip] ? [strip(row)] : [])),
+    strip: (row) => make("td", { className: "strip line" }, ...(row[at.strip] ? [strip(row, [])] : [])),
   };
   const cell = (row, { field, label, numeric }) => {
     const value = row[at[field]];
     const made = cells[field] ? cells[field](row)
-      : make("td", { className: numeric ? "number" : field }, value === null ? "" : field === "score" ? value.toFixed(2) : String(value));
+      : make("td", { className: numeric ? "number" : field }, value === null ? "" : field === "score" ? scoreText(value, data.digits) : String(value));
     if (!(field in cells)) made.dataset.label = label;
     return made;
   };
