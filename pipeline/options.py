@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import json
 import os
 import textwrap
 from collections.abc import Callable, Sequence
@@ -68,7 +69,11 @@ class UsageError(Exception):
 
 @dataclass(frozen=True)
 class Config:
-    """What the caller asked for. ``None`` leaves the choice to the model's contract."""
+    """What the caller asked for. ``None`` leaves the choice to the model's contract.
+
+    Attributes:
+        threshold_shift: what the model's own threshold is raised by, in log odds.
+    """
 
     inputs: tuple[str, ...]
     manifests: tuple[str, ...]
@@ -77,6 +82,7 @@ class Config:
     hop_s: float | None
     segment_s: float
     threshold: float | None
+    threshold_shift: float | None
     counting: str
     formats: tuple[str, ...]
     deployments: str | None
@@ -165,6 +171,23 @@ def _score(text: str) -> float:
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"{text} must lie between 0 and 1, and be neither")
     return value
+
+
+def _threshold(text: str) -> tuple[float | None, float | None]:
+    """A score, or with a sign what the model's own is raised by."""
+    if text[:1] in ("+", "-"):
+        return None, _number(-16, 16)(text)
+    return _score(text), None
+
+
+def threshold_help() -> str:
+    """What ``--threshold`` takes, beside the threshold of the model that ships."""
+    own = json.loads(Path(RELEASED_MODEL, "contract.json").read_bytes())["rule"]["threshold"]
+    return (
+        "score that makes a call, between 0 and 1; or with a sign how much stricter (+1) or laxer "
+        f"(-1) than the model's own, in log odds (default: the model's own; the released "
+        f"model's is {own:g})"
+    )
 
 
 def _fraction(text: str) -> float:
@@ -267,9 +290,10 @@ def parser() -> Parser:
     )
     how.add_argument(
         "--threshold",
-        type=_score,
+        type=_threshold,
+        default=(None, None),
         metavar="SCORE",
-        help="score that makes a call, 0 to 1 (default: the model's)",
+        help=threshold_help(),
     )
     how.add_argument(
         "--segment_s",
@@ -398,7 +422,8 @@ def parse(argv: Sequence[str], *, needs_recordings: bool = True) -> Config:
         output=known.output,
         hop_s=known.hop_s,
         segment_s=known.segment_s,
-        threshold=known.threshold,
+        threshold=known.threshold[0],
+        threshold_shift=known.threshold[1],
         counting=known.counting or "calls",
         formats=tuple(known.format),
         deployments=known.deployments,
@@ -414,5 +439,5 @@ def parse(argv: Sequence[str], *, needs_recordings: bool = True) -> Config:
         night=known.night,
         max_failed_fraction=known.max_failed_fraction,
         beam_args=tuple(beam_args),
-        states_counting=any((known.threshold, known.counting, known.hop_s)),
+        states_counting=known.threshold != (None, None) or any((known.counting, known.hop_s)),
     )

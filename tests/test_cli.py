@@ -8,9 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from model.calls import log_odds
+from pipeline import options
 from pipeline.__main__ import main
+from pipeline.inference.count import Counting, shifted_score
 from pipeline.options import COMMANDS
+from pipeline.records import SCORE_DIGITS
 from pipeline.storage import files
 from tests.conftest import Recordings
 from tests.fakes import contract, write_model
@@ -54,6 +60,8 @@ def call(
         ({"hop_s": "5"}, "5 must lie above 0, up to 3"),
         ({"hop_s": "often"}, "often"),
         ({"threshold": "1"}, "1 must lie between 0 and 1"),
+        ({"threshold": "+much"}, "+much"),
+        ({"threshold": "-nan"}, "-nan must lie above -16, up to 16"),
         ({"segment_s": "0"}, "0 must lie above 0"),
         ({"counting": "stars"}, "invalid choice"),
         ({"format": "papyrus"}, "invalid choice"),
@@ -102,6 +110,34 @@ def test_help_explains_units_and_exit_codes(capsys: pytest.CaptureFixture[str]) 
     assert "exit codes" in text
     for flag in ("--hop_s SECONDS", "--segment_s SECONDS", "--threshold SCORE"):
         assert flag in text
+
+
+@pytest.mark.parametrize("command", ["count", "rescore"])
+def test_help_names_the_threshold_of_the_model_that_ships(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    own = json.loads((Path(options.RELEASED_MODEL) / "contract.json").read_text())["rule"]
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"the released model's is {own['threshold']:g}" in text
+
+
+@given(st.floats(-8, 8))
+def test_a_threshold_with_a_sign_shifts_the_models_own(by: float) -> None:
+    config = options.parse(["--input=a.wav", "--output=o", f"--threshold={by:+f}"])
+    assert config.states_counting
+    found = Counting.of(config, contract(), "run").rule.threshold
+    assert found == shifted_score(contract().rule.threshold, round(by, 6))
+
+
+@given(st.floats(0.001, 0.999), st.floats(-30, 30))
+def test_a_shifted_threshold_is_one(score: float, by: float) -> None:
+    moved = shifted_score(score, by)
+    assert 0 < moved < 1
+    assert moved == round(moved, SCORE_DIGITS)  # so it can be stated as it is printed
+    if 1e-3 < moved < 1 - 1e-3:
+        assert log_odds(moved) == pytest.approx(log_odds(score) + by, abs=0.01)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ import pytest
 import soundfile
 
 from model.training.synth import synthesise_recording
+from pipeline.inference.count import shifted_score
 from pipeline.tables.read import read_counts
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,7 +94,9 @@ def test_the_first_day(clone: Path, shell: Shell, tmp_path: Path) -> None:
     assert "here " in plan
     assert "3 recordings, 4 calls (2 with calls, 1 without calls)" in count
     assert "no time known" not in count
-    assert "threshold 0.8" in stricter
+    own = json.loads((ROOT / "model/released/contract.json").read_text())["rule"]["threshold"]
+    assert f"threshold {own:g} (the model's own)" in count
+    assert f"threshold {shifted_score(own, 1):g} (the model's own: {own:g})" in stricter
     assert "4 calls" in back
     assert "look.png" in look
     assert "nothing new: 3 of 3 recordings were done before" in formats

@@ -257,12 +257,14 @@ def test_a_threshold_chosen_by_rescoring_holds_until_another_is_stated(
     assert count("--input", night(tmp_path, "2024-06-01")) == 0
     rescored = ["rescore", "--output", str(tmp_path / "out"), "--model", str(tmp_path / "model")]
     here = "--direct_running_mode=in_memory"
-    assert main([*rescored, "--threshold", "0.9", here]) == 0
+    capsys.readouterr()
+    assert main([*rescored, "--threshold", "+2.2", here]) == 0
+    assert "threshold 0.90025 (the model's own: 0.5), hop" in capsys.readouterr().out
     assert set(counts(tmp_path).values()) == {"0"}
     night(tmp_path, "2024-06-02")
     archive = tmp_path / "archive"
     assert count("--input", archive) == 0
-    assert "counting with --threshold 0.9, as rescore chose" in capsys.readouterr().err
+    assert "counting with --threshold 0.90025, as rescore chose" in capsys.readouterr().err
     assert list(counts(tmp_path).values()) == ["0"] * 4
     assert count("--input", archive, "--threshold", "0.5") == 0
     assert list(counts(tmp_path).values()) == ["1"] * 4

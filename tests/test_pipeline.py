@@ -209,7 +209,7 @@ def test_launch_reports_and_leaves_nothing_stale(
     printed = " ".join(capsys.readouterr().out.split())
     summed_up = "7 recordings, 9 calls (4 with calls, 2 without calls, 1 failed)"
     assert printed.startswith(f"this run {summed_up} ")
-    assert f"results hold {summed_up} " in printed
+    assert f"threshold 0.5 (the model's own) results hold {summed_up} " in printed
     assert {r["recording"]: r["capuchin_calls"] for r in read(output / "tutorial.csv")} == {
         name: "" if n is None else str(n) for name, n in truth.items()
     }

@@ -17,7 +17,6 @@ from pipeline.storage import files
 
 if TYPE_CHECKING:
     from model.contract import ServingContract
-    from pipeline.inference.count import Counting
     from pipeline.ledger.sums import Sums, Way
     from pipeline.run import Run
 
@@ -26,14 +25,14 @@ def parser() -> Parser:
     """The flags; the job checks their values."""
     result = Parser(
         prog="capuchinbird rescore",
-        example="rescore --output results --threshold 0.8",
+        example="rescore --output results --threshold +1",
         description="Count again from the window scores that earlier runs kept in --output. "
         "Every table that lies there is written again.",
         allow_abbrev=False,
     )
     result.add_argument("--output", required=True, metavar="DIR", help="output of earlier runs")
     result.add_argument("--model", metavar="DIR", help="the model that made the scores")
-    result.add_argument("--threshold", metavar="SCORE", help="score that makes a call, 0 to 1")
+    result.add_argument("--threshold", metavar="SCORE", help=options.threshold_help())
     result.add_argument("--counting", metavar="RULE", help="calls or windows")
     result.add_argument(
         "--hop_s",
@@ -79,12 +78,14 @@ def main(argv: Sequence[str]) -> int:
     pipeline = new_pipeline(beam_arguments)
     build_rescoring(pipeline, run.config, run.counting, night, run.report)
     run_to_end(pipeline)
+    if asked.threshold_shift is not None:
+        asked = replace(asked, threshold=run.counting.rule.threshold, threshold_shift=None)
     # Only now: what failed must not be taken up by the next run.
     runs.keep_choice(output, run.run_id, asked, run.contract.model_version)
     if had_report:
         launch.make_report(output)  # or it would show the counts of before
     n_changed = runs.take(output, run.run_id, Note.REPORT)["changed"]
-    print(what_changed(before, what_is_held(output), n_changed, run.counting))
+    print(what_changed(before, what_is_held(output), n_changed, run))
     return 0
 
 
@@ -126,10 +127,12 @@ def what_is_held(output: str) -> Sums:
     return held if held.recordings else Sums.of(holding_entries(output))
 
 
-def what_changed(before: Sums, after: Sums, n_changed: int, counting: Counting) -> str:
+def what_changed(before: Sums, after: Sums, n_changed: int, run: Run) -> str:
     """What the tables say now, beside what they said."""
     from pipeline.ledger.sums import Way
+    from pipeline.tables.run_report import threshold_in_words
 
+    counting = run.counting
     as_asked = (counting.method, counting.rule.threshold, counting.hop_samples)
     others = 0
     for text, n in after.ways.items():
@@ -137,7 +140,7 @@ def what_changed(before: Sums, after: Sums, n_changed: int, counting: Counting) 
         if (way.counting, way.threshold, samples_from_seconds(way.hop_s)) != as_asked:
             others += n
     lines = [
-        f"threshold {counting.rule.threshold:g}, hop "
+        f"threshold {threshold_in_words(counting.rule, run.contract.rule)}, hop "
         f"{counting.hop_samples / samples_from_seconds(1):g} s: "
         f"{after.calls:,} calls, before {before.calls:,}; "
         f"the count of {n_changed:,} of {after.recordings:,} recordings changed"

@@ -81,6 +81,8 @@ class Counting:
         rule = contract.rule
         if config.threshold is not None:
             rule = replace(rule, threshold=config.threshold)
+        elif config.threshold_shift is not None:
+            rule = replace(rule, threshold=shifted_score(rule.threshold, config.threshold_shift))
         default_hop_s = WINDOW_S if config.counting == "windows" else contract.hop_s
         hop_samples = max(1, samples_from_seconds(config.hop_s or default_hop_s))
         return cls(

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from model.calls import CountingRule
 from model.contract import ServingContract
 from pipeline.inference.count import Counting
 from pipeline.ledger.drift import SiteNote
@@ -74,6 +75,16 @@ def _counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
+def threshold_in_words(used: CountingRule, own: CountingRule) -> str:
+    """A threshold beside the model's own.
+
+    >>> threshold_in_words(CountingRule(0.9), CountingRule(0.5))
+    "0.9 (the model's own: 0.5)"
+    """
+    is_own = used.threshold == own.threshold
+    return f"{used.threshold:g} (the model's own{'' if is_own else f': {own.threshold:g}'})"
+
+
 def summary(config: Config, report: Mapping[str, Any], page: str) -> str:
     """What a run did and what its output holds now, as a table for a person.
 
@@ -101,6 +112,8 @@ def summary(config: Config, report: Mapping[str, Any], page: str) -> str:
     speed = f", {totals.heard_s / wall_s:,.0f} × real time" if totals.heard_s >= wall_s else ""
     if not nothing_new:
         lines.append(("time taken", f"{wall_s:,.1f} s{speed}"))
+    used, own = (CountingRule(**report[of]["rule"]) for of in ("counting", "contract"))
+    lines.append(("threshold", threshold_in_words(used, own)))
     lines.append(("results hold", holds.in_words()))
     for n, error in enumerate(failures):
         lines.append(("" if n else "failed", error))
