@@ -3,10 +3,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from benchmarks.child import ROOT, Usage, run_child
 from benchmarks.run import BEAM, DECODE, PLAIN, TUTORIAL, Run, Speed, speed, table
+from benchmarks.tutorial import FOLDERS, leave_out_third, read_clips
 
 
 def took(wall_s: float, cpu_s: float, audio_s: float, calls: int = 3) -> Run:
@@ -66,3 +69,29 @@ def test_the_benchmark_of_scale_runs_the_real_job_over_made_up_recordings(tmp_pa
     assert first["elements"]
     assert first["peak_bytes"]["job"] > 100_000_000
     assert done.stdout.count("\n| ") == 3  # a head and two runs
+
+
+def test_left_out_sources_have_no_clip_in_training() -> None:
+    sources = [f"s{n // 3}" for n in range(90)]
+    labels = np.array([[float(n < 45)] for n in range(90)], np.float32)
+    out = leave_out_third(sources, labels, seed=0)
+    inside = {source for source, is_out in zip(sources, out, strict=True) if not is_out}
+    outside = {source for source, is_out in zip(sources, out, strict=True) if is_out}
+    assert not inside & outside
+    assert (out[:45].sum(), out[45:].sum()) == (15, 15)
+    assert (leave_out_third(sources, labels, seed=1) != out).any()
+
+
+def test_clips_are_padded_in_front_as_published(tmp_path: Path) -> None:
+    for label, (folder, length) in enumerate(zip(FOLDERS, (32_000, 80_000), strict=True)):
+        (tmp_path / folder).mkdir()
+        tone = np.full(length, 0.5 - label, np.float32)
+        soundfile.write(tmp_path / folder / f"{label}.flac", tone, 16_000)
+    (tmp_path / "clips.csv").write_text("clip,source\n0.wav,rain\n1.wav,XC1\n")
+    windows, labels, sources = read_clips(tmp_path)
+    assert windows.shape == (2, 48_000)
+    assert labels.tolist() == [[0.0], [1.0]]
+    assert sources == ["rain", "XC1"]
+    assert not windows[0, :16_000].any()
+    assert np.allclose(windows[0, 16_000:], 0.5, atol=1e-3)
+    assert np.allclose(windows[1], -0.5, atol=1e-3)
