@@ -65,7 +65,7 @@ def plain_loop(
         positive_s = starts[scores >= MODEL.rule.threshold] / 16_000
         for c in found:
             holding = sum(s <= c.peak_s <= s + 3 for s in positive_s)
-            cells = (f"{c.start_s:.3f}", f"{c.end_s:.3f}", f"{c.score:.4f}", str(max(1, holding)))
+            cells = (f"{c.start_s:.3f}", f"{c.end_s:.3f}", f"{c.score:.5f}", str(max(1, holding)))
             calls.append((name, *cells))
     return counts, calls
 

@@ -118,7 +118,7 @@ def test_the_job_finds_what_a_plain_loop_finds(released: LoadedModel, tmp_path: 
     for name in sorted(set(names) - {"damaged.flac"}):
         audio = read_all(tmp_path / "demo" / name)
         expected += [
-            (name, f"{call.start_s:.3f}", f"{call.end_s:.3f}", f"{call.score:.4f}")
+            (name, f"{call.start_s:.3f}", f"{call.end_s:.3f}", f"{call.score:.5f}")
             for call in find_calls(*subject.scores(audio), contract.rule, len(audio))
         ]
     assert [row for row in found if row[0] != "damaged.flac"] == expected
