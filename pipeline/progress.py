@@ -15,8 +15,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import datetime, timedelta
+from operator import add
 from pathlib import Path
 
 TERMINAL_INTERVAL_S = 1.0
@@ -36,12 +37,7 @@ class Progress:
     listed: int = 0
 
     def __add__(self, more: Progress) -> Progress:
-        return Progress(
-            self.files + more.files,
-            self.audio_s + more.audio_s,
-            self.expected_audio_s + more.expected_audio_s,
-            self.listed + more.listed,
-        )
+        return Progress(*map(add, astuple(self), astuple(more)))
 
 
 _lock = threading.Lock()

@@ -117,34 +117,34 @@ STATED = RecorderNote("2019-05-22T19:00:00", "+00:00", "audiomoth_header", 1.5, 
 
 def test_time_without_a_zone_is_not_guessed() -> None:
     known = when_and_where(Place(), NAMED)
-    assert (known.recorded_at, known.time_zone) == ("", "")
-    assert (known.recorded_local, known.time_source) == ("2019-05-22T19:00:00", "file_name")
+    assert (known["recorded_at"], known["time_zone"]) == ("", "")
+    assert (known["recorded_local"], known["time_source"]) == ("2019-05-22T19:00:00", "file_name")
 
 
 def test_stated_zone_makes_a_clock_absolute() -> None:
     known = when_and_where(Place(time_zone="America/Cayenne"), NAMED)
-    assert known.recorded_at == "2019-05-22T19:00:00-03:00"
-    assert known.time_zone == "America/Cayenne"
+    assert known["recorded_at"] == "2019-05-22T19:00:00-03:00"
+    assert known["time_zone"] == "America/Cayenne"
 
 
 def test_header_in_utc_is_told_in_the_sites_zone() -> None:
     known = when_and_where(Place("camp", None, None, "", "-03:00"), STATED)
-    assert known.recorded_at == "2019-05-22T16:00:00-03:00"
-    assert known.recorded_local == "2019-05-22T16:00:00"
-    assert (known.site, known.latitude, known.longitude) == ("camp", 1.5, 2.5)
-    assert when_and_where(Place(), STATED).recorded_at == "2019-05-22T19:00:00+00:00"
+    assert known["recorded_at"] == "2019-05-22T16:00:00-03:00"
+    assert known["recorded_local"] == "2019-05-22T16:00:00"
+    assert (known["site"], known["latitude"], known["longitude"]) == ("camp", 1.5, 2.5)
+    assert when_and_where(Place(), STATED)["recorded_at"] == "2019-05-22T19:00:00+00:00"
 
 
 def test_manifest_beats_the_recorder() -> None:
     known = when_and_where(Place("a", 4.0, 5.0, "2020-01-01T00:00:00", "UTC"), STATED)
-    assert known.recorded_at == "2020-01-01T00:00:00+00:00"
-    assert (known.time_source, known.latitude) == ("manifest", 4.0)
+    assert known["recorded_at"] == "2020-01-01T00:00:00+00:00"
+    assert (known["time_source"], known["latitude"]) == ("manifest", 4.0)
 
 
 @pytest.mark.parametrize("clock", ["2019-10-27T02:30:00", "2019-03-31T02:30:00"])
 def test_the_hour_that_clocks_tell_twice_or_skip_stays_without_a_zone(clock: str) -> None:
     known = when_and_where(Place(time_zone="Europe/Paris"), RecorderNote(clock, "", "file_name"))
-    assert (known.recorded_at, known.recorded_local) == ("", clock)
+    assert (known["recorded_at"], known["recorded_local"]) == ("", clock)
 
 
 GRID = windows_every(16_000)

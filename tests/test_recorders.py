@@ -185,8 +185,8 @@ def test_a_header_and_a_name_that_disagree(name: str, conflict: str) -> None:
 def test_a_manifest_wins_but_not_silently(stated: str, zone: str, conflict: str) -> None:
     note = header(NEW_COMMENT, "x.WAV")
     known = when_and_where(Place(recorded_at=stated, time_zone=zone), note)
-    assert known.time_source == "manifest"
-    assert known.clock_conflict == conflict
+    assert known["time_source"] == "manifest"
+    assert known["clock_conflict"] == conflict
 
 
 @given(st.datetimes(datetime(2001, 1, 2), datetime(2099, 1, 1)), st.integers(-14, 14))

@@ -16,7 +16,7 @@ import struct
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal, get_args
 
 import numpy as np
@@ -26,6 +26,7 @@ from model.decoders import AudioError, SndfileDecoder
 from model.isolated import IsolatedRecording
 from model.windows import SAMPLE_RATE_HZ, Samples, samples_from_seconds
 from pipeline.exports.species import CAPUCHINBIRD, species_of
+from pipeline.inputs.deployments import later
 from pipeline.records import SCORE_DIGITS, RecordingCount
 from pipeline.storage import files
 from pipeline.survey.findings import Finding
@@ -36,7 +37,6 @@ from pipeline.tables.score_scale import score_place
 ClipChoice = Literal["balanced", "strongest", "random"]
 CLIP_CHOICES: tuple[ClipChoice, ...] = get_args(ClipChoice)
 AudioFormat = Literal["flac", "wav"]
-AUDIO_FORMATS: tuple[AudioFormat, ...] = get_args(AudioFormat)
 SCORE_BINS = 10
 
 
@@ -173,7 +173,7 @@ def _stretches(
 
 def _row(finding: Finding, begin_s: float, audio_format: AudioFormat, names: set[str]) -> SavedClip:
     recording = finding.recording
-    local = _later(recording.recorded_local, begin_s)
+    local = later(recording.recorded_local, begin_s)
     stem = posixpath.splitext(posixpath.basename(recording.recording))[0]
     when = f"{datetime.fromisoformat(local):%Y%m%d_%H%M%S}" if local else ""
     parts = [recording.site, when, stem, f"{begin_s:.1f}s"]
@@ -201,13 +201,6 @@ def _safe(text: str) -> str:
     return cleaned.encode()[:80].decode("utf-8", "ignore")
 
 
-def _later(began: str, seconds: float) -> str:
-    if not began:
-        return ""
-    moment = datetime.fromisoformat(began) + timedelta(seconds=seconds)
-    return moment.isoformat(timespec="milliseconds")
-
-
 def _line(row: SavedClip) -> str:
     return csv_line(
         [
@@ -229,7 +222,7 @@ def guano(row: SavedClip, finding: Finding, n_frames: int, rate_hz: int) -> str:
     has_position = recording.latitude is not None and recording.longitude is not None
     entries: Mapping[str, str] = {
         "GUANO|Version": "1.0",
-        "Timestamp": _later(recording.recorded_at, row.begin_s) or row.starts_local,
+        "Timestamp": later(recording.recorded_at, row.begin_s) or row.starts_local,
         "Length": f"{n_frames / rate_hz:.3f}",
         "Samplerate": str(rate_hz),
         "Original Filename": posixpath.basename(row.recording),

@@ -242,7 +242,7 @@ def _failed_row(
     row = RecordingCount(
         recording=recording,
         outcome=Outcome.FAILED.value,
-        **asdict(when_and_where(evidence.listed.place, note)),
+        **when_and_where(evidence.listed.place, note),
         recorder=note.recorder,
         firmware=note.firmware,
         gain=note.gain,

@@ -10,7 +10,7 @@ import os
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,22 +21,8 @@ from pipeline.records import Place, RecorderNote, RecordingCount
 from pipeline.storage import files
 
 
-@dataclass(frozen=True)
-class WhenAndWhere:
-    """A recording's columns of place and time; empty where unknown."""
-
-    site: str
-    latitude: float | None
-    longitude: float | None
-    recorded_at: str
-    recorded_local: str
-    time_zone: str
-    time_source: str
-    clock_conflict: str
-
-
-def when_and_where(place: Place, note: RecorderNote) -> WhenAndWhere:
-    """Place and time from tables and recorder; tables override the recorder.
+def when_and_where(place: Place, note: RecorderNote) -> dict[str, Any]:
+    """A recording's columns of place and time; tables override the recorder.
 
     Args:
         place: from the manifest or deployment table.
@@ -59,16 +45,16 @@ def when_and_where(place: Place, note: RecorderNote) -> WhenAndWhere:
     on_site = at or moment
     offset = "" if at is None else at.isoformat()[-6:]
     has_position = place.latitude is not None and place.longitude is not None
-    return WhenAndWhere(
-        site=place.site,
-        latitude=place.latitude if has_position else note.latitude,
-        longitude=place.longitude if has_position else note.longitude,
-        recorded_at=at.isoformat() if at else "",
-        recorded_local=on_site.replace(tzinfo=None).isoformat() if on_site else "",
-        time_zone=(stated or offset) if at else "",
-        time_source=source if on_site else "",
-        clock_conflict=conflict,
-    )
+    return {
+        "site": place.site,
+        "latitude": place.latitude if has_position else note.latitude,
+        "longitude": place.longitude if has_position else note.longitude,
+        "recorded_at": at.isoformat() if at else "",
+        "recorded_local": on_site.replace(tzinfo=None).isoformat() if on_site else "",
+        "time_zone": (stated or offset) if at else "",
+        "time_source": source if on_site else "",
+        "clock_conflict": conflict,
+    }
 
 
 def clock_flags(row: RecordingCount) -> list[str]:
@@ -85,13 +71,13 @@ def where_and_when_called(row: RecordingCount, start_s: float) -> dict[str, Any]
         "site": row.site,
         "latitude": row.latitude,
         "longitude": row.longitude,
-        "called_at": _later(row.recorded_at, start_s),
-        "called_local": _later(row.recorded_local, start_s),
+        "called_at": later(row.recorded_at, start_s),
+        "called_local": later(row.recorded_local, start_s),
     }
 
 
-def _later(recorded_at: str, seconds: float) -> str:
-    """To the millisecond; empty stays empty."""
+def later(recorded_at: str, seconds: float) -> str:
+    """A moment in ISO 8601 some seconds later, to the millisecond; empty stays empty."""
     if not recorded_at:
         return ""
     moment = datetime.fromisoformat(recorded_at) + timedelta(seconds=seconds)

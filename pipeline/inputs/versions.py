@@ -11,7 +11,13 @@ from typing import Any
 
 from pipeline.records import Listed
 from pipeline.storage import files
-from pipeline.storage.buckets import list_level, list_objects, object_named, plain_errors
+from pipeline.storage.buckets import (
+    list_level,
+    list_objects,
+    object_named,
+    plain_errors,
+    uri_of,
+)
 
 CHECKED_BYTES = 64 * 1024 * 1024
 """Files up to this size get a checksum; reading longer ones twice costs too much."""
@@ -70,7 +76,7 @@ def parts_of(pattern: str) -> Iterator[Part | Listed]:
     means = _meaning(pattern)
     folders = [prefix]
     while len(folders) == 1:
-        blobs = list_level(bucket, folders[0])
+        blobs = list_level(f"gs://{bucket}/{folders[0]}")
         with plain_errors():
             yield from (listed for listed in map(_as_listed, blobs) if means(listed.recording))
         folders = sorted(filter(lambda folder: _may_hold(bucket, folder, pattern), blobs.prefixes))
@@ -134,8 +140,7 @@ def _one_of(letters: str) -> str:
 
 
 def _as_listed(blob: Any) -> Listed:
-    name = f"gs://{blob.bucket.name}/{blob.name}"
-    return Listed(name, blob.size or 0, str(blob.generation), blob.crc32c or "")
+    return Listed(uri_of(blob), blob.size or 0, str(blob.generation), blob.crc32c or "")
 
 
 def _first_below(bucket: str, prefix: str) -> Listed | None:

@@ -98,42 +98,14 @@ def plain_errors() -> Iterator[None]:
         raise kind(said) from error
 
 
-def objects_in(folder: str) -> dict[str, str]:
-    """Objects in a folder itself, with their generations: a request for each thousand."""
-    bucket, _, path = folder.removeprefix("gs://").partition("/")
-    blobs = storage_client().list_blobs(bucket, prefix=f"{path}/", delimiter="/")
-    return {
-        f"gs://{bucket}/{blob.name}": str(blob.generation)
-        for blob in blobs
-        if not blob.name.endswith("/")
-    }
-
-
-def objects_below(folder: str) -> Iterator[str]:
-    """Objects in a folder and below it."""
-    bucket, _, path = folder.removeprefix("gs://").partition("/")
-    for blob in storage_client().list_blobs(bucket, prefix=f"{path}/"):
-        if not blob.name.endswith("/"):
-            yield f"gs://{bucket}/{blob.name}"
-
-
-def prefixes_in(folder: str) -> set[str]:
-    """Names of the folders in a folder."""
-    bucket, _, path = folder.removeprefix("gs://").partition("/")
-    blobs = storage_client().list_blobs(bucket, prefix=f"{path}/", delimiter="/")
-    for _ in blobs.pages:  # prefixes are known page by page
-        pass
-    return {prefix.rstrip("/").rpartition("/")[2] for prefix in blobs.prefixes}
-
-
 def remove(uri: str) -> None:
     """Removes an object, if it exists."""
     from google.api_core.exceptions import NotFound
     from google.cloud.storage.retry import DEFAULT_RETRY
 
-    bucket, _, name = uri.removeprefix("gs://").partition("/")
+    bucket, name = _parts(uri)
     with suppress(NotFound):  # two runs may tidy up at once
-        storage_client().bucket(bucket).blob(name).delete(retry=DEFAULT_RETRY)
+        bucket.blob(name).delete(retry=DEFAULT_RETRY)
 
 
 def write(uri: str, chunks: Iterable[bytes]) -> None:
@@ -166,8 +138,7 @@ def compose(uri: str, head: bytes, parts: Sequence[str]) -> None:
     from google.api_core.exceptions import NotFound
     from google.cloud.storage.retry import DEFAULT_RETRY
 
-    name, _, path = uri.removeprefix("gs://").partition("/")
-    bucket = storage_client().bucket(name)
+    bucket, path = _parts(uri)
     between: list[str] = []
 
     def put_together(target: str, sources: Sequence[str]) -> None:
@@ -184,7 +155,7 @@ def compose(uri: str, head: bytes, parts: Sequence[str]) -> None:
         try:
             (beginning,) = names(1)
             bucket.blob(beginning).upload_from_string(head, retry=DEFAULT_RETRY)
-            level = [beginning, *(part.removeprefix(f"gs://{name}/") for part in parts)]
+            level = [beginning, *(part.removeprefix(f"gs://{bucket.name}/") for part in parts)]
             while len(level) > COMPOSED_AT_ONCE:
                 shares = [
                     level[n : n + COMPOSED_AT_ONCE] for n in range(0, len(level), COMPOSED_AT_ONCE)
@@ -195,7 +166,7 @@ def compose(uri: str, head: bytes, parts: Sequence[str]) -> None:
         except NotFound as error:
             raise FileNotFoundError(f"{uri}: a part of it has gone: {error}") from None
         finally:
-            list(pool.map(remove, (f"gs://{name}/{made}" for made in between)))
+            list(pool.map(remove, (f"gs://{bucket.name}/{made}" for made in between)))
 
 
 def _parts(uri: str) -> tuple[Any, str]:
@@ -218,9 +189,23 @@ def list_objects(prefix: str, at_most: int | None = None) -> Iterator[Any]:
         yield from bucket.list_blobs(prefix=name, max_results=at_most)
 
 
-def list_level(bucket: str, prefix: str) -> Any:
+def list_level(prefix: str) -> Any:
     """The objects directly in a folder. After iteration its folders are in ``prefixes``."""
-    return storage_client().bucket(bucket).list_blobs(prefix=prefix, delimiter="/")
+    bucket, name = _parts(prefix)
+    return bucket.list_blobs(prefix=name, delimiter="/")
+
+
+def uri_of(blob: Any) -> str:
+    """An object's name with its bucket."""
+    return f"gs://{blob.bucket.name}/{blob.name}"
+
+
+def folders_of(folder: str) -> list[str]:
+    """Names of the folders in a folder, sorted."""
+    level = list_level(f"{folder}/")
+    for _ in level.pages:  # each page adds prefixes
+        pass
+    return sorted(prefix.rstrip("/").rpartition("/")[2] for prefix in level.prefixes)
 
 
 class ObjectFile(io.RawIOBase):
@@ -248,13 +233,13 @@ class ObjectFile(io.RawIOBase):
         super().__init__()
         self._uri, self._generation = uri, generation
         self.requests = self.fetched_bytes = 0
-        bucket, _, name = uri.removeprefix("gs://").partition("/")
+        bucket, name = _parts(uri)
         if generation and size >= 0:
-            self._blob = storage_client().bucket(bucket).blob(name, generation=int(generation))
+            self._blob = bucket.blob(name, generation=int(generation))
             self._size = size
         else:
             asked = {"generation": int(generation)} if generation else {}
-            self._blob = self._ask(lambda: storage_client().bucket(bucket).get_blob(name, **asked))
+            self._blob = self._ask(lambda: bucket.get_blob(name, **asked))
             if self._blob is None:
                 raise FileNotFoundError(self._absent())
             self._size = self._blob.size or 0

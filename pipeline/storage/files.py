@@ -249,9 +249,10 @@ def list_folder(folder: str, suffix: str) -> list[str]:
 def list_versions(folder: str, suffix: str) -> dict[str, str]:
     """Files directly in a folder with a suffix; values change whenever someone writes the file."""
     if folder.startswith("gs://"):
-        from pipeline.storage.buckets import objects_in
+        from pipeline.storage.buckets import list_level, uri_of
 
-        versions = objects_in(folder)
+        blobs = list_level(f"{folder}/")
+        versions = {uri_of(b): str(b.generation) for b in blobs if not b.name.endswith("/")}
     elif not is_local(folder):
         versions = dict.fromkeys(_remote_names(posixpath.join(folder, "*")), "")
     else:
@@ -266,10 +267,12 @@ def list_versions(folder: str, suffix: str) -> dict[str, str]:
 
 def list_below(folder: str, suffix: str) -> Iterator[str]:
     """Files in a folder and below it with a suffix, in no order."""
+    names: Iterator[str]
     if folder.startswith("gs://"):
-        from pipeline.storage.buckets import objects_below
+        from pipeline.storage.buckets import list_objects, uri_of
 
-        names = objects_below(folder)
+        blobs = list_objects(f"{folder}/")
+        names = (uri_of(blob) for blob in blobs if not blob.name.endswith("/"))
     elif not is_local(folder):
         names = iter(_remote_names(posixpath.join(folder, "**")))
     else:
@@ -303,11 +306,10 @@ def stored_below(folder: str) -> Iterator[tuple[str, Stored]]:
     A request to a bucket lists a thousand objects.
     """
     if folder.startswith("gs://"):
-        from pipeline.storage.buckets import list_objects
+        from pipeline.storage.buckets import list_objects, uri_of
 
         for blob in list_objects(f"{folder.rstrip('/')}/"):
-            stored = Stored(blob.size or 0, blob.updated.timestamp(), blob.crc32c or "")
-            yield f"gs://{blob.bucket.name}/{blob.name}", stored
+            yield uri_of(blob), Stored(blob.size or 0, blob.updated.timestamp(), blob.crc32c or "")
         return
     for name in list_below(folder, ""):
         with suppress(FileNotFoundError):
@@ -318,9 +320,9 @@ def stored_below(folder: str) -> Iterator[tuple[str, Stored]]:
 def folders_in(folder: str) -> list[str]:
     """Names of the folders in a folder, sorted."""
     if folder.startswith("gs://"):
-        from pipeline.storage.buckets import prefixes_in
+        from pipeline.storage.buckets import folders_of
 
-        return sorted(prefixes_in(folder))
+        return folders_of(folder)
     if not is_local(folder):
         below = (name[len(folder) + 1 :] for name in list_below(folder, ""))
         return sorted({name.partition("/")[0] for name in below if "/" in name})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -131,7 +131,7 @@ def placed_again(row: RecordingCount, place: Place) -> RecordingCount:
     began = row.recorded_at or row.recorded_local
     moved = when_and_where(replace(stated, recorded_at=began), RecorderNote())
     kept = {"time_source": row.time_source, "clock_conflict": row.clock_conflict}
-    return replace(row, **{**asdict(moved), **kept})
+    return replace(row, **{**moved, **kept})
 
 
 def verdicts_of(labels: Iterable[Label]) -> dict[str, list[Verdict]]:

@@ -36,15 +36,7 @@ def recorders(rows: Iterable[RecordingCount]) -> list[RecorderAtSite]:
     for row in rows:
         of[row.site, row.recorder].append(row)
     times = {key: _timed(those) for key, those in of.items()}
-    return [
-        _line(site, recorder, of[site, recorder], times[site, recorder], others)
-        for site, recorder in sorted(of)
-        for others in [
-            {key: those for key, those in times.items() if key != (site, recorder)}
-            if recorder
-            else {}
-        ]
-    ]
+    return [_line(*key, of[key], times[key], times if key[1] else {}) for key in sorted(of)]
 
 
 def _timed(rows: Iterable[RecordingCount]) -> list[Timed]:

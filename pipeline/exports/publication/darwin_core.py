@@ -303,8 +303,8 @@ def eml(data: DataSet) -> ET.Element:
     coverage = ET.SubElement(dataset, "coverage")
     place = ET.SubElement(coverage, "geographicCoverage")
     _add(place, "geographicDescription", ", ".join(one.site for one in data.deployments)[:500])
-    limits = zip(("west", "east", "north", "south"), _round_the_compass(data), strict=True)
-    for side, degrees in limits:
+    west, east, south, north = box(data)
+    for side, degrees in {"west": west, "east": east, "north": north, "south": south}.items():
         _add(place, f"boundingCoordinates/{side}BoundingCoordinate", f"{degrees:.6f}")
     for side, when in (
         ("beginDate", min(one.starts for one in data.deployments)),
@@ -329,11 +329,6 @@ def eml(data: DataSet) -> ET.Element:
     )
     _add(sampling, "samplingDescription/para", f"Sites: {about.design}. {protocol(data)}.")
     return root
-
-
-def _round_the_compass(data: DataSet) -> tuple[float, float, float, float]:
-    west, east, south, north = box(data)
-    return west, east, north, south
 
 
 def _add(parent: ET.Element | None, path: str, text: str) -> None:
