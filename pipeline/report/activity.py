@@ -1,4 +1,4 @@
-"""Calls for each hour that was recorded: by hour of the day, by date and by site."""
+"""Calls for each recorded hour: by hour of the day, by date and by site."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_DAYS = 62
 
 @dataclass(frozen=True)
 class Activity:
-    """Calls, and seconds validly recorded, in one hour of the day, on one date or at one site."""
+    """Calls and validly recorded seconds in one hour of the day, on one date or at one site."""
 
     label: str
     calls: int
@@ -24,7 +24,7 @@ class Activity:
 
     @property
     def calls_per_hour(self) -> float | None:
-        """Calls for each hour recorded; None where nothing was."""
+        """Calls for each recorded hour; None without any."""
         return self.calls / self.valid_s * 3600 if self.valid_s else None
 
 
@@ -37,7 +37,7 @@ def by_hour(hours: Iterable[ActivityHour]) -> tuple[Activity, ...]:
 
 
 def shade(activity: Activity, highest: float) -> str:
-    """How dark a cell is: ``absent``, or ``l0`` for no call to ``l5`` for the highest rate."""
+    """The style of a cell: ``absent``, or ``l0`` for no call to ``l5`` for the highest rate."""
     rate = activity.calls_per_hour
     if rate is None:
         return "absent"
@@ -49,7 +49,7 @@ class HeatMap:
     """Activity by date and hour of the day.
 
     Attributes:
-        columns: all dates, or months, from the first to the last, those without a recording too.
+        columns: all dates, or months, from the first to the last, with or without recordings.
         cells: for each of 24 hours, one for each column.
     """
 
@@ -58,13 +58,13 @@ class HeatMap:
 
     @property
     def busiest(self) -> tuple[int, Activity]:
-        """The hour and the cell with the most calls for each hour recorded."""
+        """The hour and the cell with the most calls for each recorded hour."""
         every = [(hour, cell) for hour, row in enumerate(self.cells) for cell in row]
-        return max(every, key=lambda found: found[1].calls_per_hour or 0)
+        return max(every, key=lambda one: one[1].calls_per_hour or 0)
 
 
 def heat_map(hours: Sequence[ActivityHour]) -> HeatMap | None:
-    """The map of all sites together; None where no time is known."""
+    """The map of all sites together; None without any time."""
     if not hours:
         return None
     first, last = (date.fromisoformat(f(row.date for row in hours)) for f in (min, max))
@@ -81,10 +81,11 @@ def heat_map(hours: Sequence[ActivityHour]) -> HeatMap | None:
 
 
 def by_site(recordings: Iterable[RecordingCount]) -> tuple[Activity, ...]:
-    """All sites that recordings name, by name. The time of day is not needed here."""
-    known = [r for r in recordings if r.site and was_counted(r)]
+    """All sites, by name, including recordings without a time."""
+    with_site = [r for r in recordings if r.site and was_counted(r)]
     return _sum_up(
-        sorted({r.site for r in known}), ((r.site, r.call_count or 0, valid_s(r)) for r in known)
+        sorted({r.site for r in with_site}),
+        ((r.site, r.call_count or 0, valid_s(r)) for r in with_site),
     )
 
 
@@ -107,9 +108,9 @@ class ExpectedTotal:
 
 
 def expected_total(recordings: Iterable[RecordingCount]) -> ExpectedTotal | None:
-    """Adds up what recordings expect, as if they erred independently of each other.
+    """Adds up the expected calls of recordings, with independent errors.
 
-    The widths of their 90 % intervals add up in squares to that of the total. None where no
+    The squares of the widths of their 90 % intervals add up to that of the total. None if no
     recording has one.
     """
     total, squares, n = 0.0, 0.0, 0

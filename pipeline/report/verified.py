@@ -1,4 +1,4 @@
-"""Figures that were verified by ear, beside those that were counted; links to the review."""
+"""Figures from verification by ear, for the report; links to the review."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pipeline.storage import files
 from pipeline.tables.read import RunResults, read_verified
 
 REVIEW = "review/review.html"
-"""Where ``capuchinbird review`` puts its page unless told otherwise."""
+"""Default path of the page of ``capuchinbird review``."""
 
 
 @dataclass(frozen=True)
 class VerifiedFigures:
-    """What verified.csv and verified.json say.
+    """The content of verified.csv and verified.json.
 
     Attributes:
-        all_sites: of all sites together.
-        sites: of each.
-        is_of_now: whether the tables are still those that the clips were drawn from.
-        pairs: how far two observers agree: their names, clips, same answers, kappa.
+        all_sites: all sites together.
+        sites: each site.
+        is_of_now: whether the last run of the tables is the one that the clips came from.
+        pairs: agreement of two observers: names, clips, same answers, kappa.
     """
 
     all_sites: VerifiedCount
@@ -33,22 +33,22 @@ class VerifiedFigures:
 
 
 def verified_figures(output: str, results: RunResults) -> VerifiedFigures | None:
-    """The figures of an output folder; None if nobody has verified it."""
+    """The figures of an output folder; None without verification."""
     rows = read_verified(output)
     if not rows:
         return None
     name = files.join(output, "verified.json")
-    told = json.loads(files.read_bytes(name)) if files.exists(name) else {}
+    document = json.loads(files.read_bytes(name)) if files.exists(name) else {}
     (all_sites,) = [row for row in rows if row.scope == "all"]
     last_run = max((row.run_id for row in results.recordings), default="")
     return VerifiedFigures(
         all_sites,
         tuple(row for row in rows if row.scope == "site"),
         all_sites.run_id == last_run,
-        told.get("agreement", {}).get("pairs", []),
+        document.get("agreement", {}).get("pairs", []),
     )
 
 
 def review_link(output: str) -> str:
-    """Address of the review's page from the report's; empty if it is not there."""
+    """Address of the review's page relative to the report; empty without one."""
     return REVIEW if files.exists(files.join(output, REVIEW)) else ""

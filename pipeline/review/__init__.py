@@ -1,6 +1,6 @@
-"""Checking a run by ear: what to listen to, the page for it, and the numbers that follow.
+"""Verification of a run by ear: the sample, its page, and estimates from labels.
 
-May import the report and all below it. ``units`` and ``frame`` say what there is to be checked,
-``sample`` draws from it, ``page`` makes the page, ``density`` estimates, ``verify`` ties it all up.
-Nothing here is scored again, and nothing but the clips of a sample is decoded.
+May import the report and all below it. ``units`` and ``frame`` define and count units,
+``sample`` draws some, ``page`` makes the page, ``density`` estimates, ``verify`` joins all steps,
+``training`` makes training data of labels. This room scores nothing and decodes only clips.
 """

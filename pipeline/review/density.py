@@ -1,12 +1,12 @@
-"""How many calls there are, from the labels of a stratified sample.
+"""Estimates the number of calls from the labels of a stratified sample.
 
 After the call density of Navine et al. (2024), "All thresholds barred: direct estimation of call
-density in bioacoustic data", Frontiers in Bird Science 3: units (see ``units``) are sampled in bins
-of scores, the share of units with a call in each bin has a beta-binomial posterior, and the sum
-over bins, weighted by the units in them, is the number of calls; no threshold is involved. All
-intervals come from draws of that posterior. A bin's share, their P(+|b), is its *rate* here.
+density in bioacoustic data", Frontiers in Bird Science 3: a sample of units (see ``units``) in bins
+of scores gives the share of units with a call in each bin a beta-binomial posterior; the sum over
+bins, weighted by their units, is the number of calls, without any threshold. All intervals come
+from draws of that posterior. A bin's share, their P(+|b), is its *rate* here.
 
-Three things are added, since most bins hold thousands of units and a few dozen labels:
+This module adds three things, since most bins hold thousands of units and a few dozen labels:
 
 - *The prior of a rate* follows a curve over scores, a logistic regression on the labels around the
   model's own calibration. Without it, 25 labels without a call leave up to a tenth of the weakest
@@ -17,11 +17,11 @@ Three things are added, since most bins hold thousands of units and a few dozen 
   much as its own (power prior, Ibrahim and Chen 2000, Statistical Science 15), after all odds are
   multiplied by one number, the site's shift: as follows (Bayes) where calls are more or less
   frequent but score alike.
-- *Units that were listened to are known.* Only those that were not are drawn.
+- *Labelled units are certain.* The draws concern all other units.
 
-What Navine et al. estimate of a site of which only the scores are known is ``shifted_shares``. It
-stands beside the figures as a check: it needs calls and all else to score alike everywhere, which
-labels of the site do not.
+``shifted_shares`` is Navine et al.'s estimate for a site with scores but without labels. It is a
+check beside the figures: it assumes that calls and all else score alike everywhere, which labels of
+the site do not.
 """
 
 from __future__ import annotations
@@ -40,35 +40,35 @@ Flags = npt.NDArray[np.bool_]
 DRAWS = 4000
 
 PRIOR_YES = 0.15
-"""Units with a call that a rate's prior is worth: little, as each of many bins adds its own."""
+"""Weight of a rate's prior, in units with a call: little, as each of many bins adds its own."""
 
 VAGUE, VAGUE_COUNTED = 0.1, 0.9
-"""Share of the vague part, a Beta(1/2, 1/2), in the prior of a rate; more for counted calls: what
-else scores like one is seldom known beforehand."""
+"""Share of the vague part, a Beta(1/2, 1/2), in the prior of a rate; more for counted calls, whose
+false alarms are hard to foresee."""
 
 OFFSET_SD, SLOPE_SD = 3.0, 0.4
-"""How far from the model's own calibration, in log odds, the curve may be."""
+"""Standard deviations of the curve from the model's own calibration, in log odds."""
 
 ALIKE = np.array([0.0, 0.03, 0.1, 0.3, 1.0])
-"""Weights of other sites' labels that are tried."""
+"""Candidate weights of other sites' labels."""
 
 SHIFTS = np.linspace(-4, 4, 33)
 SHIFT_SDS = np.array([0.1, 0.3, 0.6, 1.0, 1.5])
-"""Of log odds between sites: what is tried."""
+"""Candidate shifts between sites in log odds, and their standard deviations."""
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """What is known of a sample: ``s`` sites, ``b`` bins of scores.
+    """A labelled sample of ``s`` sites and ``b`` bins of scores.
 
     Attributes:
-        units: how many there are, int64 ``[s, b]``.
+        units: their number, int64 ``[s, b]``.
         labelled: of these, labelled yes or no, float ``[s, b]``: two observers who disagree about a
             clip give half a yes.
         yes: of those, with a call, float ``[s, b]``.
         extra: calls in these beyond one each, where several birds called, float ``[s, b]``.
-        evidence: mean log odds of a bin's units, as the model's calibration has them, ``[b]``.
-        counted: whether the bin's units are calls that the model counted, ``[b]``.
+        evidence: mean log odds of a bin's units by the model's calibration, ``[b]``.
+        counted: whether the bin's units are counted calls, ``[b]``.
     """
 
     units: Integers
@@ -96,12 +96,12 @@ class Curve:
 
 @dataclass(frozen=True)
 class Draws:
-    """Draws of what may be there, each a possible truth.
+    """Draws from the posterior.
 
     Attributes:
         yes: units with a call, float ``[draws, b]``.
         calls: calls in them, float ``[draws, b]``.
-        rates: of the units that were not listened to, those with a call, 0 to 1, ``[draws, b]``.
+        rates: share of unlabelled units with a call, 0 to 1, ``[draws, b]``.
     """
 
     yes: Floats
@@ -122,7 +122,7 @@ def interval(draws: Floats) -> tuple[float, float, float]:
 def fit_curve(evidence: Floats, labelled: Floats, yes: Floats) -> tuple[Floats, Floats]:
     """Logistic regression of yes on evidence, by Newton's method.
 
-    The offset has a normal prior around 0 and the slope one around 1: what a calibrated model has.
+    The offset has a normal prior around 0 and the slope one around 1, those of a calibrated model.
 
     Args:
         evidence: log odds, ``[b]``.
@@ -148,37 +148,37 @@ def fit_curve(evidence: Floats, labelled: Floats, yes: Floats) -> tuple[Floats, 
     return offset, slope
 
 
-def _pooled(found: Labelled) -> tuple[Floats, Floats]:
-    """Labels of all sites together: how many they are worth, and of these yes, ``[b]`` each.
+def _pooled(sample: Labelled) -> tuple[Floats, Floats]:
+    """Effective number of labels of all sites together, and of these yes, ``[b]`` each.
 
-    Each stands for the units of its site and bin. Where sites were not sampled in proportion,
-    labels of unequal weight are worth fewer equal ones (Kish 1965, Survey Sampling).
+    Each label represents the units of its site and bin. Labels of unequal weight are worth fewer
+    equal ones (Kish 1965, Survey Sampling).
     """
     weight = np.divide(
-        found.units, found.labelled, out=np.zeros(found.units.shape), where=found.labelled > 0
+        sample.units, sample.labelled, out=np.zeros(sample.units.shape), where=sample.labelled > 0
     )
-    weighed = (weight * found.labelled).sum(0)
-    squares = (weight**2 * found.labelled).sum(0)
+    weighed = (weight * sample.labelled).sum(0)
+    squares = (weight**2 * sample.labelled).sum(0)
     some = weighed > 0
     worth = np.divide(weighed**2, squares, out=np.zeros(len(weighed)), where=some)
-    rate = np.divide((weight * found.yes).sum(0), weighed, out=np.zeros(len(weighed)), where=some)
+    rate = np.divide((weight * sample.yes).sum(0), weighed, out=np.zeros(len(weighed)), where=some)
     return worth, rate * worth
 
 
-def curve_of(found: Labelled) -> Curve:
-    """The curve over evidence that labels give, see ``fit_curve``."""
-    offset, slope = fit_curve(found.evidence, *_pooled(found))
+def curve_of(sample: Labelled) -> Curve:
+    """Fits the curve over evidence to the labels, see ``fit_curve``."""
+    offset, slope = fit_curve(sample.evidence, *_pooled(sample))
     return Curve(float(offset), float(slope))
 
 
-def _curves(found: Labelled, rng: np.random.Generator, draws: int) -> Floats:
-    """What the curve expects of each bin, in bootstraps of the labels, ``[draws, b]``."""
-    worth, _ = _pooled(found)
-    fitted = curve_of(found)(found.evidence)
+def _curves(sample: Labelled, rng: np.random.Generator, draws: int) -> Floats:
+    """Rates by the curve, in bootstraps of the labels, ``[draws, b]``."""
+    worth, _ = _pooled(sample)
+    fitted = curve_of(sample)(sample.evidence)
     n = np.rint(worth).astype(np.int64)
     again = rng.binomial(n, np.broadcast_to(fitted, (draws, len(n))))
-    offset, slope = fit_curve(found.evidence, n.astype(np.float64), again.astype(np.float64))
-    return probabilities(_within(offset[:, None] + slope[:, None] * found.evidence))
+    offset, slope = fit_curve(sample.evidence, n.astype(np.float64), again.astype(np.float64))
+    return probabilities(_within(offset[:, None] + slope[:, None] * sample.evidence))
 
 
 def _prior(expected: Floats) -> tuple[Floats, Floats]:
@@ -216,56 +216,56 @@ def _draw_rates(
 
 
 def _predict(
-    found: Labelled, sites: slice, rates: Floats, birds: Floats, rng: np.random.Generator
+    sample: Labelled, sites: slice, rates: Floats, birds: Floats, rng: np.random.Generator
 ) -> Draws:
-    """Adds to the known units of some sites those not listened to, which have a call at ``rates``.
+    """Draws the unlabelled units of some sites at ``rates`` and adds the labelled ones.
 
     Args:
-        found: the sample.
+        sample: units and labels.
         sites: which of its sites.
         rates: ``[draws, b]``.
         birds: calls in a unit that has any, ``[draws, b]``.
     """
     units, labelled, yes, extra = (
-        part[sites].sum(0) for part in (found.units, found.labelled, found.yes, found.extra)
+        part[sites].sum(0) for part in (sample.units, sample.labelled, sample.yes, sample.extra)
     )
     unheard = np.maximum(0, np.rint(units - labelled)).astype(np.int64)
     more = rng.binomial(unheard, rates)
     return Draws(yes + more, yes + extra + more * birds, rates)
 
 
-def _birds(found: Labelled, rng: np.random.Generator, draws: int) -> Floats:
+def _birds(sample: Labelled, rng: np.random.Generator, draws: int) -> Floats:
     """Calls in a unit that has any, among the counted and the others, in draws, ``[draws, b]``.
 
     Extra calls are few and as a rule one a unit: their share has a beta posterior.
     """
-    means = np.ones((draws, len(found.counted)))
-    for some in (found.counted, ~found.counted):
-        yes, extra = found.yes[:, some].sum(), found.extra[:, some].sum()
+    means = np.ones((draws, len(sample.counted)))
+    for some in (sample.counted, ~sample.counted):
+        yes, extra = sample.yes[:, some].sum(), sample.extra[:, some].sum()
         share = rng.beta(extra + 0.01, max(yes - extra, 0) + 0.5, draws)
         means[:, some] += (share * max(1.0, extra / max(yes, 1e-9)))[:, None]
     return means
 
 
-def estimate(found: Labelled, rng: np.random.Generator, draws: int = DRAWS) -> Draws:
+def estimate(sample: Labelled, rng: np.random.Generator, draws: int = DRAWS) -> Draws:
     """Units with a call, and calls, at all sites together."""
-    worth, yes = _pooled(found)
-    rates = _draw_rates(worth, yes, _curves(found, rng, draws), found.counted, rng)
-    return _predict(found, slice(None), rates, _birds(found, rng, draws), rng)
+    worth, yes = _pooled(sample)
+    rates = _draw_rates(worth, yes, _curves(sample, rng, draws), sample.counted, rng)
+    return _predict(sample, slice(None), rates, _birds(sample, rng, draws), rng)
 
 
-def estimate_sites(found: Labelled, rng: np.random.Generator, draws: int = DRAWS) -> list[Draws]:
+def estimate_sites(sample: Labelled, rng: np.random.Generator, draws: int = DRAWS) -> list[Draws]:
     """The same for each site.
 
-    How widely sites are shifted, and how much labels of other sites count, is drawn by how well
-    both predict each site's labels.
+    The shifts of sites and the weight of other sites' labels are draws by how well both predict
+    each site's labels.
     """
-    expected = _curves(found, rng, draws)
-    others_n = found.labelled.sum(0) - found.labelled
-    others_yes = found.yes.sum(0) - found.yes
+    expected = _curves(sample, rng, draws)
+    others_n = sample.labelled.sum(0) - sample.labelled
+    others_yes = sample.yes.sum(0) - sample.yes
     a, b = _prior(expected.mean(0))
     elsewhere = log_odds((others_yes + a) / (others_n + a + b))
-    shifts = _draw_shifts(found, elsewhere, rng, draws)
+    shifts = _draw_shifts(sample, elsewhere, rng, draws)
     unknown = np.full(others_n.shape, 0.5)
     rates = log_odds(np.divide(others_yes, others_n, out=unknown, where=others_n > 0))
 
@@ -274,36 +274,36 @@ def estimate_sites(found: Labelled, rng: np.random.Generator, draws: int = DRAWS
     fit = np.zeros(len(ALIKE))
     for index, weight in enumerate(ALIKE):
         n, yes = weight * others_n, weight * others_n * here
-        with_own, _ = _mixture(found.labelled + n, found.yes + yes, near, found.counted)
-        fit[index] = np.sum(with_own - _mixture(n, yes, near, found.counted)[0])
+        with_own, _ = _mixture(sample.labelled + n, sample.yes + yes, near, sample.counted)
+        fit[index] = np.sum(with_own - _mixture(n, yes, near, sample.counted)[0])
     alike = ALIKE[rng.choice(len(ALIKE), draws, p=_shares(fit))][:, None]
 
-    birds = _birds(found, rng, draws)
+    birds = _birds(sample, rng, draws)
     sites = []
     for s, shift in enumerate(shifts[:, :, None]):
         n = alike * others_n[s]
         yes = n * probabilities(rates[s] + shift)
         around = probabilities(log_odds(expected) + shift)
-        labels = found.labelled[s] + n, found.yes[s] + yes
-        drawn = _draw_rates(*labels, around, found.counted, rng)
-        sites.append(_predict(found, slice(s, s + 1), drawn, birds, rng))
+        labels = sample.labelled[s] + n, sample.yes[s] + yes
+        drawn = _draw_rates(*labels, around, sample.counted, rng)
+        sites.append(_predict(sample, slice(s, s + 1), drawn, birds, rng))
     return sites
 
 
 def _draw_shifts(
-    found: Labelled, elsewhere: Floats, rng: np.random.Generator, draws: int
+    sample: Labelled, elsewhere: Floats, rng: np.random.Generator, draws: int
 ) -> Floats:
-    """By how much the log odds of each site differ from those elsewhere, in draws, ``[s, draws]``.
+    """Draws of each site's shift in log odds from all others, ``[s, draws]``.
 
     They are normal around 0; their standard deviation is the same for all sites.
 
     Args:
-        found: the sample.
+        sample: units and labels.
         elsewhere: log odds of the rates of the other sites, ``[s, b]``.
     """
     shifted = probabilities(elsewhere[:, None, :] + SHIFTS[:, None])  # [s, shifts, b]
-    heard, yes = found.labelled[:, None, :], found.yes[:, None, :]
-    of_shift = (yes * np.log(shifted) + (heard - yes) * np.log(1 - shifted)).sum(2)
+    labelled, yes = sample.labelled[:, None, :], sample.yes[:, None, :]
+    of_shift = (yes * np.log(shifted) + (labelled - yes) * np.log(1 - shifted)).sum(2)
     prior = -0.5 * (SHIFTS / SHIFT_SDS[:, None]) ** 2
     prior -= np.logaddexp.reduce(prior, axis=1, keepdims=True)
     of_sd = np.logaddexp.reduce(of_shift + prior[:, None, :], axis=2).sum(1)
@@ -322,11 +322,11 @@ def _shares(log_weights: Floats) -> Floats:
 
 
 def shifted_shares(units: Integers, rates: Floats) -> Floats:
-    """The share of units with a call at each site, from how many units it has in each bin alone.
+    """The share of units with a call at each site, from the numbers of its units in each bin alone.
 
     Units with a call lie in the bins in the same proportions everywhere, and so do the others; the
-    mixture of both that is nearest to what a site has (by Kullback-Leibler divergence, as in Navine
-    et al. 2024) is found by expectation maximisation (Saerens et al. 2002, Neural Computation 14).
+    mixture of both nearest to a site's units (by Kullback-Leibler divergence, as in Navine et al.
+    2024) comes from expectation maximisation (Saerens et al. 2002, Neural Computation 14).
 
     Args:
         units: int64 ``[s, b]``.
@@ -352,7 +352,7 @@ def shifted_shares(units: Integers, rates: Floats) -> Floats:
 def cohens_kappa(first: list[str], second: list[str]) -> float | None:
     """Agreement of two observers beyond chance (Cohen 1960): 1 for all, 0 for chance.
 
-    None where it is not defined: no clips in common, or both gave one and the same answer to all.
+    None where it is undefined: no clips in common, or one answer by both for all.
 
     >>> cohens_kappa(["yes", "yes", "no", "no"], ["yes", "no", "no", "no"])
     0.5

@@ -1,6 +1,6 @@
-"""All units of an output folder, one recording in memory at a time, and how many there are.
+"""Iterates over the units of an output folder, one recording in memory at a time, and counts them.
 
-This is the one place of this room that reads kept scores.
+No other module of this room reads stored scores.
 """
 
 from __future__ import annotations
@@ -30,10 +30,9 @@ _VALUES = ["score_samples", "starts", "scores"]
 
 
 def each_recording(output: str, results: RunResults) -> Iterator[tuple[RecordingCount, Units]]:
-    """Every counted recording whose scores were kept, with its units.
+    """Yields every counted recording with stored scores, with its units.
 
-    The order is that of the files of scores; nothing may depend on it. Time and reading grow with
-    the scores, memory with the largest file of them.
+    The order is arbitrary. Time grows with the scores, memory with their largest file.
     """
     rows = {row.recording: row for row in results.recordings if was_counted(row)}
     calls: dict[str, list[DetectedCall]] = defaultdict(list)
@@ -49,21 +48,21 @@ def each_recording(output: str, results: RunResults) -> Iterator[tuple[Recording
 def _each_scores(
     output: str, rows: Mapping[str, RecordingCount]
 ) -> Iterator[tuple[str, WindowScores]]:
-    """Scores as ``read_scores`` gives them, for any number of recordings."""
+    """Scores as from ``read_scores``, for any number of recordings."""
     lies_in: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for name in kept_files(output):
         for recording, run_id, _ in _segments(output, name, []):
             if recording in rows:
                 lies_in[recording][run_id].add(name)
-    # Of a recording that was scored by several runs, the last one's.
+    # If several runs scored a recording, the last run's scores count.
     last = {recording: max(runs) for recording, runs in lies_in.items()}
     scattered = {rec for rec, run_id in last.items() if len(lies_in[rec][run_id]) > 1}
     for name in kept_files(output):
-        found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        segments_of: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for recording, run_id, values in _segments(output, name, _VALUES):
             if last.get(recording) == run_id and recording not in scattered:
-                found[recording].append(values)
-        for recording, segments in found.items():
+                segments_of[recording].append(values)
+        for recording, segments in segments_of.items():
             yield recording, _joined(segments)
     if scattered:
         yield from read_scores(output, scattered).items()
@@ -89,21 +88,21 @@ def _segments(
 def _joined(segments: list[dict[str, Any]]) -> WindowScores:
     starts = np.concatenate([segment["starts"].values.to_numpy() for segment in segments])
     scores = np.concatenate([segment["scores"].values.to_numpy() for segment in segments])
-    known = segments[0].get("score_samples")
-    score_samples = known.as_py() if known is not None else WINDOW_SAMPLES
+    stored = segments[0].get("score_samples")
+    score_samples = stored.as_py() if stored is not None else WINDOW_SAMPLES
     starts, first = np.unique(starts, return_index=True)
     return WindowScores(starts / SAMPLE_RATE_HZ, scores[first], score_samples / SAMPLE_RATE_HZ)
 
 
 @dataclass(frozen=True)
 class Frame:
-    """How many units of each kind and level there are at each site.
+    """Numbers of units of each kind and level at each site.
 
     Attributes:
         units: counts by site, int64 ``[kinds, levels]`` each.
-        recorded_s: seconds validly recorded, by site.
-        recordings: of which scores were kept.
-        without_scores: counted recordings of which none were kept.
+        recorded_s: validly recorded seconds, by site.
+        recordings: number of recordings with stored scores.
+        without_scores: number of counted recordings without.
     """
 
     units: Mapping[str, Integers]
@@ -117,9 +116,9 @@ def read_frame(output: str, results: RunResults) -> Frame:
     units: dict[str, Integers] = {}
     recorded_s: dict[str, float] = defaultdict(float)
     n = 0
-    for row, found in each_recording(output, results):
+    for row, units_here in each_recording(output, results):
         at = units.setdefault(row.site, np.zeros((len(KINDS), N_LEVELS), np.int64))
-        np.add.at(at, (found.kinds, found.levels), 1)
+        np.add.at(at, (units_here.kinds, units_here.levels), 1)
         recorded_s[row.site] += valid_s(row)
         n += 1
     counted = sum(map(was_counted, results.recordings))

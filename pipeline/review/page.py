@@ -1,6 +1,6 @@
-"""The page on which a sample is labelled: one file with every clip in it, works offline.
+"""The page for labelling a sample: one file with all clips, which works offline.
 
-It shows neither scores nor what the model thought, so as not to sway whoever listens.
+It hides scores and the model's answers, which would bias a listener.
 """
 
 from __future__ import annotations
@@ -32,16 +32,14 @@ def write_review(
 ) -> tuple[str, list[str]]:
     """Cuts the clips and writes the page, and clips.csv with a row for each.
 
-    Only the clips themselves are decoded.
-
     Args:
-        sample: what to label.
-        calls: all that were counted; those near a clip are marked in it.
-        folder: where to, here or in a bucket.
-        speech: what becomes of people's voices.
+        sample: to label.
+        calls: all counted calls; the page marks those near a clip.
+        folder: local or in a bucket.
+        speech: treatment of people's voices.
 
     Returns:
-        The page's name, and a line for each clip that could not be cut.
+        The page's name, and a line for each unreadable clip.
     """
     of_recording: dict[str, list[DetectedCall]] = defaultdict(list)
     for call in calls:
@@ -103,7 +101,7 @@ def write_review(
 
 
 def _cells(clip: Label) -> list[str]:
-    """A clip as labels.csv has it, its label left blank."""
+    """A clip's cells of labels.csv, with an empty label."""
     _, line = label_lines([clip])
     (cells,) = csv.reader([line])
     return ["" if name == "label" else c for name, c in zip(LABEL_COLUMNS, cells, strict=True)]

@@ -1,11 +1,11 @@
-"""Which units a person is asked about: a random sample, stratified by score and by site.
+"""Draws units for a listener: a random sample, stratified by score and by site.
 
-Bins of scores are the same at all sites. Counted calls are split into thirds by their score: false
-ones are to be expected among the weakest. Faint ones are split at ranks that grow in equal ratios
-(the log-binned sample of Navine et al. 2024, Frontiers in Bird Science 3): the strongest, of which
-most are missed calls if any are, have a small bin of their own, and the many weak ones a large one.
-Each bin gets an equal share of the sample, and within it sites by the square root of what they
-have (Bankier 1988, The American Statistician 42), so that small sites are heard too.
+Bins of scores are the same at all sites. Counted calls form three bins of equal size by score:
+most false ones are among the weakest. Faint ones have bins with edges at ranks that grow in equal
+ratios (the log-binned sample of Navine et al. 2024, Frontiers in Bird Science 3): the strongest,
+the most likely missed calls, have a small bin of their own, and the many weak ones a large one.
+Each bin gets an equal share of the sample; within it, sites get shares by the square root of their
+units (Bankier 1988, The American Statistician 42), so small sites take part, too.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from pipeline.tables.read import RunResults
 CALL_BINS = 3
 FAINT_BINS = 5
 SMALLEST_BIN = 20
-"""Units of the strongest faint ones."""
+"""Number of units in the bin of the strongest faint ones."""
 
 
 @dataclass(frozen=True, order=True)
@@ -48,7 +48,7 @@ class Stratum:
 
     @property
     def name(self) -> str:
-        """As labels.csv has it: the kind and the scores between which it lies.
+        """Its name in labels.csv: the kind and the range of scores.
 
         >>> Stratum(CALL, 128, N_LEVELS).name
         'call 0.492188-1.000000'
@@ -63,7 +63,7 @@ class Stratum:
 
     @classmethod
     def from_name(cls, name: str) -> Stratum:
-        """Reads what ``name`` wrote. Raises ValueError for anything else.
+        """Parses ``name``. Raises ValueError for anything else.
 
         >>> Stratum.from_name("faint 0.000000-0.492188")
         Stratum(kind=1, first=0, end=128)
@@ -76,18 +76,18 @@ class Stratum:
         return cls(KINDS.index(kind), first, N_LEVELS if high >= 1 else edge_at(high))
 
     def count(self, units: Integers) -> int:
-        """Of units ``[kinds, levels]``, those in it."""
+        """Number of its units among units ``[kinds, levels]``."""
         return int(units[self.kind, self.first : self.end].sum())
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What to label, and how it was drawn.
+    """A sample to label.
 
     Attributes:
-        clips: their label says nothing yet; any first part of them is spread over all strata.
-        strata: the bins of scores, and their units of each site.
-        seed: decides which of them were drawn.
+        clips: without an answer yet; any first part of them covers all strata.
+        strata: the bins of scores, with the number of units by site.
+        seed: of the random draw.
     """
 
     clips: tuple[Label, ...]
@@ -96,18 +96,18 @@ class Sample:
 
 
 def draw_sample(output: str, results: RunResults, frame: Frame, n_clips: int, seed: int) -> Sample:
-    """Draws a sample. It does not depend on the order in which recordings are read.
+    """Draws a sample, whatever the order of recordings.
 
     Args:
-        output, results: what the run left.
+        output, results: of the run.
         frame: its units.
-        n_clips: how many to draw, of all that there are.
+        n_clips: size of the sample.
         seed: the same seed draws the same sample from the same output.
     """
     strata = strata_of(frame)
     sizes = {bin_: {s: bin_.count(units) for s, units in frame.units.items()} for bin_ in strata}
     per_bin = share_equally(n_clips, [sum(of_site.values()) for of_site in sizes.values()])
-    wanted = {
+    quota = {
         bin_: dict(zip(of_site, share_by_root(n, list(of_site.values())), strict=True))
         for (bin_, of_site), n in zip(sizes.items(), per_bin, strict=True)
     }
@@ -115,13 +115,12 @@ def draw_sample(output: str, results: RunResults, frame: Frame, n_clips: int, se
     for row, units in each_recording(output, results):
         chance = np.random.default_rng([seed, zlib.crc32(row.recording.encode())])
         keys = chance.random(len(units.kinds))
-        order = np.lexsort(
-            (units.starts_s, units.kinds)
-        )  # keys go with units, whatever their order
+        # Each unit has its own key, whatever their order.
+        order = np.lexsort((units.starts_s, units.kinds))
         for bin_ in strata:
             kinds, levels = units.kinds[order], units.levels[order]
             inside = (kinds == bin_.kind) & (bin_.first <= levels) & (levels < bin_.end)
-            most = wanted[bin_][row.site]
+            most = quota[bin_][row.site]
             best = drawn.setdefault((bin_, row.site), [])
             for at in np.flatnonzero(inside)[np.argsort(keys[inside])[:most]]:
                 index = order[at]
@@ -161,7 +160,7 @@ def strata_of(frame: Frame) -> tuple[Stratum, ...]:
 
 
 def _levels(counts: Integers) -> Integers:
-    """The level of each unit, ascending; of none at all, a zero."""
+    """The level of each unit, ascending; a zero if there is none."""
     levels = np.repeat(np.arange(len(counts)), counts)
     return levels if len(levels) else np.zeros(1, np.int64)
 
@@ -205,7 +204,7 @@ def _in_turn(
     strata: Sequence[Stratum],
     seed: int,
 ) -> Iterator[Label]:
-    """One of each bin in turn, so that whoever stops half-way has labelled a sample as well."""
+    """One of each bin in turn, so the first half is a sample as well."""
     chance = np.random.default_rng(seed)
     queues: list[list[Label]] = []
     for bin_ in strata:

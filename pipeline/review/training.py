@@ -1,7 +1,7 @@
 """Labelled clips as training data: short recordings, each with one call or none.
 
-They are recordings like any others to ``capuchinbird train``: cut once, with ``annotations.csv``
-and ``recordings.csv`` beside them.
+``capuchinbird train`` reads them like any recordings: the folder also holds ``annotations.csv`` and
+``recordings.csv``.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from pipeline.survey.labels import Label
 from pipeline.tables.csv_text import csv_line
 
 MARGIN_S = 2.2
-"""Audio kept before a call, as training uses it; after it a second less."""
+"""Audio before a call, for training; after it a second less."""
 
 LEAST_S = 2.0
-"""A stretch without a call that is shorter teaches nothing."""
+"""A shorter stretch without a call is useless for training."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class TrainingClip:
 
 
 def training_clips(labels: Sequence[Label]) -> tuple[list[TrainingClip], list[str]]:
-    """What labels are good for in training, and a line for each kind that is left out.
+    """Training clips from labels, and a line for each reason to leave labels out.
 
-    Stretches labelled no are background. Of those labelled yes, counted calls and faint ones have
-    the bounds of a call; where in another stretch a call begins is not known, nor where each of
-    several birds does. Where observers disagree, the stretch is left out.
+    A stretch with a no is background. With a yes, counted and faint calls have the bounds of a
+    call; the start of a call in any other stretch is unknown, as are those of several birds.
+    Stretches with different answers stay out.
     """
     given: dict[tuple[str, float, float], list[Label]] = {}
     for label in labels:
@@ -77,10 +77,10 @@ def _has_bounds(label: Label) -> bool:
 
 
 def write_training_clips(clips: Sequence[TrainingClip], folder: Path) -> list[str]:
-    """Cuts the clips into a folder that ``capuchinbird train`` reads, in place of what is there.
+    """Writes the clips into a folder for ``capuchinbird train`` and replaces its contents.
 
     Returns:
-        A line for each clip that could not be cut.
+        A line for each unreadable clip.
     """
     shutil.rmtree(folder, ignore_errors=True)
     calls, groups, problems = [], [], []

@@ -1,14 +1,14 @@
-"""What a person can be asked about a recording: its calls, its faint candidates, and the rest.
+"""Units of a recording, each a question for a listener: calls, faint candidates, and the rest.
 
-The units of a recording lie side by side and cover all that was scored, so every bird's call
-begins in one of them, whether the model found it or not:
+The units of a recording lie side by side and cover its scored audio, so every call begins in one
+of them, counted or not:
 
-- ``call``: what the model counted, from its start to its end (a row of calls.csv);
-- ``faint``: as long as a call, around a peak of the scores below the threshold, where no call and
-  no stronger faint one lies; of two that overlap the stronger is one;
-- ``rest``: what is left, in pieces of at most 3 s.
+- ``call``: a counted call, from its start to its end (a row of calls.csv);
+- ``faint``: as long as a call, around a peak of the scores below the threshold, clear of calls and
+  stronger faint units;
+- ``rest``: the remaining audio, in pieces of at most 3 s.
 
-What begins under a call's mark belongs to that call: it is one call, or several birds at once.
+A unit of kind ``call`` is one call, or several birds at once.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ KINDS = ("call", "faint", "rest")
 CALL, FAINT, REST = range(3)
 
 LEVELS_PER_UNIT = 16
-"""Of log odds: scores of the released network are rounded to these."""
+"""Levels for each unit of log odds; the released network rounds its scores to these."""
 
 _LIMIT = 8
 N_LEVELS = 2 * _LIMIT * LEVELS_PER_UNIT + 1
 
 _CELL_S = 0.05
 _LEAST_S = 1.0
-"""Nobody can say of a gap shorter than this what begins in it."""
+"""A shorter gap is too short to judge."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def level_of_log_odds(value: npt.ArrayLike) -> Integers:
 
 
 def log_odds_of_level(level: npt.ArrayLike) -> Floats:
-    """The log odds that a level stands for; of half a level, those between two."""
+    """The log odds of a level; half a level lies between two."""
     return np.asarray(level, np.float64) / LEVELS_PER_UNIT - _LIMIT
 
 
@@ -87,10 +87,10 @@ def units_of(
     """The units of a recording, in no particular order.
 
     Args:
-        row: what was counted in it.
+        row: its row of counts.csv.
         calls: its rows of calls.csv.
-        scores: as the run kept them.
-        rule: how the run found calls; its threshold is the row's.
+        scores: stored by the run.
+        rule: counting rule of the run, with the row's threshold.
     """
     covered_s = float(scores.starts_s[-1] + scores.score_s) if len(scores.starts_s) else 0.0
     end_s = min(covered_s, row.duration_s or covered_s)
@@ -129,7 +129,7 @@ def units_of(
 
 
 def _covered(scores: WindowScores) -> list[tuple[float, float]]:
-    """Stretches that have scores, in seconds: what could not be decoded has none."""
+    """Stretches with scores, in seconds; damaged audio has none."""
     starts_s = scores.starts_s
     if not len(starts_s):
         return []
@@ -141,7 +141,7 @@ def _covered(scores: WindowScores) -> list[tuple[float, float]]:
 def _peaks_below(
     row: RecordingCount, scores: WindowScores, rule: CountingRule
 ) -> tuple[Floats, Floats]:
-    """Where calls would be if the threshold were lower, in seconds, and the log odds there."""
+    """Peaks below the threshold: their middles in seconds, and their log odds."""
     if row.counting == "windows":  # side by side: each is a candidate by itself
         middles_s, values = scores.starts_s + scores.score_s / 2, log_odds(scores.scores)
     else:
@@ -161,7 +161,7 @@ def _take(taken: npt.NDArray[np.bool_], start_s: float, end_s: float) -> None:
 
 
 def _pieces(taken: npt.NDArray[np.bool_]) -> Floats:
-    """What is free, in equal pieces of at most 3 s, as start and end in seconds, ``[n, 2]``."""
+    """Free stretches in equal pieces of at most 3 s, as start and end in seconds, ``[n, 2]``."""
     edges = np.flatnonzero(np.diff(np.concatenate([[True], taken, [True]]).astype(np.int8)))
     pieces = [
         np.stack([at[:-1], at[1:]], 1)

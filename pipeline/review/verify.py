@@ -37,23 +37,23 @@ from pipeline.tables.read import VERIFIED, RunResults, read_results
 from pipeline.tables.schema import cells, columns_of
 
 SEED = 0
-"""Of the draws: the same labels give the same figures."""
+"""Seed of the draws: the same labels give the same figures."""
 
 _SAME_S = 0.01
 
 
 class LabelError(ValueError):
-    """Labels that are none of these results. The message says which, and the remedy."""
+    """Labels of other results. The message names them and a remedy."""
 
 
 @dataclass(frozen=True)
-class HeardUnit:
-    """A unit and what observers heard in it.
+class AnsweredUnit:
+    """A unit with the observers' answers.
 
     Attributes:
-        unit: as it was drawn; what it says of labels is of no matter.
+        unit: as drawn, without a label.
         label: yes, no or unsure, by observer.
-        birds: calls in it, by those who said yes.
+        birds: number of calls, by observers with a yes.
     """
 
     unit: Label
@@ -67,23 +67,23 @@ class HeardUnit:
 
     @property
     def yes(self) -> float:
-        """Share of the decided labels that are yes."""
+        """Share of yes among the decided labels."""
         return self.decided.count("yes") / len(self.decided)
 
     @property
     def extra(self) -> float:
-        """Calls beyond the first, on the average of the decided labels."""
+        """Mean number of calls beyond the first over the decided labels."""
         return sum(n - 1 for n in self.birds.values()) / len(self.decided)
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What labels say of an output.
+    """Estimates for an output.
 
     Attributes:
         rows: all sites together, then each.
-        document: what verified.json holds: curve, bins, agreement.
-        warnings: what whoever asked should know, a line each.
+        document: the content of verified.json: curve, bins, agreement.
+        warnings: for the user, a line each.
     """
 
     rows: tuple[VerifiedCount, ...]
@@ -91,17 +91,17 @@ class Verification:
     warnings: tuple[str, ...]
 
 
-def verify(output: str, tables: Sequence[str], wanted: float) -> Verification:
-    """Estimates what an output holds from labels of its clips.
+def verify(output: str, tables: Sequence[str], min_precision: float) -> Verification:
+    """Estimates the calls of an output from labels of its clips.
 
     Args:
         output: the folder of a run.
         tables: labels.csv, or those of several observers or samples.
-        wanted: the precision that a threshold is looked for, 0 to 1.
+        min_precision: goal of the suggested threshold, 0 to 1.
 
     Raises:
-        ValueError: labels that cannot be read, or that are of other results.
-        OSError: no tables of a run there, or a table cannot be read.
+        ValueError: unreadable labels, or labels of other results.
+        OSError: no tables of a run, or an unreadable table.
     """
     labels = [label for name in tables for label in read_labels(name)]
     if any(label.stratum == STRATUM for label in labels):
@@ -109,28 +109,28 @@ def verify(output: str, tables: Sequence[str], wanted: float) -> Verification:
             f"{', '.join(tables)}: annotations of whole recordings are no random sample; give the "
             "labels of a review only"
         )
-    heard = combine(labels)
-    if not any(unit.decided for unit in heard):
+    answered = combine(labels)
+    if not any(unit.decided for unit in answered):
         raise LabelError(f"{', '.join(tables)}: no clip is labelled yes or no")
     results = read_results(output)
-    heard = of_these_results(heard, results, output)
+    answered = of_these_results(answered, results, output)
     frame = read_frame(output, results)
     if not frame.recordings:
         raise LabelError(f"{output}: no scores were kept there; count once more into a new folder")
     sites = list(frame.units)
-    strata = strata_in(heard)
-    found = tabulate(heard, strata, frame, results)
+    strata = strata_in(answered)
+    sample = tabulate(answered, strata, frame, results)
     rng = np.random.default_rng(SEED)
-    both, by_site = estimate(found, rng), estimate_sites(found, rng)
+    both, by_site = estimate(sample, rng), estimate_sites(sample, rng)
     rule = results.run.get("counting", {}).get("rule", {})
     slope, offset = rule.get("evidence_slope", 1.0), rule.get("evidence_offset", 0.0)
-    of_evidence = curve_of(found)
+    of_evidence = curve_of(sample)
     curve = Curve(of_evidence.offset + of_evidence.slope * offset, of_evidence.slope * slope)
-    shares = shifted_shares(found.units, both.rates.mean(0))
+    shares = shifted_shares(sample.units, both.rates.mean(0))
     birds = float(both.calls.sum() / max(both.yes.sum(), 1e-9))
     common: dict[str, Any] = {
         "threshold": _threshold(results),
-        "wanted_precision": wanted,
+        "wanted_precision": min_precision,
         "model_version": next((r.model_version for r in results.recordings), ""),
         "run_id": max((r.run_id for r in results.recordings), default=""),
         "schema_version": SCHEMA_VERSION,
@@ -141,8 +141,8 @@ def verify(output: str, tables: Sequence[str], wanted: float) -> Verification:
         some = sites if scope == "all" else [sites[index - 1]]
         at = [sites.index(site) for site in some]
         units = sum((frame.units[site] for site in some), np.zeros((len(KINDS), N_LEVELS), int))
-        here = [unit for unit in heard if scope == "all" or unit.unit.site == some[0]]
-        candidates = found.units[at].sum(0)
+        here = [unit for unit in answered if scope == "all" or unit.unit.site == some[0]]
+        candidates = sample.units[at].sum(0)
         rows.append(
             VerifiedCount(
                 scope=scope,
@@ -151,7 +151,7 @@ def verify(output: str, tables: Sequence[str], wanted: float) -> Verification:
                 counted_calls=int(units[CALL].sum()),
                 labelled=sum(bool(unit.decided) for unit in here),
                 unsure=sum(not unit.decided for unit in here),
-                **_figures(draws, found.counted, candidates),
+                **_figures(draws, sample.counted, candidates),
                 **_per_hour(draws, sum(frame.recorded_s[site] for site in some)),
                 calls_by_scores=(
                     float(shares[at[0]]) * int(candidates.sum()) * birds
@@ -159,12 +159,12 @@ def verify(output: str, tables: Sequence[str], wanted: float) -> Verification:
                     else None
                 ),
                 threshold_wanted=threshold_for(
-                    wanted, units, curve, draws.yes.mean(0), strata, common["threshold"]
+                    min_precision, units, curve, draws.yes.mean(0), strata, common["threshold"]
                 ),
                 **common,
             )
         )
-    agreement = agreement_of(heard)
+    agreement = agreement_of(answered)
     document = {
         "method": "call density (Navine et al. 2024), see docs/verifying.md",
         "seed": SEED,
@@ -181,49 +181,49 @@ def verify(output: str, tables: Sequence[str], wanted: float) -> Verification:
         "bins": [
             {
                 "bin": bin_.name,
-                "units": int(found.units[:, b].sum()),
-                "labelled": float(found.labelled[:, b].sum()),
-                "yes": float(found.yes[:, b].sum()),
+                "units": int(sample.units[:, b].sum()),
+                "labelled": float(sample.labelled[:, b].sum()),
+                "yes": float(sample.yes[:, b].sum()),
                 "calls": [round(value, 1) for value in interval(both.calls[:, b])],
             }
             for b, bin_ in enumerate(strata)
         ],
     }
-    return Verification(tuple(rows), document, tuple(_warnings(heard, found, frame, sites)))
+    return Verification(tuple(rows), document, tuple(_warnings(answered, sample, frame, sites)))
 
 
-def combine(labels: Sequence[Label]) -> list[HeardUnit]:
+def combine(labels: Sequence[Label]) -> list[AnsweredUnit]:
     """One entry for each unit; of one observer's labels for it, the last one's."""
     units: dict[tuple[str, float, float], list[Label]] = defaultdict(list)
     for label in labels:
         units[label.recording, round(label.start_s, 2), round(label.end_s, 2)].append(label)
-    heard = []
+    answered = []
     for given in units.values():
         last = {label.observer: label for label in sorted(given, key=lambda g: g.labelled_at)}
-        heard.append(
-            HeardUnit(
+        answered.append(
+            AnsweredUnit(
                 given[0],
                 {observer: label.label for observer, label in last.items()},
                 {o: label.n_birds or 1 for o, label in last.items() if label.label == "yes"},
             )
         )
-    return heard
+    return answered
 
 
 def of_these_results(
-    heard: Sequence[HeardUnit], results: RunResults, output: str
-) -> list[HeardUnit]:
-    """Labels with the sites that results know, once they are known to be of these results.
+    answered: Sequence[AnsweredUnit], results: RunResults, output: str
+) -> list[AnsweredUnit]:
+    """Checks that labels belong to these results, and adds the results' sites.
 
     Raises:
-        LabelError: a recording is unknown, or calls were counted otherwise since.
+        LabelError: an unknown recording, or calls of another count.
     """
     sites = {row.recording: row.site for row in results.recordings}
     calls: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for call in results.calls:
         calls[call.recording].append((call.start_s, call.end_s))
     placed = []
-    for entry in heard:
+    for entry in answered:
         unit = entry.unit
         if unit.recording not in sites:
             raise LabelError(
@@ -244,13 +244,13 @@ def of_these_results(
     return placed
 
 
-def strata_in(heard: Sequence[HeardUnit]) -> tuple[Stratum, ...]:
-    """The bins that cover all scores, as the sample with most labels has them.
+def strata_in(answered: Sequence[AnsweredUnit]) -> tuple[Stratum, ...]:
+    """Bins that cover all scores, those of the sample with most labels.
 
-    A bin without any label goes with the next lower one.
+    A bin without any label joins the next lower one.
     """
     n_of: dict[Stratum, int] = defaultdict(int)
-    for entry in heard:
+    for entry in answered:
         n_of[_stratum(entry.unit)] += 1
     covering: list[Stratum] = []
     for bin_ in sorted(n_of, key=lambda b: -n_of[b]):
@@ -276,14 +276,14 @@ def _stratum(unit: Label) -> Stratum:
 
 
 def tabulate(
-    heard: Sequence[HeardUnit], strata: Sequence[Stratum], frame: Frame, results: RunResults
+    answered: Sequence[AnsweredUnit], strata: Sequence[Stratum], frame: Frame, results: RunResults
 ) -> Labelled:
     """Labels and units by site and bin."""
     sites = list(frame.units)
     shape = len(sites), len(strata)
     units = np.array([[bin_.count(frame.units[site]) for bin_ in strata] for site in sites])
     labelled, yes, extra = (np.zeros(shape) for _ in range(3))
-    for entry in heard:
+    for entry in answered:
         unit = entry.unit
         if not entry.decided or unit.site not in frame.units:
             continue
@@ -330,8 +330,8 @@ def _figures(draws: Draws, counted: Flags, units: Integers) -> dict[str, Any]:
         ("precision", right / n_counted if n_counted else None),
         ("recall", of_all[with_calls] / calls[with_calls] if with_calls.mean() > 0.5 else None),
     ):
-        found = (None, None, None) if values is None else interval(values)
-        for ending, value in zip(("", "_low", "_high"), found, strict=True):
+        summary = (None, None, None) if values is None else interval(values)
+        for ending, value in zip(("", "_low", "_high"), summary, strict=True):
             figures[name + ending] = value
     mean, low, high = interval(calls)
     return figures | {"verified_calls": mean, "verified_low": low, "verified_high": high}
@@ -345,24 +345,24 @@ def _per_hour(draws: Draws, recorded_s: float) -> dict[str, Any]:
 
 
 def threshold_for(
-    wanted: float,
+    min_precision: float,
     units: Integers,
     curve: Curve,
     yes: Floats,
     strata: Sequence[Stratum],
     used: float,
 ) -> float | None:
-    """The least threshold at which so large a share of what is counted is calls; None if none has.
+    """The lowest threshold with a minimum precision; None if no threshold has it.
 
-    The curve is shifted so that it gives as many calls and faint ones with a call as were found.
+    A shift of the curve makes its expected number of units with a call equal to the estimate.
 
     Args:
-        wanted: that share, 0 to 1.
+        min_precision: 0 to 1.
         units: int64 ``[kinds, levels]``.
         curve: from log odds of a score to the probability of a call.
         yes: units with a call in each bin.
         strata: the bins.
-        used: the threshold in use, which is told where no score lies between it and a higher one.
+        used: the threshold in use; the result if no score lies between it and a higher one.
     """
     alike = units[:REST].sum(0)
     if not alike.any():
@@ -375,7 +375,7 @@ def threshold_for(
     n_above = np.cumsum(alike[::-1])[::-1]
     right = np.cumsum((alike * chance)[::-1])[::-1]
     precision = np.divide(right, n_above, out=np.zeros(N_LEVELS), where=n_above > 0)
-    good = np.flatnonzero((precision >= wanted) & (alike > 0))
+    good = np.flatnonzero((precision >= min_precision) & (alike > 0))
     if not len(good):
         return None
     least = float(probabilities(log_odds_of_level(good[0] - 0.5)))
@@ -387,13 +387,13 @@ def _threshold(results: RunResults) -> float:
     return float(used or next((r.threshold for r in results.recordings), 0.5))
 
 
-def agreement_of(heard: Sequence[HeardUnit]) -> dict[str, Any]:
-    """Who labelled, and how far two observers agree on what both labelled."""
-    observers = sorted({observer for entry in heard for observer in entry.label})
+def agreement_of(answered: Sequence[AnsweredUnit]) -> dict[str, Any]:
+    """Observers, and the agreement of each pair on the clips of both."""
+    observers = sorted({observer for entry in answered for observer in entry.label})
     result: dict[str, Any] = {"observers": observers, "pairs": []}
     for index, first in enumerate(observers):
         for second in observers[index + 1 :]:
-            both = [e.label for e in heard if first in e.label and second in e.label]
+            both = [e.label for e in answered if first in e.label and second in e.label]
             if both:
                 kappa = cohens_kappa([e[first] for e in both], [e[second] for e in both])
                 same = sum(e[first] == e[second] for e in both)
@@ -409,18 +409,18 @@ def agreement_of(heard: Sequence[HeardUnit]) -> dict[str, Any]:
 
 
 def _warnings(
-    heard: Sequence[HeardUnit], found: Labelled, frame: Frame, sites: Sequence[str]
+    answered: Sequence[AnsweredUnit], sample: Labelled, frame: Frame, sites: Sequence[str]
 ) -> list[str]:
     lines = []
     if frame.without_scores:
         lines.append(
             f"{frame.without_scores:,} counted recordings have no kept scores and are left out"
         )
-    few = [site for site, n in zip(sites, found.labelled.sum(1), strict=True) if n < 20]
+    few = [site for site, n in zip(sites, sample.labelled.sum(1), strict=True) if n < 20]
     if few and len(sites) > 1:
         some = ", ".join(site or "(no site)" for site in few[:5])
         lines.append(f"fewer than 20 labels at {some}: their figures lean on other sites")
-    if (n := found.labelled.sum()) < 100:
+    if (n := sample.labelled.sum()) < 100:
         lines.append(f"{n:g} labels: with 100 and more the intervals are known to hold (docs)")
     return lines
 
