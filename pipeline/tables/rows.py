@@ -1,4 +1,4 @@
-"""What a row says, asked by whoever writes tables, shows them or adds them up."""
+"""Questions about a row: outcome, order, valid time, start."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ OUTCOME_WORDS = {
     Outcome.TRUNCATED.value: "cut short",
     Outcome.FAILED.value: "failed",
 }
-"""What became of a recording, for people."""
+"""Outcomes in words."""
 
 
 def was_counted(row: RecordingCount) -> bool:
-    """Whether the recording's calls are known."""
+    """Whether the recording has a count."""
     return row.outcome != Outcome.FAILED.value
 
 
 def is_failure(row: RecordingCount) -> bool:
-    """Whether someone should look at the file: not counted, or not in full."""
+    """Whether the file needs a person's attention: failed or truncated."""
     return row.outcome in (Outcome.FAILED.value, Outcome.TRUNCATED.value)
 
 
@@ -36,17 +36,17 @@ def row_order(row: Row) -> tuple[Any, ...]:
 
 
 def sound_share(row: RecordingCount) -> float:
-    """Share of what was heard that was no silence of the equipment and no dropout, 0 to 1."""
+    """Share of the decoded time without silence of the equipment and dropouts, 0 to 1."""
     return 1 - min(1.0, (row.silent_share or 0) + (row.dropout_share or 0))
 
 
 def valid_s(row: RecordingCount) -> float:
-    """Seconds in which a bird could have been heard."""
+    """Decoded seconds without silence of the equipment and dropouts."""
     return (row.heard_s or 0) * sound_share(row)
 
 
 def local_start(row: RecordingCount) -> datetime | None:
-    """When the recording began by the clock on site; None if unknown."""
+    """Start of the recording by the clock on site; None if unknown."""
     if not row.recorded_local:
         return None
     return datetime.fromisoformat(row.recorded_local).replace(tzinfo=None)

@@ -1,6 +1,6 @@
-"""The columns of our own tables, derived once from the fields of the rows in ``pipeline.records``.
+"""The columns of our own tables, from the fields of the rows in ``pipeline.records``.
 
-CSV cells, Parquet and BigQuery columns and docs/outputs.md all follow from what is said here.
+CSV cells, Parquet and BigQuery columns and docs/outputs.md derive from these columns.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, fields
+from functools import cache
 from typing import Any, get_args, get_type_hints
 
 from pipeline.records import RecorderAtSite, Row, RunSummary, SiteVisit
@@ -32,10 +33,10 @@ class Column:
     """A column of a table.
 
     Attributes:
-        kind: of its values: str, int or float.
+        kind: type of its values: str, int or float.
         nullable: whether a value may be None.
-        doc: what it means.
-        digits: how many decimals its text shows; None for all.
+        doc: its meaning.
+        digits: number of decimals in text; None for all.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Column:
 
     @property
     def parquet_type(self) -> str:
-        """The type as pyarrow writes it. Times are text in CSV files and typed here."""
+        """The type's alias in pyarrow. Times are text in CSV files and typed here."""
         return _PARQUET_TIMES.get(_BIGQUERY_TIMES.get(self.name, "")) or _PARQUET[self.kind]
 
     @property
@@ -56,11 +57,11 @@ class Column:
 
     @property
     def bigquery_type(self) -> str:
-        """The type as BigQuery's API spells it. Times are text in files and typed there."""
+        """The type's name in BigQuery's API. Times are text in files and typed there."""
         return _BIGQUERY_TIMES.get(self.name) or _BIGQUERY[self.kind]
 
     def to_cell(self, value: Any) -> str:
-        """A value as text, empty where it is unknown."""
+        """A value as text; empty if unknown."""
         if value is None:
             return ""
         if self.kind is str:
@@ -70,24 +71,20 @@ class Column:
         return str(value) if digits is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
     def from_cell(self, cell: str) -> Any:
-        """What ``to_cell`` was given, as far as the text tells.
+        """The value of a cell, the inverse of ``to_cell`` but for rounding.
 
-        A recording's name keeps the ``./`` that it may have got: it names the same file.
+        A recording's name keeps ``./`` in front: it names the same file.
         """
         if self.kind is str:
             return cell if self.name == "recording" else unguard_text(cell)
         return self.kind(cell) if cell else None
 
 
-_KNOWN: dict[type[TableRow], tuple[Column, ...]] = {}  # asked for every row
-
-
+@cache  # every row needs it
 def columns_of(row_type: type[TableRow]) -> tuple[Column, ...]:
     """The columns of a table, in order."""
-    if row_type not in _KNOWN:
-        hints = get_type_hints(row_type)
-        _KNOWN[row_type] = tuple(_column(f, hints[f.name]) for f in fields(row_type))
-    return _KNOWN[row_type]
+    hints = get_type_hints(row_type)
+    return tuple(_column(f, hints[f.name]) for f in fields(row_type))
 
 
 def _column(field: Field[Any], hint: Any) -> Column:
@@ -98,10 +95,10 @@ def _column(field: Field[Any], hint: Any) -> Column:
 
 
 def cells(row: TableRow) -> list[str]:
-    """A row as text, empty where a value is unknown."""
+    """A row as text; empty for unknown values."""
     return [column.to_cell(getattr(row, column.name)) for column in columns_of(type(row))]
 
 
 def row_from_cells(row_type: type[TableRow], text: Mapping[str, str | None]) -> Any:
-    """The row that was written as these cells; what an older table lacks is empty or None."""
+    """The row of these cells; columns that an older table lacks are empty or None."""
     return row_type(**{c.name: c.from_cell(text.get(c.name) or "") for c in columns_of(row_type)})
