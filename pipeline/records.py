@@ -421,6 +421,6 @@ class RunSummary:
     schema_version: int = column("Version of this table's layout.")
 
 
-def column_names(row_type: type[Row | RunSummary | SiteVisit | RecorderAtSite]) -> list[str]:
+def column_names(row_type: type[Any]) -> list[str]:
     """The header of a table."""
     return [f.name for f in fields(row_type)]

@@ -1,7 +1,7 @@
-"""What the page draws of numbers: cells, dots and short codes that its style sheet and script draw.
+"""Data for the page's charts: cells, dots and short codes for its style sheet and script.
 
-Charts are made of the page's own elements, so that labels keep their size on a telephone, colours
-follow the page's and every mark can be read out.
+Charts consist of the page's own elements: labels keep their size on a telephone, colours follow the
+page, and screen readers can read every mark.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def strip_code(duration_s: float, scores: WindowScores) -> str:
     """Scores over time, a character for each of at most ``STRIP_COLUMNS`` equal stretches.
 
     ``0`` to ``z`` is the place of its windows' highest score on the axis of scores; so no window
-    that reaches the threshold is lost. A blank is a stretch that could not be heard.
+    that reaches the threshold is lost. A blank is a stretch without decoded audio.
 
     >>> strip_code(4.0, WindowScores(np.array([0.0, 1.0]), np.array([0.0, 1.0], np.float32)))
     '00zz'
@@ -93,7 +93,7 @@ class Dot:
 
     Attributes:
         x, y: percent from the left and from the bottom.
-        name_side: where its name stands, ``left`` or ``right``; empty where there is no room.
+        name_side: side of its name, ``left`` or ``right``; empty without room.
         name_y: the name's height, in percent like ``y``.
     """
 
@@ -119,13 +119,13 @@ class SiteMap:
 
 def site_map(recordings: Sequence[RecordingCount], sites: Sequence[Activity]) -> SiteMap | None:
     """The map; None with fewer than two places."""
-    found: dict[str, list[tuple[float, float]]] = {}
+    positions: dict[str, list[tuple[float, float]]] = {}
     for row in recordings:
         if row.site and row.latitude is not None and row.longitude is not None:
-            found.setdefault(row.site, []).append((row.latitude, row.longitude))
-    if len({places[0] for places in found.values()}) < 2:
+            positions.setdefault(row.site, []).append((row.latitude, row.longitude))
+    if len({places[0] for places in positions.values()}) < 2:
         return None
-    middles = {site: np.mean(places, axis=0) for site, places in found.items()}
+    middles = {site: np.mean(places, axis=0) for site, places in positions.items()}
     centre = np.mean(list(middles.values()), axis=0)
     # One degree of longitude is shorter than one of latitude.
     scale = np.array([1.0, math.cos(math.radians(float(centre[0])))]) * _KM_PER_DEGREE
@@ -150,19 +150,19 @@ _Box = tuple[float, float, float, float]
 def _named(dots: Sequence[Dot]) -> tuple[Dot, ...]:
     """Dots with names beside them, none over another or over a dot; the busiest choose first."""
     taken: list[_Box] = [(dot.x - 2.2, dot.y - 2.2, dot.x + 2.2, dot.y + 2.2) for dot in dots]
-    found = {}
+    placed = {}
     for dot in sorted(dots, key=lambda dot: -dot.activity.calls):
         width = len(dot.activity.label) * LETTER_PERCENT
-        found[dot.activity.label] = dot
+        placed[dot.activity.label] = dot
         for up, side in product((0.0, 1.0, -1.0), ("right", "left")):
             y = dot.y + up * LINE_PERCENT
             left = dot.x + 3.4 if side == "right" else dot.x - 3.4 - width
             box = (left, y - LINE_PERCENT / 2, left + width, y + LINE_PERCENT / 2)
             if 0 <= left <= 100 - width and not any(_overlap(box, other) for other in taken):
-                found[dot.activity.label] = replace(dot, name_side=side, name_y=y)
+                placed[dot.activity.label] = replace(dot, name_side=side, name_y=y)
                 taken.append(box)
                 break
-    return tuple(found[dot.activity.label] for dot in dots)
+    return tuple(placed[dot.activity.label] for dot in dots)
 
 
 def _overlap(a: _Box, b: _Box) -> bool:
@@ -182,7 +182,7 @@ def round_step(highest: float) -> float:
 
 
 def distinct_names(names: Sequence[str]) -> dict[str, str]:
-    """Each name without the folders that it does not need to be told from the others.
+    """Shortens names by the folders that are not needed to tell them apart.
 
     >>> distinct_names(["a/1.wav", "b/1.wav", "b/2.wav"])
     {'a/1.wav': 'a/1.wav', 'b/1.wav': 'b/1.wav', 'b/2.wav': '2.wav'}

@@ -43,7 +43,7 @@ class ShownCall:
     """A call, and its picture or why there is none.
 
     Attributes:
-        title: where and when it was heard.
+        title: place and time.
     """
 
     call: DetectedCall
@@ -53,7 +53,7 @@ class ShownCall:
 
     @property
     def alt(self) -> str:
-        """What the picture shows, for whoever cannot see it."""
+        """The picture in words."""
         call = self.call
         return (
             f"Spectrogram of a call, {self.title}: {call.end_s - call.start_s:.1f} s long from "
@@ -63,7 +63,7 @@ class ShownCall:
 
 @dataclass(frozen=True)
 class CallGroup:
-    """Calls that were chosen for one reason."""
+    """Calls with one reason for their choice."""
 
     title: str
     calls: tuple[ShownCall, ...]
@@ -74,10 +74,10 @@ def write_page(output: str, speech: SpeechMode = "") -> str:
 
     Args:
         output: the folder.
-        speech: what becomes of people's voices in its clips.
+        speech: treatment of people's voices in its clips.
 
     Raises:
-        OSError: the folder holds no tables of a run, or cannot be written to.
+        OSError: the folder holds no tables of a run, or is not writable.
     """
     results = read_results(output)
     names = distinct_names([call.recording for call in results.calls])
@@ -113,11 +113,11 @@ def render_page(
     """The whole page.
 
     Args:
-        results: what the run left behind.
-        listed: the recordings that get a row in the table; all, or a sample.
-        groups: the calls that are shown.
-        scores: of the windows of listed recordings, where they are drawn.
-        output: the folder that the page will lie in.
+        results: tables of the run.
+        listed: the recordings with a row in the table; all, or a sample.
+        groups: the calls with a picture.
+        scores: of listed recordings with a chart of their scores.
+        output: the page's folder.
     """
     recordings, counted = results.recordings, list(filter(was_counted, results.recordings))
     hours = activity(recordings, results.calls)

@@ -6,14 +6,15 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from pipeline.inputs.sheets import read_text
-from pipeline.records import SCORE_DIGITS, DetectedCall, RecordingCount
-from pipeline.tables.cell_text import guard_path, guard_text, unguard_text
+from pipeline.records import SCORE_DIGITS, DetectedCall, RecordingCount, column, optional, text
+from pipeline.tables.cell_text import guard_path, unguard_text
 from pipeline.tables.csv_text import csv_line
 from pipeline.tables.read import WindowScores
+from pipeline.tables.schema import cells, columns_of
 
 Answer = Literal["yes", "no", "unsure"]
 ANSWERS: tuple[Answer, ...] = get_args(Answer)
@@ -21,31 +22,26 @@ ANSWERS: tuple[Answer, ...] = get_args(Answer)
 
 @dataclass(frozen=True)
 class Label:
-    """One person's answer to whether a bird calls between ``start_s`` and ``end_s``.
+    """One person's answer to whether a bird calls in a stretch of a recording: a row."""
 
-    Attributes:
-        score: of the model there, 0 to 1; None if unknown.
-        stratum: of the sample; empty where the label is part of none.
-        n_birds: number of birds; None if not given.
-        labelled_at: ISO 8601, or empty.
-    """
-
-    recording: str
-    start_s: float
-    end_s: float
-    score: float | None
-    site: str
-    stratum: str
-    label: Answer
-    n_birds: int | None = None
-    observer: str = ""
-    labelled_at: str = ""
+    recording: str = column("Path or URI of the recording.")
+    start_s: float = column("Start of the stretch, in seconds.", 3)
+    end_s: float = column("End of the stretch, in seconds.", 3)
+    score: float | None = column(
+        "Score of the model there, 0 to 1; empty if unknown.", SCORE_DIGITS
+    )
+    site: str = column("Name of the place.")
+    stratum: str = column("Stratum of the sample; empty outside a sample.")
+    label: Answer = column("yes, no or unsure.")  # noqa: RUF009
+    n_birds: int | None = optional("Number of birds; empty if not given.")
+    observer: str = text("Name of the observer.")
+    labelled_at: str = text("Time of the label, ISO 8601.")
 
 
 STRATUM = "heard in full"
 """Stratum of labels made from annotations of whole recordings, not from a sample."""
 
-LABEL_COLUMNS = tuple(field.name for field in fields(Label))
+LABEL_COLUMNS = tuple(one.name for one in columns_of(Label))
 
 
 def read_labels(path: str) -> list[Label]:
@@ -55,10 +51,10 @@ def read_labels(path: str) -> list[Label]:
         OSError: the file is unreadable.
         ValueError: a missing column or an impossible cell; the message names file and row.
     """
-    text = read_text(path)
-    first = text.partition("\n")[0].strip()
+    content = read_text(path)
+    first = content.partition("\n")[0].strip()
     separator = max(",;\t", key=first.count)
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+    rows = csv.DictReader(io.StringIO(content, newline=""), delimiter=separator)
     if missing := {"recording", "start_s", "end_s", "label"} - set(rows.fieldnames or ()):
         raise ValueError(f"{path}: lacks the column {', '.join(sorted(missing))}")
     labels = []
@@ -117,17 +113,7 @@ def pooled(tables: Sequence[Sequence[Label]]) -> list[Label]:
 def label_lines(labels: Iterable[Label]) -> Iterator[str]:
     """The lines of labels.csv."""
     yield csv_line(LABEL_COLUMNS)
-    for one in labels:
-        told = {
-            **asdict(one),
-            "recording": guard_path(one.recording),
-            "start_s": f"{one.start_s:.3f}",
-            "end_s": f"{one.end_s:.3f}",
-            "score": None if one.score is None else f"{one.score:.{SCORE_DIGITS}f}",
-            "site": guard_text(one.site),
-            "observer": guard_text(one.observer),
-        }
-        yield csv_line(["" if told[name] is None else str(told[name]) for name in LABEL_COLUMNS])
+    yield from (csv_line(cells(one)) for one in labels)
 
 
 def labels_from_marks(

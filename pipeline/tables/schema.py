@@ -8,13 +8,16 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, fields
-from functools import cache
-from typing import Any, get_args, get_type_hints
+from typing import Any, ClassVar, Protocol, get_args, get_type_hints
 
-from pipeline.records import RecorderAtSite, Row, RunSummary, SiteVisit
 from pipeline.tables.cell_text import guard_path, guard_text, unguard_text
 
-TableRow = Row | RunSummary | SiteVisit | RecorderAtSite
+
+class TableRow(Protocol):
+    """A row: a dataclass with a ``records.column`` for each field."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
 
 _PARQUET = {str: "string", int: "int64", float: "double"}
 _BIGQUERY = {str: "STRING", int: "INTEGER", float: "FLOAT"}
@@ -80,11 +83,15 @@ class Column:
         return self.kind(cell) if cell else None
 
 
-@cache  # every row needs it
+_COLUMNS: dict[type[TableRow], tuple[Column, ...]] = {}  # every row needs its columns
+
+
 def columns_of(row_type: type[TableRow]) -> tuple[Column, ...]:
     """The columns of a table, in order."""
-    hints = get_type_hints(row_type)
-    return tuple(_column(f, hints[f.name]) for f in fields(row_type))
+    if row_type not in _COLUMNS:
+        hints = get_type_hints(row_type)
+        _COLUMNS[row_type] = tuple(_column(f, hints[f.name]) for f in fields(row_type))
+    return _COLUMNS[row_type]
 
 
 def _column(field: Field[Any], hint: Any) -> Column:
