@@ -1,4 +1,4 @@
-"""Which files hold already what would be written, so that a run touches only what it changes."""
+"""Checksums of existing files, so that a run writes only files that change."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pipeline.storage import files
 
 
 def checksums_of(names: Collection[str]) -> dict[str, str]:
-    """Checksums of those files that are there; of gs:// by listing, unread.
+    """Checksums of existing files; a listing of a bucket states them.
 
-    Stores other than gs:// tell no checksums, so that nothing is found in them.
+    The result is empty for stores other than disks and gs://, which state no checksums.
     """
-    found: dict[str, str] = {}
+    checksums: dict[str, str] = {}
     of_folder: dict[str, list[str]] = {}
     for name in names:
         of_folder.setdefault(posixpath.dirname(name), []).append(name)
@@ -26,9 +26,9 @@ def checksums_of(names: Collection[str]) -> dict[str, str]:
             # Names of a part begin alike, so that little else is listed.
             bucket, _, prefix = commonprefix(some).removeprefix("gs://").partition("/")  # noqa: RUF071
             for blob in storage_client().list_blobs(bucket, prefix=prefix):
-                found[f"gs://{bucket}/{blob.name}"] = blob.crc32c or ""
+                checksums[f"gs://{bucket}/{blob.name}"] = blob.crc32c or ""
         elif files.is_local(some[0]):
             for name in some:
                 with suppress(FileNotFoundError):
-                    found[name] = files.checksum([files.read_bytes(name)])
-    return {name: found[name] for name in names if name in found}
+                    checksums[name] = files.checksum([files.read_bytes(name)])
+    return {name: checksums[name] for name in names if name in checksums}
