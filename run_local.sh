@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs a command on this machine. Without arguments: a demo on recordings made on the spot. Flags
-# count; a word names another command (./run_local.sh --help lists them), for example
-#   ./run_local.sh --input 'recordings/*.wav' --output results
+# count; a word names a command (./run_local.sh --help lists them), for example
+#   ./run_local.sh count 'recordings/*.wav' --output results
 #   ./run_local.sh show recordings/REC_0001.wav --output rec_0001.png
 set -euo pipefail
 

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from model.quiet import without_collecting
 from pipeline import __version__
-from pipeline.options import COMMANDS, EXIT_CODES, UsageError
+from pipeline.options import COMMANDS, EXIT_CODES, UsageError, console
 
 
 def overview() -> str:
@@ -25,7 +25,7 @@ def overview() -> str:
             "usage: capuchinbird COMMAND [FLAGS]",
             "",
             "Count Capuchinbird calls in recordings, for example:",
-            "  capuchinbird count --input recordings/ --output results",
+            "  capuchinbird count recordings/ --output results",
             "",
             "commands (each explains its flags with --help):",
             *lines,
@@ -75,9 +75,13 @@ def module_of(command: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command. Returns the exit code that ``options.EXIT_CODES`` explains."""
+    # Each parser of arguments looks for translations, and Beam makes hundreds of parsers.
+    os.environ["LANGUAGE"] = "C"
     logging.basicConfig(handlers=[_log_handler()])
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:], "--help"]
+    if not arguments or arguments[0] in ("-h", "--help"):
         print(overview(), end="")
         return 0
     if arguments[0] == "--version":
@@ -88,20 +92,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean {close[0]}?" if close else "see capuchinbird --help"
         if os.path.exists(name) or "://" in name:
-            hint = f"to count recordings: capuchinbird count --input {name} --output results"
+            hint = f"to count recordings: capuchinbird count {name} --output results"
         print(f"capuchinbird: no command {name}; {hint}", file=sys.stderr)
         return 2
+    console.begin([mode for mode in console.MODES if f"--{mode}" in arguments])
+    code, error = _run(name, arguments)
+    if error:
+        print(f"capuchinbird {name}: {error}", file=sys.stderr)
+    console.conclude(name, code, error)
+    return code
+
+
+def _run(name: str, arguments: Sequence[str]) -> tuple[int, str]:
+    """Runs a command. Returns its exit code and what was wrong."""
     try:
         check_credentials(arguments)
         with without_collecting():
             command = import_module(f"pipeline.commands.{module_of(name)}")
-        return int(command.main(arguments))
+        return int(command.main(arguments)), ""
     except UsageError as error:
-        print(f"capuchinbird {name}: {error}", file=sys.stderr)
-        return 2
+        return 2, str(error)
     except KeyboardInterrupt:
-        print(f"\ncapuchinbird {name}: interrupted; no file was left half-written", file=sys.stderr)
-        return 130
+        return 130, "interrupted; no file was left half-written"
 
 
 def run_and_leave() -> NoReturn:

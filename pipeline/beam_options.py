@@ -21,7 +21,7 @@ from apache_beam.options.pipeline_options import (
 )
 from apache_beam.runners.runner import create_runner
 
-from pipeline.options import UsageError, parser
+from pipeline.options import COUNT, UsageError
 from pipeline.runtime import (
     JOB_SERVER_TIMEOUT_S,
     LOCAL_RUNNERS,
@@ -137,7 +137,7 @@ def _check_names(arguments: list[str]) -> None:
         raise UsageError(f"unknown argument {unknown[0]}; name recordings with --input")
     if unknown:
         name = unknown[0].partition("=")[0].lstrip("-")
-        ours = vars(parser().parse_known_args(["--output="])[0])
+        ours = (flag.lstrip("-") for flag in COUNT.parser.flags)
         close = difflib.get_close_matches(name, [*ours, *beams], n=1)
         hint = f"did you mean --{close[0]}?" if close else "see --help"
         raise UsageError(f"unknown argument --{name}; {hint}")

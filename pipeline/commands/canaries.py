@@ -11,11 +11,11 @@ import io
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from pipeline import options
 from pipeline.inputs.manifests import read_manifest
 from pipeline.inputs.sheets import parse_sheet, read_text
-from pipeline.options import Parser, UsageError
+from pipeline.options import Flag, UsageError, count_command, parse, say
 from pipeline.storage import files
 from pipeline.tables.read import read_counts
 
@@ -36,7 +36,7 @@ def read_expected(manifest: str) -> dict[str, int]:
     return {name: count or 0 for name, count in zip(names, counts, strict=True)}
 
 
-def check_there(manifest: str, canaries: Iterable[str]) -> None:
+def check_there(canaries: Iterable[str]) -> None:
     """Refuses canaries that are gone: that they are counted otherwise would say too little.
 
     Raises:
@@ -44,7 +44,7 @@ def check_there(manifest: str, canaries: Iterable[str]) -> None:
     """
     if gone := [name for name in canaries if not files.exists(name)]:
         more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
-        raise UsageError(f"--manifest {manifest}: no such file: {', '.join(gone[:3])}{more}")
+        raise UsageError(f"--manifest: no such file: {', '.join(gone[:3])}{more}")
 
 
 def differences(expected: Mapping[str, int], counted: Mapping[str, int | None]) -> list[str]:
@@ -56,41 +56,42 @@ def differences(expected: Mapping[str, int], counted: Mapping[str, int | None]) 
     ]
 
 
-def parser() -> Parser:
-    """The flags; what it does not know goes to the job."""
-    result = Parser(
-        prog="capuchinbird canaries",
-        example="canaries --manifest canaries.csv",
-        description="Count recordings with known counts; exit with 4 when one comes out otherwise. "
-        "Other flags go to the job.",
-        allow_abbrev=False,
-    )
-    result.add_argument(
-        "--manifest", required=True, metavar="FILE", help="CSV with recording and call_count"
-    )
-    return result
+COMMAND = count_command(
+    "canaries",
+    "Count recordings with known counts; exit with 4 when one comes out otherwise.",
+    "canaries --manifest canaries.csv --model my_model",
+    only=("manifests", "model", "hop_s", "segment_s", "threshold", "counting"),
+    changed={"manifests": Flag("CSV with recording and call_count", "FILE", name="manifest")},
+    output="",
+    report=False,
+    max_failed_fraction=1.0,
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Counts the canaries. Returns 0, 4 when a count differs, or what the job returned."""
-    arguments, job = parser().parse_known_args(argv)
+    config = parse(argv, command=COMMAND)
+    expected: dict[str, int] = {}
     try:
-        expected = read_expected(arguments.manifest)
+        for manifest in config.manifests:
+            expected |= read_expected(manifest)
     except (OSError, ValueError) as error:
         raise UsageError(f"--manifest: {error}") from None
-    check_there(arguments.manifest, expected)
+    check_there(expected)
     from pipeline.launch import launch
     from pipeline.run import run_of
 
     with tempfile.TemporaryDirectory() as output:
-        where = ["--manifest", arguments.manifest, "--output", output, "--no_report"]
         with contextlib.redirect_stdout(io.StringIO()):  # it would name files that are soon gone
-            code = launch(run_of(options.parse([*where, *job])))
-        if code not in (0, 3):
-            return code
+            if code := launch(run_of(replace(config, output=output))):
+                return code
         counted = {row.recording: row.call_count for row in read_counts(output)}
-    found = differences(expected, counted)
-    for line in found:
+    different = differences(expected, counted)
+    for line in different:
         print(f"capuchinbird canaries: {line}", file=sys.stderr)
-    print(f"{len(expected) - len(found)} of {len(expected)} canaries came out as they should")
-    return EXIT_DIFFERENT if found else 0
+    say(
+        f"{len(expected) - len(different)} of {len(expected)} canaries came out as they should",
+        canaries=len(expected),
+        different=different,
+    )
+    return EXIT_DIFFERENT if different else 0

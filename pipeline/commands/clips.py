@@ -4,52 +4,47 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from pipeline.commands import add_labels
-from pipeline.options import Parser, UsageError
+from pipeline.commands import LABELS, Deployments, Results, Seed
+from pipeline.options import Command, Flag, UsageError, say
+from pipeline.options.values import above, at_least, not_negative
 
 
-def parser() -> Parser:
+@dataclass(frozen=True, kw_only=True)
+class Flags:
     """The flags."""
-    result = Parser(
-        prog="capuchinbird clips",
-        example="clips results --output clips",
-        description="Cut calls out of the recordings of a run: FLAC or WAV as recorded, with the "
-        "start in the name, GUANO inside, and a table clips.csv. For example:"
-        "\n  capuchinbird clips results --output clips --per_site 20",
-    )
-    add = result.add_argument
-    add("run", metavar="RESULTS", help="output folder of a run, here or in a bucket (gs://)")
-    add("--output", default="clips", metavar="DIR", help="folder to make, with one for each site")
-    add("--per_site", type=int, default=50, metavar="N", help="at most so many of each site")
-    add(
-        "--percent",
-        type=float,
-        default=100.0,
-        metavar="P",
-        help="of each site's calls, rounded up (default: all)",
-    )
-    add(
-        "--choose",
-        choices=("balanced", "strongest", "random"),
-        default="balanced",
-        help="balanced: as many as possible from each tenth of the scores' range in log odds",
-    )
-    add("--pad_s", type=float, default=1.0, metavar="SECONDS", help="audio before and after")
-    add("--audio", choices=("flac", "wav"), default="flac", help="format of the clips")
-    add_labels(add, ": what is no call is left out")
-    add("--deployments", default="", metavar="FILE", help="sites and zones, as count takes them")
-    add("--seed", type=int, default=0, help="decides what is drawn (default: 0)")
-    return result
+
+    run: Results
+    output: Annotated[str, Flag("folder to make, with one for each site", "DIR")] = "clips"
+    per_site: Annotated[int, Flag("at most so many of each site", "N", at_least(1))] = 50
+    percent: Annotated[
+        float, Flag("of each site's calls, rounded up (default: all)", "P", above(0, 100))
+    ] = 100.0
+    choose: Annotated[
+        Literal["balanced", "strongest", "random"],
+        Flag("balanced: as many as possible from each tenth of the scores' range in log odds"),
+    ] = "balanced"
+    pad_s: Annotated[float, Flag("audio before and after", "SECONDS", not_negative)] = 1.0
+    audio: Annotated[Literal["flac", "wav"], Flag("format of the clips")] = "flac"
+    labels: Annotated[tuple[str, ...], Flag(LABELS + ": what is no call is left out", "FILE")] = ()
+    deployments: Deployments = ""
+    seed: Seed = 0
+
+
+COMMAND = Command(
+    "clips",
+    Flags,
+    "Cut calls out of the recordings of a run: FLAC or WAV as recorded, with the start in the "
+    "name, GUANO inside, and a table clips.csv.",
+    ("clips results --output clips", "clips results --output clips --per_site 20"),
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Cuts the clips. Returns 0; there is nothing to cut: UsageError."""
-    flags = parser().parse_args(argv)
-    if flags.per_site < 1 or not 0 < flags.percent <= 100 or flags.pad_s < 0:
-        raise UsageError(
-            "--per_site must be at least 1, --percent above 0 up to 100, --pad_s not negative"
-        )
+    flags = COMMAND.parse(argv)
     import numpy as np
 
     from pipeline.exports.clips import choose_findings, cut_clips
@@ -70,5 +65,10 @@ def main(argv: Sequence[str]) -> int:
         print(f"capuchinbird clips: skipped: {problem}", file=sys.stderr)
     if not saved:
         raise UsageError(f"{flags.run}: none of its recordings can be read from here")
-    print(f"{flags.output}: {len(saved):,} of {len(found):,} calls, and clips.csv")
+    say(
+        f"{flags.output}: {len(saved):,} of {len(found):,} calls, and clips.csv",
+        output=flags.output,
+        clips=len(saved),
+        calls=len(found),
+    )
     return 0

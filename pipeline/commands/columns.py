@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from pipeline.options import Parser
+from pipeline.options import Command, say
 
 
-def parser() -> Parser:
+@dataclass(frozen=True)
+class Flags:
     """The flags: none."""
-    return Parser(
-        prog="capuchinbird columns",
-        example="columns",
-        description="Print the meaning of every column of every table, as docs/outputs.md has it.",
-    )
+
+
+COMMAND = Command(
+    "columns",
+    Flags,
+    "Print the meaning of every column of every table, as docs/outputs.md has it.",
+    ("columns",),
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Prints the document. Returns 0."""
-    parser().parse_args(argv)
+    COMMAND.parse(argv)
     from pipeline.report.dictionary import document
 
-    print(document(), end="")
+    say(document().removesuffix("\n"))
     return 0

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from model.quiet import without_collecting, without_unused_libraries
-from pipeline import options
+from pipeline.options import COUNT, parse
 from pipeline.records import Listed
+
+COMMAND = COUNT
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs the job. Returns an exit code, see ``options.EXIT_CODES``."""
-    config = options.parse(argv)
+    config = parse(argv)
     from pipeline.rerun import done_already
     from pipeline.run import run_of
 

@@ -12,8 +12,7 @@ import soundfile
 
 from model.training.synth import synthesise_recording
 from model.windows import Samples
-from pipeline import options
-from pipeline.options import Parser
+from pipeline.options import Command, Config, say
 from pipeline.records import Outcome, RecordingCount
 from pipeline.tables.read import read_counts
 
@@ -156,13 +155,17 @@ def comparison(made: list[DemoRecording], counts: Mapping[str, RecordingCount]) 
     return "\n".join(lines), agree
 
 
-def parser() -> Parser:
+@dataclass(frozen=True)
+class Flags:
     """The flags: none."""
-    return Parser(
-        prog="capuchinbird demo",
-        example="demo",
-        description="Make recordings with calls at known times in ./demo, count them, compare.",
-    )
+
+
+COMMAND = Command(
+    "demo",
+    Flags,
+    "Make recordings with calls at known times in ./demo, count them, compare.",
+    ("demo",),
+)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -171,21 +174,24 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         0 when every count equals the truth and the damaged file is reported, else 1.
     """
-    parser().parse_args(argv)
+    COMMAND.parse(argv)
     from pipeline.launch import launch  # imports Beam
     from pipeline.run import run_of
 
     recordings, output = Path("demo", "recordings"), Path("demo", "results")
-    print(f"Making recordings in {recordings} ...", flush=True)
+    say(f"Making recordings in {recordings} ...")
     made = make_demo(recordings)
-    arguments = ["--input", str(recordings), "--output", str(output)]
-    print(f"capuchinbird count {' '.join(arguments)}", flush=True)
-    code = launch(run_of(options.parse(arguments)))
+    say(f"capuchinbird count {recordings} --output {output}")
+    asked = Config(inputs=(str(recordings),), output=str(output), states_counting=False)
+    code = launch(run_of(asked))
     if code:
         return code
     counts = {Path(row.recording).name: row for row in read_counts(str(output))}
     table, agree = comparison(made, counts)
     failures = [row.error for row in counts.values() if row.outcome == Outcome.FAILED.value]
-    print(f"\n{table}\n\nnot counted: {'; '.join(failures)}")
-    print(f"Every count equals the truth: {'yes' if agree else 'NO'}")
+    say(
+        f"\n{table}\n\nnot counted: {'; '.join(failures)}\n"
+        f"Every count equals the truth: {'yes' if agree else 'NO'}",
+        agree=agree,
+    )
     return 0 if agree else 1

@@ -4,41 +4,47 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
 
+from pipeline.commands import EarlierOutput
 from pipeline.inference.model_folder import check_model
 from pipeline.ledger.drift import REFERENCE_FILE
 from pipeline.ledger.entries import holding_entries
 from pipeline.ledger.sums import TENTHS
-from pipeline.options import Parser, UsageError
+from pipeline.options import Command, Flag, UsageError, say
 from pipeline.storage import files
 
 
-def parser() -> Parser:
+@dataclass(frozen=True, kw_only=True)
+class Flags:
     """The flags."""
-    result = Parser(
-        prog="capuchinbird drift",
-        example="drift --output results --model my_model",
-        description="Keep the scores of an output as the reference that later runs of the model "
-        "are compared with.",
-    )
-    result.add_argument("--output", required=True, metavar="DIR", help="output of earlier runs")
-    result.add_argument("--model", required=True, metavar="DIR", help="the model that made it")
-    return result
+
+    output: EarlierOutput
+    model: Annotated[str, Flag("the model that made it", "DIR")]
+
+
+COMMAND = Command(
+    "drift",
+    Flags,
+    "Keep the scores of an output as the reference that later runs of the model are compared with.",
+    ("drift results --model my_model",),
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Writes the reference of a model. Returns 0."""
-    arguments = parser().parse_args(argv)
-    version = check_model(arguments.model).model_version
+    flags = COMMAND.parse(argv)
+    version = check_model(flags.model).model_version
     counted, histogram = 0, (0,) * TENTHS
-    for entry in holding_entries(arguments.output):
+    for entry in holding_entries(flags.output):
         if not entry.failed and entry.row.model_version == version:
             counted += 1
             histogram = tuple(a + b for a, b in zip(histogram, entry.histogram, strict=True))
     if not counted:
-        raise UsageError(f"{version} counted nothing in {arguments.output}")
+        raise UsageError(f"{version} counted nothing in {flags.output}")
     reference = {"model_version": version, "recordings": counted, "histogram": histogram}
-    name = files.join(arguments.model, REFERENCE_FILE)
+    name = files.join(flags.model, REFERENCE_FILE)
     files.write_atomically(name, [json.dumps(reference, indent=2).encode() + b"\n"])
-    print(f"{name}: scores of {counted} recordings")
+    say(f"{name}: scores of {counted} recordings", reference=name, recordings=counted)
     return 0

@@ -4,46 +4,55 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from pipeline.commands import add_labels
-from pipeline.options import Parser, UsageError
+from pipeline.commands import LABELS, Deployments, Results
+from pipeline.options import Command, Flag, UsageError, say
+from pipeline.options.values import not_negative
 
 
-def parser() -> Parser:
+@dataclass(frozen=True, kw_only=True)
+class Flags:
     """The flags."""
-    result = Parser(
-        prog="capuchinbird histories",
-        example="histories results --visit night",
-        description="Make detection histories: for each site and visit hours recorded, detection "
-        "(0 or 1) and calls, NA where nothing was recorded. For example:"
-        "\n  capuchinbird histories results --visit night",
-    )
-    add = result.add_argument
-    add("run", metavar="RESULTS", help="output folder of a run, here or in a bucket (gs://)")
-    add("--output", default="histories", metavar="DIR", help="folder to make")
-    add(
-        "--visit",
-        choices=("night", "day", "week"),
-        default="night",
-        help="a night runs from noon to noon and is named by its evening; a week begins on Monday",
-    )
-    add(
-        "--min_valid_h",
-        type=float,
-        default=0.0,
-        metavar="HOURS",
-        help="a visit with fewer valid hours is NA (default: only one with none)",
-    )
-    add("--deployments", default="", metavar="FILE", help="sites and zones, as count takes them")
-    add_labels(
-        add, ": calls that are none are not counted, and there is a history of confirmed ones"
-    )
-    return result
+
+    run: Results
+    output: Annotated[str, Flag("folder to make", "DIR")] = "histories"
+    visit: Annotated[
+        Literal["night", "day", "week"],
+        Flag("a night runs from noon to noon and is named by its evening; a week begins on Monday"),
+    ] = "night"
+    min_valid_h: Annotated[
+        float,
+        Flag(
+            "a visit with fewer valid hours is NA (default: only one with none)",
+            "HOURS",
+            not_negative,
+        ),
+    ] = 0.0
+    deployments: Deployments = ""
+    labels: Annotated[
+        tuple[str, ...],
+        Flag(
+            LABELS
+            + ": calls that are none are not counted, and there is a history of confirmed ones",
+            "FILE",
+        ),
+    ] = ()
+
+
+COMMAND = Command(
+    "histories",
+    Flags,
+    "Make detection histories: for each site and visit hours recorded, detection (0 or 1) and "
+    "calls, NA where nothing was recorded.",
+    ("histories results --visit night",),
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Makes the histories. Returns 0; no tables of a run there: UsageError."""
-    flags = parser().parse_args(argv)
+    flags = COMMAND.parse(argv)
     from pipeline.storage import files
     from pipeline.survey.findings import read_survey
     from pipeline.survey.histories import histories, left_out, tables_of_histories
@@ -63,8 +72,13 @@ def main(argv: Sequence[str]) -> int:
     n_sites, n_visits = len({row.site for row in rows}), len({row.visit for row in rows})
     n_known = sum(1 for row in rows if row.detected is not None)
     n_with = sum(1 for row in rows if row.detected)
-    print(
+    say(
         f"{files.join(flags.output, 'history.csv')}: {n_sites:,} sites × {n_visits:,} "
-        f"{flags.visit}s; recorded in {n_known:,}, calls in {n_with:,}"
+        f"{flags.visit}s; recorded in {n_known:,}, calls in {n_with:,}",
+        output=flags.output,
+        sites=n_sites,
+        visits=n_visits,
+        recorded=n_known,
+        with_calls=n_with,
     )
     return 0

@@ -6,52 +6,52 @@ import posixpath
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pipeline.options import Parser, UsageError
+from pipeline.commands import AnnotatedAs, Results
+from pipeline.options import Command, Flag, UsageError, say
 
 if TYPE_CHECKING:
     from pipeline.records import DetectedCall
 
 
-def parser() -> Parser:
+@dataclass(frozen=True, kw_only=True)
+class Flags:
     """The flags."""
-    result = Parser(
-        prog="capuchinbird labels",
-        example="labels results --annotations selections/ --output labels.csv",
-        description="Turn annotations made in Raven, Audacity, BirdNET, Kaleidoscope, whombat or "
-        "whatever crowsetta reads into labels.csv: which calls of a run are right, which are not, "
-        "and which it missed. Every recording that an annotation file is about counts as heard "
-        "in full. For example:"
-        "\n  capuchinbird labels results --annotations checked/ --observer Ana",
-    )
-    add = result.add_argument
-    add("run", metavar="RESULTS", help="output folder of a run, here or in a bucket (gs://)")
-    add(
-        "--annotations",
-        required=True,
-        nargs="+",
-        type=Path,
-        metavar="PATH",
-        help="files or folders; a file belongs to the recording that it names or is named after",
-    )
-    add(
-        "--annotated_as",
-        nargs="+",
-        default=[],
-        metavar="LABEL",
-        help="labels of annotations that mean a call (default: those that name the Capuchinbird)",
-    )
-    add("--observer", default="", metavar="NAME", help="who listened")
-    add("--output", default="labels.csv", metavar="FILE", help="the table to write")
-    return result
+
+    run: Results
+    annotations: Annotated[
+        tuple[Path, ...],
+        Flag(
+            "files or folders; a file belongs to the recording that it names or is named after",
+            "PATH",
+            several=True,
+        ),
+    ]
+    annotated_as: AnnotatedAs = ()
+    observer: Annotated[str, Flag("who listened", "NAME")] = ""
+    output: Annotated[str, Flag("the table to write", "FILE")] = "labels.csv"
+
+
+COMMAND = Command(
+    "labels",
+    Flags,
+    "Turn annotations made in Raven, Audacity, BirdNET, Kaleidoscope, whombat or whatever "
+    "crowsetta reads into labels.csv: which calls of a run are right, which are not, and which it "
+    "missed. Every recording that an annotation file is about counts as heard in full.",
+    (
+        "labels results --annotations selections/ --output labels.csv",
+        "labels results --annotations checked/ --observer Ana",
+    ),
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Writes labels.csv. Returns 0; annotations that cannot be used: UsageError."""
-    flags = parser().parse_args(argv)
+    flags = COMMAND.parse(argv)
     from model.training.annotations import AnnotationError, calls_heard
     from pipeline.storage import files
     from pipeline.survey.labels import label_lines, labels_from_marks
@@ -85,9 +85,15 @@ def main(argv: Sequence[str]) -> int:
     for line in strange:
         print(f"capuchinbird labels: {line}", file=sys.stderr)
     n_calls, n_no = sum(map(len, calls_of.values())), sum(one.label == "no" for one in labels)
-    print(
+    n_missed = len(labels) - n_calls
+    say(
         f"{flags.output}: {len(rows):,} recordings; {n_calls - n_no:,} calls confirmed, "
-        f"{n_no:,} refuted, {len(labels) - n_calls:,} missed"
+        f"{n_no:,} refuted, {n_missed:,} missed",
+        output=flags.output,
+        recordings=len(rows),
+        confirmed=n_calls - n_no,
+        refuted=n_no,
+        missed=n_missed,
     )
     return 0
 

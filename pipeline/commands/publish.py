@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 from model.contract import CONTRACT_FILE, MODEL_FILE
+from pipeline.commands import Model
 from pipeline.inference.model_folder import POINTER, check_model
-from pipeline.options import RELEASED_MODEL, Parser, UsageError
+from pipeline.options import RELEASED_MODEL, Command, Flag, UsageError, say
 from pipeline.storage import files
 
 NOTES = ("metrics.json", "golden.json", "reference.json")
@@ -73,27 +75,34 @@ def _object_name(uri: str) -> str:
     return uri.removeprefix("gs://").partition("/")[2]
 
 
-def parser() -> Parser:
+def _in_a_bucket(text: str) -> str:
+    if not text.startswith("gs://"):
+        raise ValueError(f"{text}: write it as gs://BUCKET/FOLDER")
+    return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
     """The flags."""
-    result = Parser(
-        prog="capuchinbird publish",
-        example="publish --model my_model --to gs://my-bucket/models",
-        description="Copy a model into a folder of its version, then point to it.",
-    )
-    result.add_argument(
-        "--model", default=RELEASED_MODEL, metavar="DIR", help="default: the released model"
-    )
-    result.add_argument("--to", required=True, metavar="gs://BUCKET/FOLDER")
-    return result
+
+    model: Model = RELEASED_MODEL
+    to: Annotated[str, Flag("where all versions lie", "gs://BUCKET/FOLDER", _in_a_bucket)]
+
+
+COMMAND = Command(
+    "publish",
+    Flags,
+    "Copy a model into a folder of its version, then point to it.",
+    ("publish --model my_model --to gs://my-bucket/models",),
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Publishes a model. Returns 0."""
-    known = parser().parse_args(argv)
-    if not known.to.startswith("gs://"):
-        raise UsageError(f"--to {known.to}: write it as gs://BUCKET/FOLDER")
+    flags = COMMAND.parse(argv)
     try:
-        print(publish(known.model, known.to.rstrip("/")))
+        folder = publish(flags.model, flags.to.rstrip("/"))
     except OSError as error:
         raise UsageError(str(error)) from None
+    say(folder, version=folder)
     return 0

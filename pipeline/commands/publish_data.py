@@ -7,61 +7,68 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Annotated
 
-from pipeline.commands import add_labels
+from pipeline.commands import LABELS, Deployments, Results
 from pipeline.exports.publication.vocabulary import LICENCES, SAMPLING_DESIGNS
-from pipeline.options import Parser, UsageError
+from pipeline.options import Command, Flag, UsageError, say
+from pipeline.options.values import at_least
+
+_MORE = "what describes the data better"
 
 
-def parser() -> Parser:
+@dataclass(frozen=True, kw_only=True)
+class Flags:
     """The flags."""
-    result = Parser(
-        prog="capuchinbird publish-data",
-        example="publish-data results --output package",
-        description="Make a Camtrap DP package and a Darwin Core archive of a run: deployments "
-        "with their effort, and the calls that people have confirmed. For example:"
-        "\n  capuchinbird publish-data results --labels labels.csv --title 'Capuchinbirds of Saül' "
+
+    run: Results
+    output: Annotated[str, Flag("folder to make", "DIR")] = "published"
+    title: Annotated[str, Flag("of the data set", "TITLE")]
+    author: Annotated[
+        tuple[str, ...],
+        Flag(
+            "who publishes; may be given several times, the first one is whom to ask",
+            "'NAME <MAIL>'",
+        ),
+    ]
+    licence: Annotated[str, Flag("of the data; GBIF takes these", choices=tuple(LICENCES))]
+    labels: Annotated[tuple[str, ...], Flag(LABELS, "FILE")] = ()
+    deployments: Deployments = ""
+    unverified: Annotated[
+        bool,
+        Flag("publish calls that nobody has listened to as well, marked as unverified"),
+    ] = False
+    description: Annotated[
+        str, Flag("of the data set (default: how calls were found)", "TEXT", group=_MORE)
+    ] = ""
+    organisation: Annotated[str, Flag("that holds the rights", "NAME", group=_MORE)] = ""
+    design: Annotated[
+        str,
+        Flag("how sites were chosen, in Camtrap DP's words", choices=SAMPLING_DESIGNS, group=_MORE),
+    ] = "opportunistic"
+    uncertainty_m: Annotated[
+        int | None, Flag("of all positions", "METRES", at_least(1), group=_MORE)
+    ] = None
+    country: Annotated[str, Flag("two letters, for example GF", "CODE", group=_MORE)] = ""
+
+
+COMMAND = Command(
+    "publish-data",
+    Flags,
+    "Make a Camtrap DP package and a Darwin Core archive of a run: deployments with their effort, "
+    "and the calls that people have confirmed.",
+    (
+        "publish-data results --labels labels.csv --title 'Capuchinbirds of Saül' "
         "--author 'Ana Silva <ana@example.org>' --licence CC-BY-4.0",
-    )
-    first = result.add_argument_group("what most people need")
-    add = first.add_argument
-    add("run", metavar="RESULTS", help="output folder of a run, here or in a bucket (gs://)")
-    add("--output", default="published", metavar="DIR", help="folder to make")
-    add("--title", required=True, help="of the data set")
-    add(
-        "--author",
-        required=True,
-        action="append",
-        metavar="'NAME <MAIL>'",
-        help="who publishes; may be given several times, the first one is whom to ask",
-    )
-    add("--licence", required=True, choices=tuple(LICENCES), help="of the data; GBIF takes these")
-    add_labels(add)
-    add("--deployments", default="", metavar="FILE", help="sites and zones, as count takes them")
-    add(
-        "--unverified",
-        action="store_true",
-        help="publish calls that nobody has listened to as well, marked as unverified",
-    )
-    more = result.add_argument_group("what describes the data better")
-    add = more.add_argument
-    add("--description", default="", help="of the data set (default: how calls were found)")
-    add("--organisation", default="", metavar="NAME", help="that holds the rights")
-    add(
-        "--design",
-        choices=SAMPLING_DESIGNS,
-        default="opportunistic",
-        help="how sites were chosen, in Camtrap DP's words",
-    )
-    add("--uncertainty_m", type=int, metavar="METRES", help="of all positions")
-    add("--country", default="", metavar="CODE", help="two letters, for example GF")
-    return result
+    ),
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Makes both. Returns 0; nothing that can be published: UsageError."""
-    flags = parser().parse_args(argv)
+    flags = COMMAND.parse(argv)
     from pipeline.exports.publication.camtrap_dp import package_files
     from pipeline.exports.publication.darwin_core import archive
     from pipeline.exports.publication.dataset import About, Person, data_set
@@ -73,8 +80,6 @@ def main(argv: Sequence[str]) -> int:
             "only calls that people have confirmed are published: name their labels.csv with "
             "--labels, or say --unverified"
         )
-    if flags.uncertainty_m is not None and flags.uncertainty_m < 1:
-        raise UsageError(f"--uncertainty_m {flags.uncertainty_m}: must be at least 1")
     try:
         about = About(
             title=flags.title,
@@ -100,10 +105,15 @@ def main(argv: Sequence[str]) -> int:
         print(f"capuchinbird publish-data: {line}", file=sys.stderr)
     n_verified = sum(finding.is_verified for finding in data.findings)
     n_recordings = sum(len(one.recordings) for one in data.deployments)
-    print(
+    say(
         f"{len(data.deployments):,} deployments, {n_recordings:,} recordings, "
-        f"{len(data.findings):,} calls ({n_verified:,} confirmed by people)"
+        f"{len(data.findings):,} calls ({n_verified:,} confirmed by people)\n"
+        f"{files.join(package, 'datapackage.json')}\n{packed}",
+        camtrap_dp=package,
+        darwin_core=packed,
+        deployments=len(data.deployments),
+        recordings=n_recordings,
+        calls=len(data.findings),
+        confirmed=n_verified,
     )
-    print(files.join(package, "datapackage.json"))
-    print(packed)
     return 0

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Annotated
 
-from pipeline.options import Parser, UsageError
+from pipeline.commands import Deployments, Results
+from pipeline.options import Command, Flag, UsageError, say
 
 
-def parser() -> Parser:
+@dataclass(frozen=True, kw_only=True)
+class Flags:
     """The flags."""
-    result = Parser(
-        prog="capuchinbird recorders",
-        example="recorders results",
-        description="List the recorders of a run, a line for each site and recorder: when it ran, "
-        "firmware, gain, battery and temperature as far as its files say, and warnings: clocks "
-        "that were not set, jumped or were an hour off, times that disagree, two recorders with "
-        "one name.",
-    )
-    add = result.add_argument
-    add("run", metavar="RESULTS", help="output folder of a run, here or in a bucket (gs://)")
-    add("--output", default="recorders.csv", metavar="FILE", help="the table to write")
-    add("--deployments", default="", metavar="FILE", help="sites and zones, as count takes them")
-    return result
+
+    run: Results
+    output: Annotated[str, Flag("the table to write", "FILE")] = "recorders.csv"
+    deployments: Deployments = ""
+
+
+COMMAND = Command(
+    "recorders",
+    Flags,
+    "List the recorders of a run, a line for each site and recorder: when it ran, firmware, gain, "
+    "battery and temperature as far as its files say, and warnings: clocks that were not set, "
+    "jumped or were an hour off, times that disagree, two recorders with one name.",
+    ("recorders results",),
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Writes the table, prints the warnings. Returns 0; no tables there: UsageError."""
-    flags = parser().parse_args(argv)
+    flags = COMMAND.parse(argv)
     from pipeline.records import RecorderAtSite, column_names
     from pipeline.storage import files
     from pipeline.survey.findings import read_survey
@@ -43,9 +48,13 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError(str(error)) from None
     for row in found:
         name = " ".join(filter(None, [row.site or "no site", row.recorder]))
-        print(f"{name}: {row.recordings:,} recordings, {row.recorded_h:,.1f} h")
+        say(f"{name}: {row.recordings:,} recordings, {row.recorded_h:,.1f} h")
         for warning in filter(None, row.warnings.split(SEPARATOR)):
-            print(f"  ! {warning}")
+            say(f"  ! {warning}")
     n = sum(1 for row in found if row.warnings)
-    print(f"{flags.output}: {len(found):,} recorders, {n:,} with warnings")
+    say(
+        f"{flags.output}: {len(found):,} recorders, {n:,} with warnings",
+        output=flags.output,
+        recorders=[asdict(row) for row in found],
+    )
     return 0

@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from pipeline.commands import add_speech, check_speech
-from pipeline.options import Parser, UsageError
+from pipeline.commands import EarlierOutput, Speech, check_speech
+from pipeline.options import Command, UsageError, say
 
 
-def parser() -> Parser:
+@dataclass(frozen=True, kw_only=True)
+class Flags:
     """The flags."""
-    result = Parser(
-        prog="capuchinbird report",
-        example="report results",
-        description="Make report.html, one file to look at and listen to, from the tables of a run."
-        " Start it where the run was started if the recordings' names are relative.",
-    )
-    result.add_argument("output", metavar="OUTPUT", help="the folder that --output named")
-    add_speech(result)
-    return result
+
+    output: EarlierOutput
+    speech: Speech = ""
+
+
+COMMAND = Command(
+    "report",
+    Flags,
+    "Make report.html, one file to look at and listen to, from the tables of a run. Start it where "
+    "the run was started if the recordings' names are relative.",
+    ("report results",),
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Makes the page. Returns 0; no tables there: UsageError."""
-    arguments = parser().parse_args(argv)
+    flags = COMMAND.parse(argv)
     from pipeline.report.page import write_page
 
-    check_speech(arguments.speech)
+    check_speech(flags.speech)
     try:
-        print(write_page(arguments.output, arguments.speech))
+        page = write_page(flags.output, flags.speech)
+        say(page, report=page)
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
         reason = "no counts.csv of a run lies there" if missing else error
-        raise UsageError(f"{arguments.output}: {reason}") from None
+        raise UsageError(f"{flags.output}: {reason}") from None
     return 0

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from model.windows import samples_from_seconds
-from pipeline import options
-from pipeline.options import Config, Parser, UsageError
+from model.windows import WINDOW_S, samples_from_seconds
+from pipeline.commands import OUTPUT
+from pipeline.options import Config, Flag, UsageError, count_command, parse, say, values
 from pipeline.storage import files
 
 if TYPE_CHECKING:
@@ -21,42 +21,28 @@ if TYPE_CHECKING:
     from pipeline.run import Run
 
 
-def parser() -> Parser:
-    """The flags; the job checks their values."""
-    result = Parser(
-        prog="capuchinbird rescore",
-        example="rescore --output results --threshold +1",
-        description="Count again from the window scores that earlier runs kept in --output. "
-        "Every table that lies there is written again.",
-        allow_abbrev=False,
-    )
-    result.add_argument("--output", required=True, metavar="DIR", help="output of earlier runs")
-    result.add_argument("--model", metavar="DIR", help="the model that made the scores")
-    result.add_argument("--threshold", metavar="SCORE", help=options.threshold_help())
-    result.add_argument("--counting", metavar="RULE", help="calls or windows")
-    result.add_argument(
-        "--hop_s",
-        metavar="SECONDS",
-        help="of the windows that were scored (default: that of most recordings)",
-    )
-    result.add_argument(
-        "--bigquery",
-        metavar="PROJECT.DATASET",
-        help="write the nights there again whose recordings are counted again",
-    )
-    return result
-
-
-def configure(argv: Sequence[str]) -> Config:
-    """The command line as a config: a few of the job's flags, checked as the job checks them."""
-    known, beam_args = parser().parse_known_args(argv)
-    given = [f"--{name}={value}" for name, value in vars(known).items() if value is not None]
-    return options.parse([*given, *beam_args], needs_recordings=False)
+COMMAND = count_command(
+    "rescore",
+    "Count again from the window scores that earlier runs kept. Every table that lies in the "
+    "output is written again.",
+    "rescore results --threshold +1",
+    "rescore results",
+    only=("output", "model", "threshold", "counting", "hop_s", "bigquery"),
+    changed={
+        "output": OUTPUT,
+        "model": Flag("the model that made the scores (default: the released model)", "DIR"),
+        "hop_s": Flag(
+            "of the windows that were scored (default: that of most recordings)",
+            "SECONDS",
+            values.above(0, WINDOW_S),
+        ),
+    },
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Counts again. Returns an exit code, see ``options.EXIT_CODES``."""
-    asked = configure(argv)
+    asked = parse(argv, command=COMMAND, needs_recordings=False)
     from pipeline import launch, preflight
     from pipeline.beam_options import beam_options
     from pipeline.job import build_rescoring
@@ -85,7 +71,16 @@ def main(argv: Sequence[str]) -> int:
     if had_report:
         launch.make_report(output)  # or it would show the counts of before
     n_changed = runs.take(output, run.run_id, Note.REPORT)["changed"]
-    print(what_changed(before, what_is_held(output), n_changed, run))
+    after = what_is_held(output)
+    say(
+        what_changed(before, after, n_changed, run),
+        output=output,
+        threshold=run.counting.rule.threshold,
+        calls=after.calls,
+        calls_before=before.calls,
+        recordings=after.recordings,
+        changed=n_changed,
+    )
     return 0
 
 
@@ -99,6 +94,7 @@ def recount_of(asked: Config, held: Sums) -> Run:
     from pipeline.ledger import migrate, parts
     from pipeline.ledger.sums import Way
     from pipeline.run import Run
+    from pipeline.tables.render import formats_in
 
     output, model = asked.output, current_version(asked.model)
     contract = check_model(model)
@@ -157,27 +153,3 @@ def scored_hop_s(ways: Iterable[tuple[Way, int]], contract: ServingContract) -> 
         if not way.failed and way.model_version == contract.model_version:
             hops[way.hop_s] += n
     return hops.most_common(1)[0][0] if hops else contract.hop_s
-
-
-def formats_in(output: str) -> tuple[str, ...]:
-    """The further formats that an output holds tables of."""
-    from pipeline.exports.tool_formats import TOOL_FORMATS
-
-    marks = {
-        "tutorial": "tutorial.csv",
-        "excel": "excel/counts.csv",
-        **{tool.name: tool.run_file for tool in TOOL_FORMATS.values() if tool.run_file},
-    }
-    return tuple(
-        name
-        for name in options.FORMATS
-        if (name in marks and files.exists(files.join(output, marks[name])))
-        or (name == "parquet" and _holds_parquet(output))
-        or (name in TOOL_FORMATS and files.holds_files(files.join(output, name)))
-    )
-
-
-def _holds_parquet(output: str) -> bool:
-    """As a data set, or as one file of an earlier version."""
-    name = files.join(output, "counts.parquet")
-    return files.exists(name) or files.holds_files(name)

@@ -4,42 +4,40 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
 
-from pipeline.commands import add_speech, check_speech
-from pipeline.options import Parser, UsageError
+from pipeline.commands import Results, Seed, Speech, check_speech
+from pipeline.options import Command, Flag, UsageError, say
+from pipeline.options.values import at_least
 
 
-def parser() -> Parser:
+@dataclass(frozen=True, kw_only=True)
+class Flags:
     """The flags."""
-    result = Parser(
-        prog="capuchinbird review",
-        example="review results",
-        description="Draw a random sample of a run, stratified by score and site and partly from "
-        "below the threshold, and make a page on which a person labels it by ear. Nothing is "
-        "scored again, and only the clips are decoded.",
-    )
-    result.add_argument(
-        "run", metavar="RESULTS", help="output folder of a run, here or in a bucket (gs://)"
-    )
-    result.add_argument(
-        "--output",
-        metavar="DIR",
-        help="folder for review.html and clips.csv (default: RESULTS/review)",
-    )
-    result.add_argument("--clips", type=int, default=200, metavar="N", help="(default: 200)")
-    result.add_argument(
-        "--seed", type=int, default=0, help="decides which clips are drawn (default: 0)"
-    )
-    add_speech(result)
-    return result
+
+    run: Results
+    output: Annotated[
+        str, Flag("folder for review.html and clips.csv (default: RESULTS/review)", "DIR")
+    ] = ""
+    clips: Annotated[int, Flag("how many to draw", "N", at_least(1))] = 200
+    seed: Seed = 0
+    speech: Speech = ""
+
+
+COMMAND = Command(
+    "review",
+    Flags,
+    "Draw a random sample of a run, stratified by score and site and partly from below the "
+    "threshold, and make a page on which a person labels it by ear. Nothing is scored again, and "
+    "only the clips are decoded.",
+    ("review results", "review results --clips 120"),
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Makes the review. Returns 0; no tables or scores of a run there: UsageError."""
-    command = parser()
-    flags = command.parse_args(argv)
-    if flags.clips < 1:
-        command.error(f"--clips {flags.clips}: it must be 1 or more")
+    flags = COMMAND.parse(argv)
     check_speech(flags.speech)
     from pipeline.review.frame import read_frame
     from pipeline.review.page import write_review
@@ -72,10 +70,15 @@ def main(argv: Sequence[str]) -> int:
             "and are left out",
             file=sys.stderr,
         )
-    print("bin (kind and scores)             stretches   clips")
+    say("bin (kind and scores)             stretches   clips")
     for bin_, of_site in sample.strata.items():
         n = sum(clip.stratum == bin_.name for clip in sample.clips)
-        print(f"{bin_.name:32} {sum(of_site.values()):>10,} {n:>7,}")
-    print(f"{len(sample.clips) - len(problems)} clips, seed {flags.seed}: open {page}")
-    print(f"next: capuchinbird verify {flags.run} --labels labels.csv")
+        say(f"{bin_.name:32} {sum(of_site.values()):>10,} {n:>7,}")
+    n = len(sample.clips) - len(problems)
+    say(
+        f"{n} clips, seed {flags.seed}: open {page}\n"
+        f"next: capuchinbird verify {flags.run} --labels labels.csv",
+        page=page,
+        clips=n,
+    )
     return 0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -17,9 +17,11 @@ from model.quiet import without_decoder_notes
 from model.scoring import score_recording
 from model.spectrogram import spectrogram_db
 from model.windows import SAMPLE_RATE_HZ, WINDOW_S, Samples, Starts, samples_from_seconds
+from pipeline.commands import Model
 from pipeline.inference.model_folder import check_model
 from pipeline.inference.score import InputScorer, ModelLoader
-from pipeline.options import RELEASED_MODEL, Parser, UsageError
+from pipeline.options import RELEASED_MODEL, Command, Flag, UsageError, say
+from pipeline.options.values import above, not_negative
 from pipeline.report.spectrograms import TOP_HZ, shown_range_db
 from pipeline.storage import files
 from pipeline.tables.score_scale import TICKS, score_place, score_text
@@ -144,61 +146,47 @@ def _envelope(samples: Samples) -> tuple[Samples, Samples]:
     )
 
 
-def parser() -> Parser:
+@dataclass(frozen=True, kw_only=True)
+class Flags:
     """The flags."""
-    result = Parser(
-        prog="capuchinbird show",
-        example="show recordings/a.wav --output a.png",
-        description="Draw one recording or clip as the model hears it: waveform, spectrogram, "
-        "scores and calls.",
+
+    file: Annotated[str, Flag("the recording; a path or a gs:// URI", "FILE", word="only")]
+    model: Model = RELEASED_MODEL
+    output: Annotated[str, Flag("the picture to write", "PNG")]
+    begin_s: Annotated[float, Flag("where in the recording to begin", "SECONDS", not_negative)] = (
+        0.0
     )
-    result.add_argument("file", metavar="FILE", help="the recording; a path or a gs:// URI")
-    result.add_argument(
-        "--model",
-        default=RELEASED_MODEL,
-        metavar="DIR",
-        help="folder with model.keras and contract.json (default: the released model)",
-    )
-    result.add_argument("--output", required=True, metavar="PNG", help="the picture to write")
-    result.add_argument(
-        "--begin_s",
-        type=float,
-        default=0.0,
-        metavar="SECONDS",
-        help="where in the recording to begin (default: 0)",
-    )
-    result.add_argument(
-        "--length_s",
-        type=float,
-        default=MOST_DRAWN_S,
-        metavar="SECONDS",
-        help=f"how much to draw at most (default: {MOST_DRAWN_S:.0f})",
-    )
-    return result
+    length_s: Annotated[float, Flag("how much to draw at most", "SECONDS", above(0))] = MOST_DRAWN_S
+
+
+COMMAND = Command(
+    "show",
+    Flags,
+    "Draw one recording or clip as the model hears it: waveform, spectrogram, scores and calls.",
+    ("show recordings/a.wav --output a.png",),
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Returns 0; there is nothing to draw or no model to ask: UsageError."""
-    arguments = parser().parse_args(argv)
-    if arguments.begin_s < 0 or arguments.length_s <= 0:
-        raise UsageError("--begin_s must not be negative, --length_s must be above 0")
+    flags = COMMAND.parse(argv)
     try:
         with (
             without_decoder_notes(),
-            files.open_to_read(arguments.file) as source,
-            Recording(source, arguments.file),
+            files.open_to_read(flags.file) as source,
+            Recording(source, flags.file),
         ):
             pass  # a file that cannot be opened is said before the model is loaded
-        contract = check_model(arguments.model)
-        scorer = ModelLoader(arguments.model)()
-        heard = hear(arguments.file, scorer, contract, arguments.begin_s, arguments.length_s)
-        Path(arguments.output).parent.mkdir(parents=True, exist_ok=True)
-        title = files.identity(arguments.file).rpartition("/")[2]
-        draw(heard, title).savefig(arguments.output, format="png", dpi=120)
+        contract = check_model(flags.model)
+        scorer = ModelLoader(flags.model)()
+        heard = hear(flags.file, scorer, contract, flags.begin_s, flags.length_s)
+        Path(flags.output).parent.mkdir(parents=True, exist_ok=True)
+        title = files.identity(flags.file).rpartition("/")[2]
+        draw(heard, title).savefig(flags.output, format="png", dpi=120)
     except (AudioError, OSError) as error:
         raise UsageError(str(error)) from None
     for call in heard.calls:
         start_s, end_s = (heard.begin_s + t for t in (call.start_s, call.end_s))
-        print(f"call from {start_s:.1f} to {end_s:.1f} s, score {score_text(call.score)}")
-    print(arguments.output)
+        say(f"call from {start_s:.1f} to {end_s:.1f} s, score {score_text(call.score)}")
+    say(flags.output, picture=flags.output, calls=[asdict(call) for call in heard.calls])
     return 0

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
 
-from pipeline.options import Parser, UsageError
+from pipeline.options import Command, Flag, say
+from pipeline.options.values import dataset
 
 
-def parser() -> Parser:
+@dataclass(frozen=True, kw_only=True)
+class Flags:
     """The flags."""
-    result = Parser(
-        prog="capuchinbird tables",
-        example="tables --dataset my-project.birds --location EU",
-        description="Make the dataset, its tables and views; add columns that a new version has.",
-    )
-    result.add_argument("--dataset", required=True, metavar="PROJECT.DATASET")
-    result.add_argument(
-        "--location", default="US", help="where a new dataset is kept, for example EU (default: US)"
-    )
-    return result
+
+    dataset: Annotated[str, Flag("where they are made", "PROJECT.DATASET", dataset)]
+    location: Annotated[str, Flag("where a new dataset is kept, for example EU", "PLACE")] = "US"
+
+
+COMMAND = Command(
+    "tables",
+    Flags,
+    "Make the dataset, its tables and views; add columns that a new version has.",
+    ("tables --dataset my-project.birds --location EU",),
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Makes the tables and views. Returns 0."""
-    known = parser().parse_args(argv)
-    if known.dataset.count(".") != 1:
-        raise UsageError(f"--dataset {known.dataset}: write it as PROJECT.DATASET")
+    flags = COMMAND.parse(argv)
     from pipeline.tables.bigquery import TABLES, create
 
-    create(known.dataset, known.location)
-    print(f"{known.dataset}: tables {', '.join(TABLES)} and views are there")
+    create(flags.dataset, flags.location)
+    say(f"{flags.dataset}: tables {', '.join(TABLES)} and views are there", tables=list(TABLES))
     return 0

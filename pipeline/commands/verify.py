@@ -4,49 +4,44 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
-from pipeline.options import Parser, UsageError
+from pipeline.commands import Results
+from pipeline.options import Command, Flag, UsageError, say
+from pipeline.options.values import inner_share
 
 if TYPE_CHECKING:
     from pipeline.records import VerifiedCount
 
 
-def parser() -> Parser:
+@dataclass(frozen=True, kw_only=True)
+class Flags:
     """The flags."""
-    result = Parser(
-        prog="capuchinbird verify",
-        example="verify results --labels labels.csv",
-        description="Estimate from the labels of a review, by site and in all: precision, recall, "
-        "calls and calls an hour with 90 % intervals, and the threshold for a wanted precision. "
-        "Writes verified.csv and verified.json into RESULTS; counts and scores stay as they are.",
-    )
-    result.add_argument(
-        "run", metavar="RESULTS", help="output folder of a run, here or in a bucket (gs://)"
-    )
-    result.add_argument(
-        "--labels",
-        action="append",
-        required=True,
-        metavar="FILE",
-        help="labels.csv of the review; may be given several times, for several observers",
-    )
-    result.add_argument(
-        "--precision",
-        type=float,
-        default=0.95,
-        metavar="SHARE",
-        help="look for the threshold with this precision (default: 0.95)",
-    )
-    return result
+
+    run: Results
+    labels: Annotated[
+        tuple[str, ...],
+        Flag("labels.csv of the review; may be given several times, for several observers", "FILE"),
+    ]
+    precision: Annotated[
+        float, Flag("look for the threshold with this precision", "SHARE", inner_share)
+    ] = 0.95
+
+
+COMMAND = Command(
+    "verify",
+    Flags,
+    "Estimate from the labels of a review, by site and in all: precision, recall, calls and calls "
+    "an hour with 90 % intervals, and the threshold for a wanted precision. Writes verified.csv "
+    "and verified.json into RESULTS; counts and scores stay as they are.",
+    ("verify results --labels labels.csv",),
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Writes the figures. Returns 0; labels or results that cannot be used: UsageError."""
-    command = parser()
-    flags = command.parse_args(argv)
-    if not 0 < flags.precision < 1:
-        command.error(f"--precision {flags.precision:g}: it must lie between 0 and 1")
+    flags = COMMAND.parse(argv)
     from pipeline.report.page import write_page
     from pipeline.review.verify import verify, write_verified
     from pipeline.storage import files
@@ -60,14 +55,14 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError(str(error)) from None
     for warning in found.warnings:
         print(f"capuchinbird verify: {warning}", file=sys.stderr)
-    print("\n".join(table(found.rows)))
+    say("\n".join(table(found.rows)), **found.document)
     for pair in found.document["agreement"]["pairs"]:
         kappa = "not defined" if pair["kappa"] is None else f"{pair['kappa']:.2f}"
-        print(
+        say(
             f"{' and '.join(pair['observers'])} agree on {pair['same']} of {pair['clips']} clips: "
             f"Cohen's kappa {kappa}"
         )
-    print(f"brackets: 90 % intervals; all figures: {name}")
+    say(f"brackets: 90 % intervals; all figures: {name}")
     return 0
 
 

@@ -326,7 +326,7 @@ def folders_in(folder: str) -> list[str]:
     if not is_local(folder):
         below = (name[len(folder) + 1 :] for name in list_below(folder, ""))
         return sorted({name.partition("/")[0] for name in below if "/" in name})
-    with suppress(FileNotFoundError), os.scandir(folder) as listed:
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as listed:
         return sorted(item.name for item in listed if item.is_dir())
     return []
 

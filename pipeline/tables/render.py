@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +18,9 @@ from pipeline.exports.tool_formats import (
 )
 from pipeline.ledger.entries import Entry
 from pipeline.ledger.parts import part_of
+from pipeline.options import FORMATS
 from pipeline.records import ActivityHour, DetectedCall, RecordingCount, Row, column_names
+from pipeline.storage import files
 from pipeline.survey.activity import activity
 from pipeline.tables.cell_text import encode
 from pipeline.tables.csv_text import TUTORIAL_COLUMNS, csv_line, tutorial_cells
@@ -156,3 +159,20 @@ def counted_recordings(entries: Iterable[Entry]) -> Iterator[CountedRecording]:
     """Recordings with their calls, in order."""
     for entry in sorted(entries, key=lambda entry: entry.row.recording):
         yield CountedRecording(entry.row, tuple(sorted(entry.calls, key=row_order)))
+
+
+def formats_in(output: str) -> tuple[str, ...]:
+    """The further formats that an output of earlier runs holds tables of."""
+    names = {posixpath.basename(name) for name in files.list_folder(output, "")}
+    folders = set(files.folders_in(output))
+    if "ledger" not in folders:
+        return ()
+    file_of = {"tutorial": "tutorial.csv", "parquet": "counts.parquet"}
+    file_of |= {tool.name: tool.run_file for tool in TOOL_FORMATS.values() if tool.run_file}
+    folder_of = {**{name: name for name in FORMATS}, "parquet": "counts.parquet"}
+    return tuple(
+        name
+        for name in FORMATS
+        if file_of.get(name) in names
+        or (folder_of[name] in folders and files.holds_files(files.join(output, folder_of[name])))
+    )

@@ -1,0 +1,308 @@
+"""What may be asked of a count, and of whatever counts as it does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Literal
+
+from model.windows import WINDOW_S
+from pipeline.options import values
+from pipeline.options.command import EXIT_CODES, Command, Flag
+
+RELEASED_MODEL = str(Path(__file__).resolve().parents[2] / "model" / "released")
+
+FORMATS = (
+    "raven",
+    "audacity",
+    "kaleidoscope",
+    "birdnet",
+    "aoef",
+    "label_studio",
+    "excel",
+    "parquet",
+    "tutorial",
+)
+
+_FIRST, _WHAT = "what most people need", "what to count"
+_HOW, _OUT = "how to count", "what comes out"
+
+
+def threshold_help() -> str:
+    """What ``--threshold`` takes, beside the threshold of the model that ships."""
+    own = json.loads(Path(RELEASED_MODEL, "contract.json").read_bytes())["rule"]["threshold"]
+    return (
+        "score that makes a call, between 0 and 1; or with a sign how much stricter (+1) or laxer "
+        f"(-1) than the model's own, in log odds (default: the model's own; the released "
+        f"model's is {own:g})"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What the caller asked for. ``None`` leaves the choice to the model's contract.
+
+    Attributes:
+        threshold_shift: what the model's own threshold is raised by, in log odds.
+    """
+
+    inputs: Annotated[
+        tuple[str, ...],
+        Flag(
+            "recordings: files, folders (searched through all levels) or patterns such as "
+            "'night/*.wav' and 'archive/**/*.flac'; the word --input may be left out",
+            "PATTERN",
+            name="input",
+            word="too",
+            several=True,
+            group=_FIRST,
+        ),
+    ] = ()
+    manifests: Annotated[
+        tuple[str, ...],
+        Flag(
+            "a list of recordings: a text file with a file, folder or pattern a line (# begins a "
+            "comment), or a CSV with a column named 'recording' or 'uri'; relative names start at "
+            "the manifest's folder",
+            "FILE",
+            name="manifest",
+            group=_WHAT,
+        ),
+    ] = ()
+    model: Annotated[
+        str,
+        Flag(
+            "folder with model.keras and contract.json, or the folder of versions that "
+            "capuchinbird publish fills (default: the released model)",
+            "DIR",
+            group=_WHAT,
+        ),
+    ] = RELEASED_MODEL
+    output: Annotated[
+        str,
+        Flag(
+            "folder for counts.csv, calls.csv, activity.csv, failures.csv, run.json and "
+            "report.html, window scores and the ledger: a further run into it does only what is "
+            "new or has changed",
+            "DIR",
+            group=_FIRST,
+        ),
+    ]
+    hop_s: Annotated[
+        float | None,
+        Flag(
+            "distance between the starts of neighbouring 3 s windows (default: the model's)",
+            "SECONDS",
+            values.above(0, WINDOW_S),
+            group=_HOW,
+        ),
+    ] = None
+    segment_s: Annotated[
+        float,
+        Flag(
+            "length of the pieces that long recordings are cut into, so that many cores share "
+            "one file; does not change any result",
+            "SECONDS",
+            values.above(0, 3600),
+            group=_HOW,
+        ),
+    ] = 300.0
+    threshold: Annotated[
+        float | None,
+        Flag(threshold_help(), "SCORE", values.threshold, group=_HOW),
+    ] = None
+    threshold_shift: float | None = None
+    counting: Annotated[
+        Literal["calls", "windows"],
+        Flag(
+            "calls: each bird's call once. windows: add up the windows above the threshold, as "
+            "the tutorial does, side by side unless --hop_s says otherwise",
+            group=_HOW,
+        ),
+    ] = "calls"
+    formats: Annotated[
+        tuple[str, ...],
+        Flag(
+            "further tables, for other programs; several with spaces or commas between them. "
+            "raven, audacity, kaleidoscope, birdnet, aoef (soundevent, whombat), label_studio: a "
+            "file for each recording in a folder of that name, and (not for audacity and aoef) one "
+            "for the run. excel: the CSV tables once more, in a folder excel, with a mark by which "
+            "spreadsheets know UTF-8. parquet: counts and calls with typed columns. "
+            "tutorial: tutorial.csv with recording,capuchin_calls",
+            "FORMAT",
+            name="format",
+            choices=FORMATS,
+            several=True,
+            group=_OUT,
+        ),
+    ] = ()
+    deployments: Annotated[
+        str | None,
+        Flag(
+            "a CSV with the column folder and any of site, latitude, longitude, recorded_at and "
+            "time_zone, for all recordings below each folder; a manifest may have the same columns",
+            "FILE",
+            group=_FIRST,
+        ),
+    ] = None
+    time_zone: Annotated[
+        str,
+        Flag(
+            "zone of recorders' clocks where neither file nor table states it, for example "
+            "America/Cayenne or -03:00 (default: their times stay local, without a zone)",
+            "ZONE",
+            group=_WHAT,
+        ),
+    ] = ""
+    retry_failed: Annotated[
+        bool,
+        Flag(
+            "try again what failed before though its file has not changed (default: only what "
+            "failed for a reason that may pass, such as a broken connection)",
+            group=_HOW,
+        ),
+    ] = False
+    moved: Annotated[
+        tuple[tuple[str, str], ...],
+        Flag(
+            "recordings that --output knows below the folder FROM now lie below TO: they keep "
+            "their counts; say it once",
+            "FROM=TO",
+            values.move,
+            group=_HOW,
+        ),
+    ] = ()
+    report: Annotated[
+        bool,
+        Flag(
+            "leave out report.html, the page to look at and listen to; it can also be made later: "
+            "capuchinbird report DIR",
+            group=_OUT,
+        ),
+    ] = True
+    allow_empty: Annotated[
+        bool,
+        Flag("finding no recording is no error: a night in which none was made", group=_WHAT),
+    ] = False
+    no_wait: Annotated[
+        bool,
+        Flag(
+            "return as soon as a service has taken the job, which writes run.json at its end; "
+            "report.html is not made",
+            group=_HOW,
+        ),
+    ] = False
+    plan: Annotated[
+        bool,
+        Flag(
+            "print how many files and hours of audio there are, what is done already, and time "
+            "here or time and price on Dataflow; start nothing",
+            group=_HOW,
+        ),
+    ] = False
+    max_cost: Annotated[
+        float | None,
+        Flag(
+            "start only if the estimated price on Dataflow is no higher",
+            "USD",
+            values.above(0),
+            group=_HOW,
+        ),
+    ] = None
+    bigquery: Annotated[
+        str | None,
+        Flag(
+            "write the tables counts, calls and runs there as well; capuchinbird tables makes them",
+            "PROJECT.DATASET",
+            values.dataset,
+            group=_OUT,
+        ),
+    ] = None
+    night: Annotated[
+        date | None,
+        Flag(
+            "evening on which the night of these recordings began: its partition in BigQuery is "
+            "rewritten as a whole",
+            "YYYY-MM-DD",
+            date.fromisoformat,
+            group=_OUT,
+        ),
+    ] = None
+    max_failed_fraction: Annotated[
+        float,
+        Flag(
+            "exit with 3 when a larger share of the inputs failed",
+            "SHARE",
+            values.share,
+            group=_OUT,
+        ),
+    ] = 0.5
+    beam_args: tuple[str, ...] = ()
+    states_counting: bool = True
+    """Whether any of threshold, counting and hop_s was stated."""
+
+
+_COUNTING = {"threshold", "counting", "hop_s"}
+
+
+def count_command(
+    name: str,
+    description: str,
+    *examples: str,
+    only: tuple[str, ...] = (),
+    changed: Mapping[str, Flag] | None = None,
+    **fixed: object,
+) -> Command[Config]:
+    """A command that takes flags of a count, and Beam's; see ``Command``."""
+    return Command(
+        name,
+        Config,
+        description,
+        examples,
+        only,
+        changed or {},
+        fixed,
+        takes_beam=True,
+        notes=f"{EXIT_CODES}\nAny other option goes to Apache Beam, for example "
+        "--direct_num_workers=4 or --runner=DataflowRunner.\n",
+    )
+
+
+COUNT = count_command(
+    "count",
+    "Count Capuchinbird calls in recordings: one row for every input.",
+    "count recordings/ --output results --deployments sites.csv",
+    "count --input 'archive/**/*.flac' --output results --format raven excel",
+)
+
+
+def parse(
+    argv: Sequence[str],
+    *,
+    command: Command[Config] = COUNT,
+    needs_recordings: bool = True,
+) -> Config:
+    """The command line as a config.
+
+    Args:
+        argv: the flags; those that are not known here are Beam's.
+        command: whose flags.
+        needs_recordings: whether recordings must be named.
+
+    Raises:
+        UsageError: it is wrong; one clear line.
+    """
+    config, given = command.read(argv)
+    if needs_recordings and not config.inputs and not config.manifests:
+        reason = "name the recordings, or a table of them with --manifest"
+        command.refuse(["--input"], config.beam_args, reason)
+    if needs_recordings and bool(config.bigquery) != bool(config.night):
+        command.parser.error(
+            "--bigquery and --night go together: a night is a partition of the tables"
+        )
+    if isinstance(config.threshold, values.Shift):
+        config = replace(config, threshold=None, threshold_shift=float(config.threshold))
+    return replace(config, states_counting=bool(given & _COUNTING))

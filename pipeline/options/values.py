@@ -1,0 +1,94 @@
+"""Values of flags: from a word to a value, or a ValueError that says what is wrong with it."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+
+
+def number(text: str) -> float:
+    """A number."""
+    try:
+        return float(text)
+    except ValueError:
+        hint = f"; write {text.replace(',', '.')}" if text.count(",") == 1 else ""
+        raise ValueError(f"{text} is no number{hint}") from None
+
+
+def whole(text: str) -> int:
+    """A whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{text} is no whole number") from None
+
+
+def at_least(low: int) -> Callable[[str], int]:
+    """A whole number that is no smaller."""
+
+    def parse(text: str) -> int:
+        if (value := whole(text)) < low:
+            raise ValueError(f"{text}: it must be at least {low}")
+        return value
+
+    return parse
+
+
+def above(low: float, highest: float = math.inf) -> Callable[[str], float]:
+    """A number above ``low``, at most ``highest``."""
+
+    def parse(text: str) -> float:
+        value = number(text)
+        if not low < value <= highest:
+            top = "" if highest == math.inf else f", up to {highest:g}"
+            raise ValueError(f"{text} must lie above {low:g}{top}")
+        return value
+
+    return parse
+
+
+def not_negative(text: str) -> float:
+    """A number that is 0 or above."""
+    if not (value := number(text)) >= 0:
+        raise ValueError(f"{text} must not be negative")
+    return value
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1."""
+    if not 0 <= (value := number(text)) <= 1:
+        raise ValueError(f"{text} must lie between 0 and 1")
+    return value
+
+
+def inner_share(text: str) -> float:
+    """A number between 0 and 1."""
+    if not 0 < (value := number(text)) < 1:
+        raise ValueError(f"{text} must lie between 0 and 1, and be neither")
+    return value
+
+
+class Shift(float):
+    """What the model's own threshold is raised by, in log odds."""
+
+
+def threshold(text: str) -> float:
+    """A score, or with a sign a ``Shift``."""
+    return Shift(above(-16, 16)(text)) if text[:1] in ("+", "-") else inner_share(text)
+
+
+def dataset(text: str) -> str:
+    """A data set in BigQuery."""
+    if text.count(".") != 1:
+        raise ValueError(f"{text}: write it as PROJECT.DATASET")
+    return text
+
+
+def move(text: str) -> tuple[str, str]:
+    """Two folders, as FROM=TO."""
+    places = text.split("=")
+    if len(places) != 2 or not all(places):
+        raise ValueError(f"{text}: write it as FROM=TO, two folders")
+    old, new = (p.rstrip("/") if "://" in p else os.path.abspath(p) for p in places)
+    return old, new
