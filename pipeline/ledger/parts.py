@@ -14,7 +14,8 @@ In ``ledger`` lie:
 - ``nights/NIGHT/KEY.*.json``: recordings of a part that were listed for a night;
 - ``unfinished/*.parquet``: scores on their way to ``scores/LABEL/HASH``;
 - ``*.moved.json``, ``*.chosen.json``, ``*.base``: what was said once for all later runs;
-- ``*.started``: a run that has not ended, or that was killed.
+- ``*.started``: a run that has not ended, or that was killed; ``*.joining``: one that reads what
+  its tables are to show.
 """
 
 from __future__ import annotations

@@ -22,21 +22,41 @@ def start(output: str, run_id: str) -> None:
     files.write_atomically(_started(output, run_id), [b""])
 
 
+def start_joining(output: str, run_id: str) -> None:
+    """Notes that a run has changed all that it will change, and reads what tables are to show."""
+    files.write_atomically(_joining(output, run_id), [b""])
+
+
 def end(output: str, run_ids: Collection[str]) -> None:
-    """Takes back what ``start`` noted, of this run and of those whose rest it has done."""
+    """Takes back what was noted of this run, and of those whose rest it has done."""
     for run_id in run_ids:
+        # In this order: a run that seems not to join yet will join.
         files.delete_if_there(_started(output, run_id))
+        files.delete_if_there(_joining(output, run_id))
 
 
 def others(output: str, run_id: str) -> list[str]:
     """Other runs that are going on or were killed."""
-    names = files.list_folder(parts.ledger(output), ".started")
-    found = (posixpath.basename(name).removesuffix(".started") for name in names)
-    return [name for name in found if name != run_id]
+    return [name for name in _noted(output, ".started") if name != run_id]
+
+
+def others_have_to_join(output: str, run_id: str) -> bool:
+    """Whether another run is going on that has not begun to read what tables are to show."""
+    joining = set(_noted(output, ".joining"))
+    return bool(set(others(output, run_id)) - joining)
+
+
+def _noted(output: str, kind: str) -> list[str]:
+    names = files.list_folder(parts.ledger(output), kind)
+    return [posixpath.basename(name).removesuffix(kind) for name in names]
 
 
 def _started(output: str, run_id: str) -> str:
     return files.join(parts.ledger(output), f"{run_id}.started")
+
+
+def _joining(output: str, run_id: str) -> str:
+    return files.join(parts.ledger(output), f"{run_id}.joining")
 
 
 class Note(Enum):

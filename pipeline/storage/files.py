@@ -10,13 +10,13 @@ import base64
 import glob
 import os
 import posixpath
-import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Any, TypeVar
+from uuid import uuid4
 
 from model.audio import AUDIO_EXTENSIONS
 from model.decoders import AudioError
@@ -335,7 +335,7 @@ def holds_files(folder: str) -> bool:
     """Whether a folder or a folder below it holds a file."""
     if is_local(folder):
         return any(names for _, _, names in os.walk(folder))
-    return bool(_remote_names(posixpath.join(folder, "**")))
+    return next(list_below(folder, ""), None) is not None
 
 
 def exists(name: str) -> bool:
@@ -370,51 +370,20 @@ def write_atomically(name: str, chunks: Iterator[bytes] | list[bytes]) -> None:
         return
     folder = os.path.dirname(name) or "."
     os.makedirs(folder, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(name)}.", dir=folder)
+    temporary = os.path.join(folder, f".{os.path.basename(name)}.{uuid4().hex[:8]}")
+    # The system applies the process's umask: to ask for it, Python must change it for a moment, in
+    # which other threads would write files that anybody may change.
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with open(handle, "wb") as file:
             for chunk in chunks:
                 file.write(chunk)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, name)
     except BaseException:
         os.unlink(temporary)
         raise
-
-
-def concatenate(name: str, head: bytes, parts: Sequence[str]) -> None:
-    """Writes a file of ``head`` and the contents of other files.
-
-    On a disk the function copies them; in a bucket the server composes them.
-
-    Raises:
-        FileNotFoundError: a part is missing.
-    """
-    if name.startswith("gs://"):
-        from pipeline.storage.buckets import compose
-
-        compose(name, head, parts)
-        return
-    write_atomically(name, _copied(head, parts))
-
-
-def _copied(head: bytes, parts: Sequence[str]) -> Iterator[bytes]:
-    yield head
-    for part in parts:
-        if is_local(part):
-            with open(part, "rb") as file:
-                while chunk := file.read(1 << 20):
-                    yield chunk
-        else:
-            yield read_bytes(part)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def delete_if_there(name: str) -> None:

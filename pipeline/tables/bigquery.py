@@ -230,7 +230,10 @@ class WriteNights(beam.PTransform):
         _ = (
             {"night": nights_of_it, "files": written}
             | f"Join {name}" >> beam.CoGroupByKey()
-            | f"Load {name}" >> beam.Map(_load_night, table, run_id, replaces)
+            | f"Load {name}" >> beam.FlatMap(_load_night, table, run_id, replaces)
+            # Apart from the load, which a runner may do again and which needs them.
+            | f"{name} loaded" >> beam.Reshuffle()
+            | f"Remove files of {name}" >> beam.Map(files.delete_if_there)
         )
 
 
@@ -254,8 +257,11 @@ def _write_rows(
 
 def _load_night(
     found: tuple[str, Mapping[str, Iterable[Any]]], table: str, run_id: str, replaces: bool
-) -> None:
-    """One load job for a night's files, which replaces its partition or adds to it."""
+) -> list[str]:
+    """One load job for a night's files, which replaces its partition or adds to it. Returns them.
+
+    Doing it again does no harm.
+    """
     from google.api_core.exceptions import Conflict
     from google.cloud import bigquery
 
@@ -266,7 +272,7 @@ def _load_night(
         # No rows can be loaded: without this the night's old rows would stay.
         if replaces:
             connection.delete_table(partition, not_found_ok=True)
-        return
+        return []
     config = bigquery.LoadJobConfig(
         create_disposition="CREATE_NEVER",
         write_disposition="WRITE_TRUNCATE" if replaces else "WRITE_APPEND",
@@ -279,8 +285,7 @@ def _load_night(
     except Conflict:
         job = connection.get_job(job_id)
     job.result()
-    for name in sources:
-        files.delete_if_there(name)
+    return sources
 
 
 def _nights_of(part: str, output: str) -> tuple[str, ...]:

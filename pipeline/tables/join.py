@@ -10,13 +10,16 @@ from __future__ import annotations
 import csv
 import heapq
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import logging
+import posixpath
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from typing import Any
 
 from pipeline.exports.tool_formats import ToolFormat
-from pipeline.ledger import parts
+from pipeline.ledger import parts, runs
 from pipeline.ledger.entries import read_part
 from pipeline.ledger.moves import read_moves
 from pipeline.ledger.sums import Sums
@@ -29,10 +32,13 @@ from pipeline.tables.pieces import (
     PARQUET,
     PartSummary,
     Piece,
+    PieceError,
     parquet_file,
     piece_file,
+    read_piece,
     read_summary,
     summaries_folder,
+    update_part,
 )
 from pipeline.tables.render import (
     CsvTable,
@@ -42,6 +48,9 @@ from pipeline.tables.render import (
     run_table,
     tools_of,
 )
+from pipeline.tables.unchanged import checksums_of
+
+_log = logging.getLogger(__name__)
 
 JOINED_AT_MOST_BYTES = 2**30
 """A larger table is not joined: its pieces and Parquet are the product, and run.json says so."""
@@ -73,29 +82,60 @@ class Output:
 
 def read_output(output: str) -> Output:
     """What an output holds, by the summaries of its parts."""
-    return _read(files.list_folder(summaries_folder(output), ".json"))
+    return _read(files.list_folder(summaries_folder(output), ".json"))[0]
 
 
-def _read(names: Iterable[str]) -> Output:
-    found = Output()
-    for summary in files.read_ahead(read_summary, names):
+def _read(names: Collection[str]) -> tuple[Output, list[str]]:
+    """What summaries say, and the parts of those that cannot be read."""
+    held, damaged = Output(), []
+    for name, summary in zip(names, files.read_ahead(read_summary, names), strict=True):
         if summary:
-            found.add(summary)
-    return found
+            held.add(summary)
+        else:
+            damaged.append(posixpath.basename(name).removesuffix(".json"))
+    return held, damaged
 
 
-def join_tables(output: str, formats: Sequence[str]) -> Output:
-    """Joins all tables, and again for as long as other runs change parts meanwhile."""
-    folder = summaries_folder(output)
+PASSES = 3
+"""After so many a run leaves tables to another that has still to join them."""
+_MENDED_AT_MOST = 5  # times a part: else a disk gives back other bytes than it was given
+
+
+def join_tables(output: str, formats: Sequence[str], run_id: str) -> Output:
+    """Joins all tables. A piece that is not what its summary names is made again.
+
+    Where other runs have changed parts meanwhile the tables are joined again, for this run may have
+    put its own in place of newer ones. After a few times that is left to a run that has still to
+    join: it will do so after this one has written.
+    """
+    mended = Counter[str]()
+
+    def mend(part: str, reason: object) -> None:
+        mended[part] += 1
+        if mended[part] > _MENDED_AT_MOST:
+            raise OSError(f"{reason}; it was made again {_MENDED_AT_MOST} times in vain")
+        _log.warning("%s; it is made again", reason)
+        update_part(output, part, formats, in_any_case=True)
+
+    runs.start_joining(output, run_id)
+    folder, n_passes = summaries_folder(output), 0
     while True:
         before = files.list_versions(folder, ".json")
-        found = _read(before)
+        held, damaged = _read(before)
+        if damaged:
+            for part in damaged:
+                mend(part, f"the summary of part {part} is damaged")
+            continue
         try:
-            found.apart = tuple(_join_all(output, found, formats))
-        except FileNotFoundError:
-            continue  # another run has just removed a piece that lost all its rows
+            held.apart = tuple(_join_all(output, held, formats))
+        except PieceError as error:
+            mend(error.part, error)
+            continue
+        n_passes += 1
         if files.list_versions(folder, ".json") == before:
-            return found
+            return held
+        if n_passes >= PASSES and runs.others_have_to_join(output, run_id):
+            return held
 
 
 def _join_all(output: str, found: Output, formats: Sequence[str]) -> Iterator[str]:
@@ -120,15 +160,45 @@ def _join_all(output: str, found: Output, formats: Sequence[str]) -> Iterator[st
 
 def _join(output: str, table: CsvTable, some: Sequence[tuple[str, Piece]]) -> None:
     own = table.name.rpartition("/")[2].removesuffix(".csv")
-    sources = [piece_file(output, own, part) for part, _ in some]
     name = files.join(output, table.name)
-    if all(a.last < b.first for (_, a), (_, b) in pairwise(some)):
-        files.concatenate(name, head(table), sources)
+    follow_on = all(a.last < b.first for (_, a), (_, b) in pairwise(some))
+    if follow_on and name.startswith("gs://"):
+        _compose(output, table, some)
         return
-    contents = files.read_ahead(files.read_bytes, sources)
+    contents = _contents(output, own, some)
+    if follow_on:
+        files.write_atomically(name, _behind(head(table), contents))
+        return
     opened = [(piece.first, lambda: _rows(next(contents))) for _, piece in some]
     lines = (encode(csv_line(cells)) for _, cells in merged(opened))
     files.write_atomically(name, _behind(head(table), lines))
+
+
+def _contents(output: str, table: str, some: Sequence[tuple[str, Piece]]) -> Iterator[bytes]:
+    """The pieces of a table, in order, each as its summary names it."""
+    of = {piece_file(output, table, part): (part, piece.checksum) for part, piece in some}
+    return files.read_ahead(lambda name: read_piece(name, *of[name]), of)
+
+
+def _compose(output: str, table: CsvTable, some: Sequence[tuple[str, Piece]]) -> None:
+    """Has the bucket put pieces together, which tells their checksums unread."""
+    from pipeline.storage.buckets import compose
+
+    own = table.name.rpartition("/")[2].removesuffix(".csv")
+    names = {piece_file(output, own, part): (part, piece) for part, piece in some}
+
+    def check() -> None:
+        there = checksums_of(names)
+        for name, (part, piece) in names.items():
+            if there.get(name) != piece.checksum:
+                raise PieceError(part, name)
+
+    check()
+    try:
+        compose(files.join(output, table.name), head(table), list(names))
+    except FileNotFoundError:
+        check()
+        raise
 
 
 def _behind(first: bytes, more: Iterable[bytes]) -> Iterator[bytes]:
@@ -176,8 +246,7 @@ def merged(sources: Iterable[tuple[Any, Callable[[], Iterator[Keyed]]]]) -> Iter
 
 def _hours(output: str, table: CsvTable, some: Sequence[tuple[str, Piece]]) -> Iterator[bytes]:
     yield head(table)
-    sources = (piece_file(output, "activity", part) for part, _ in some)
-    contents = files.read_ahead(files.read_bytes, sources)
+    contents = _contents(output, "activity", some)
     opened = [(piece.first, lambda: _hour_rows(next(contents))) for _, piece in some]
     for of, rows in groupby(merged(opened), key=lambda keyed: keyed[0]):
         amount = (0, 0)

@@ -1,8 +1,10 @@
 """What the tables show of one part: a sorted piece of each, and a summary.
 
 A piece is written when its part has changed, and only then. The summary is written last and says
-which files of the ledger the pieces were made from, so that anybody can tell whether they are up to
-date. Whoever writes looks again afterwards: of several runs the last one has seen all entries.
+which files of the ledger the pieces were made from, and what their bytes are, so that anybody can
+tell whether they are up to date and whole. Whoever writes looks again afterwards: of several runs
+the last one has seen all entries, and if it is killed, the summary that is there shows which pieces
+are not its own.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from pipeline.ledger.parts import PartFiles
 from pipeline.ledger.sums import Sums
 from pipeline.records import SCHEMA_VERSION, ActivityHour, DetectedCall, RecordingCount, Row
 from pipeline.storage import files
+from pipeline.storage.sealed import read_if_whole, write_sealed
 from pipeline.survey.activity import hours_of
 from pipeline.tables.cell_text import encode
 from pipeline.tables.csv_text import csv_line
@@ -44,13 +47,23 @@ class Piece:
     """A part's rows of a table, in order.
 
     Attributes:
+        checksum: of its bytes.
         first, last: the recordings of its first and last row; of hours of activity, those.
     """
 
     rows: int
     n_bytes: int
+    checksum: str
     first: Any
     last: Any
+
+
+class PieceError(Exception):
+    """A piece is gone, or its bytes are not those that the summary of its part names."""
+
+    def __init__(self, part: str, name: str) -> None:
+        super().__init__(f"{name}: is damaged, missing, or of a run that was killed")
+        self.part = part
 
 
 @dataclass(frozen=True)
@@ -61,6 +74,7 @@ class PartSummary:
         of: names all that the pieces were made from.
         formats: those that were asked for when they were made.
         pieces: by table; a table without rows has none.
+        data: checksums of its Parquet files, by table.
     """
 
     part: str
@@ -68,23 +82,23 @@ class PartSummary:
     formats: tuple[str, ...]
     sums: Sums
     pieces: Mapping[str, Piece]
+    data: Mapping[str, str]
 
-    def to_json(self) -> bytes:
+    def to_json(self) -> dict[str, Any]:
         """As ``from_json`` reads it."""
         pieces = {name: asdict(piece) for name, piece in self.pieces.items()}
         raw = {"part": self.part, "of": self.of, "formats": self.formats, "pieces": pieces}
-        return json.dumps({**raw, "sums": self.sums.to_json()}).encode()
+        return {**raw, "sums": self.sums.to_json(), "data": self.data}
 
     @classmethod
-    def from_json(cls, text: bytes) -> PartSummary:
+    def from_json(cls, raw: Mapping[str, Any]) -> PartSummary:
         """Reads what ``to_json`` gave."""
-        raw = json.loads(text)
         pieces = {
             name: Piece(**{**piece, "first": _key(piece["first"]), "last": _key(piece["last"])})
             for name, piece in raw["pieces"].items()
         }
         sums = Sums.from_json(raw["sums"])
-        return cls(raw["part"], raw["of"], tuple(raw["formats"]), sums, pieces)
+        return cls(raw["part"], raw["of"], tuple(raw["formats"]), sums, pieces, raw["data"])
 
 
 def _key(raw: Any) -> Any:
@@ -112,23 +126,66 @@ def parquet_file(output: str, table: str, part: str) -> str:
     return files.join(files.join(output, f"{table}.parquet"), f"{part}.parquet")
 
 
+def read_made(output: str) -> dict[str, Any]:
+    """All that the pieces of every part depend on, besides the part; empty if it is not known."""
+    return dict(read_if_whole(_made_file(output)) or {})
+
+
+def write_made(output: str, made: Mapping[str, Any]) -> None:
+    """Keeps that for the next run."""
+    write_sealed(_made_file(output), made)
+
+
+def _made_file(output: str) -> str:
+    return files.join(parts.ledger(output), "made.json")
+
+
 def read_summary(name: str) -> PartSummary | None:
-    """A part's summary; None where none is, or none of this layout."""
+    """A part's summary; None where none is, or none that is whole and of this layout."""
     try:
-        return PartSummary.from_json(files.read_bytes(name))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        raw = read_if_whole(name)
+        return PartSummary.from_json(raw) if raw else None
+    except (KeyError, TypeError):
         return None
 
 
-def update_part(output: str, part: str, formats: Sequence[str]) -> None:
+def read_piece(name: str, part: str, checksum: str) -> bytes:
+    """A piece as its summary names it.
+
+    Raises:
+        PieceError: it is gone or another.
+    """
+    try:
+        content = files.read_bytes(name)
+    except FileNotFoundError:
+        raise PieceError(part, name) from None
+    if files.checksum([content]) != checksum:
+        raise PieceError(part, name)
+    return content
+
+
+def update_part(
+    output: str, part: str, formats: Sequence[str], *, in_any_case: bool = False
+) -> None:
     """Makes pieces and summary say what the ledger says of a part.
 
     Tables of single recordings are looked at even where nothing has changed, as others may have
-    changed them.
+    changed them; so are Parquet files, which no table is joined from.
+
+    Args:
+        output: the output folder.
+        part: its key.
+        formats: tables for other programs.
+        in_any_case: also where the summary says that nothing has changed.
     """
     seen = parts.look(output, part)
-    there = read_summary(summary_file(output, part))
-    if there and there.of == _made_from(seen) and set(formats) <= set(there.formats):
+    there = None if in_any_case else read_summary(summary_file(output, part))
+    if (
+        there
+        and there.of == _made_from(seen)
+        and set(formats) <= set(there.formats)
+        and _is_data_whole(output, there, formats)
+    ):
         if tools_of(formats):
             entries = read_part(output, part, read_moves(parts.ledger(output)), seen.entries)
             _write_own_tables(output, entries.values(), formats)
@@ -137,11 +194,12 @@ def update_part(output: str, part: str, formats: Sequence[str]) -> None:
     while made_from != _made_from(seen):
         made_from = _made_from(seen)
         entries = read_part(output, part, read_moves(parts.ledger(output)), seen.entries)
-        pieces = _write_pieces(output, part, list(entries.values()), formats)
+        pieces, data = _write_pieces(output, part, list(entries.values()), formats)
         if tools_of(formats):
             _write_own_tables(output, entries.values(), formats)
-        summary = PartSummary(part, made_from, tuple(formats), Sums.of(entries.values()), pieces)
-        files.write_atomically(summary_file(output, part), [summary.to_json()])
+        sums = Sums.of(entries.values())
+        summary = PartSummary(part, made_from, tuple(formats), sums, pieces, data)
+        write_sealed(summary_file(output, part), summary.to_json())
         seen = parts.look(output, part)
 
 
@@ -150,19 +208,29 @@ def _made_from(seen: PartFiles) -> str:
     return hashlib.sha256(json.dumps([LAYOUT, SCHEMA_VERSION, names]).encode()).hexdigest()[:16]
 
 
+def _is_data_whole(output: str, summary: PartSummary, formats: Sequence[str]) -> bool:
+    if "parquet" not in formats:
+        return True
+    names = {parquet_file(output, table, summary.part): table for table in PARQUET}
+    there = checksums_of(names)
+    return all(there.get(name) == summary.data[table] for name, table in names.items())
+
+
 def _write_pieces(
     output: str, part: str, entries: Sequence[Entry], formats: Sequence[str]
-) -> dict[str, Piece]:
+) -> tuple[dict[str, Piece], dict[str, str]]:
+    """Writes a part's rows. Returns its pieces, and checksums of its Parquet files, by table."""
     rows = sorted((entry.row for entry in entries), key=row_order)
     calls = sorted((call for entry in entries for call in entry.calls), key=row_order)
     of_kind: dict[type[Row], Sequence[Row]] = {RecordingCount: rows, DetectedCall: calls}
-    pieces = {}
+    pieces, data = {}, {}
 
     def write(name: str, keys: Sequence[Any], lines: Iterable[Sequence[str]]) -> None:
         content = encode("".join(map(csv_line, lines)))
         _write_or_remove(piece_file(output, name.removesuffix(".csv"), part), content)
         if keys:
-            pieces[name] = Piece(len(keys), len(content), keys[0], keys[-1])
+            checksum = files.checksum([content])
+            pieces[name] = Piece(len(keys), len(content), checksum, keys[0], keys[-1])
 
     for table in piece_tables(formats):
         kept: list[Any] = [row for row in of_kind[table.of] if table.keeps(row)]
@@ -174,7 +242,8 @@ def _write_pieces(
             # Also without rows, so that a data set always has its columns.
             content = parquet_bytes(of_kind[row_type], row_type)
             files.write_atomically(parquet_file(output, name, part), [content])
-    return pieces
+            data[name] = files.checksum([content])
+    return pieces, data
 
 
 def piece_tables(formats: Sequence[str]) -> list[CsvTable]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -17,7 +16,7 @@ from pipeline.ledger.sums import Sums
 from pipeline.records import SCHEMA_VERSION
 from pipeline.storage import files
 from pipeline.tables.join import Output, join_tables
-from pipeline.tables.pieces import LAYOUT, update_part
+from pipeline.tables.pieces import LAYOUT, read_made, update_part, write_made
 from pipeline.tables.run_report import RunReport, Totals
 
 _KILLED_AFTER = timedelta(days=1)
@@ -65,19 +64,12 @@ def _update(part: str, output: str, formats: Sequence[str]) -> str:
 
 def left_undone(output: str, run_id: str, formats: Sequence[str]) -> Iterator[str]:
     """Parts whose pieces may not say what the ledger says, apart from those of this run."""
-    try:
-        made: dict[str, Any] = json.loads(files.read_bytes(_made_file(output)))
-    except (FileNotFoundError, ValueError):
-        made = {}
+    made = read_made(output)
     wanted = _made(output, formats)
     same = all(made.get(name) == wanted[name] for name in ("layout", "schema", "moves"))
     there = made.get("formats")
     if runs.others(output, run_id) or not same or not set(formats) <= set(there or ()):
         yield from parts.all_parts(output)
-
-
-def _made_file(output: str) -> str:
-    return files.join(parts.ledger(output), "made.json")
 
 
 def _made(output: str, formats: Sequence[str]) -> dict[str, Any]:
@@ -155,9 +147,8 @@ class _Finish(beam.DoFn):
         raise NotImplementedError
 
     def process(self, _: int, sums: Sums, n: int) -> Iterator[str]:
-        held = join_tables(self._output, self._formats)
-        made = json.dumps(_made(self._output, self._formats)).encode()
-        files.write_atomically(_made_file(self._output), [made])
+        held = join_tables(self._output, self._formats, self._run_id)
+        write_made(self._output, _made(self._output, self._formats))
         if self._report:
             written = self.report(self._report, held, sums, n)
             runs.leave(self._output, self._run_id, Note.REPORT, written)

@@ -74,7 +74,7 @@ def test_a_bucket_puts_pieces_together_in_order(
     pieces = [bucket.put(f"out/pieces/{k:04}", f"row {k}\n".encode()) for k in range(n)]
     bucket.put("out/counts.csv", b"of before")
     bucket.proxy.requests.clear()
-    files.concatenate(f"{bucket.uri}/out/counts.csv", b"head\n", pieces)
+    buckets.compose(f"{bucket.uri}/out/counts.csv", b"head\n", pieces)
     expected = "head\n" + "".join(f"row {k}\n" for k in range(n))
     assert bucket.get("out/counts.csv").decode() == expected
     assert len(bucket.names()) == n + 1
@@ -87,7 +87,7 @@ def test_a_bucket_puts_pieces_together_in_order(
 def test_a_piece_that_has_gone_is_said(bucket: Bucket) -> None:
     there = bucket.put("out/pieces/a", b"a")
     with pytest.raises(FileNotFoundError, match="a part of it has gone"):
-        files.concatenate(f"{bucket.uri}/out/counts.csv", b"", [there, f"{bucket.uri}/out/gone"])
+        buckets.compose(f"{bucket.uri}/out/counts.csv", b"", [there, f"{bucket.uri}/out/gone"])
     assert bucket.names() == ["out/pieces/a"]
 
 
@@ -104,7 +104,7 @@ def test_a_busy_bucket_is_asked_again(bucket: Bucket) -> None:
         return Answer(503)
 
     bucket.proxy.rule = busy
-    files.concatenate(f"{bucket.uri}/out/counts.csv", b"head ", pieces)
+    buckets.compose(f"{bucket.uri}/out/counts.csv", b"head ", pieces)
     bucket.proxy.rule = lambda request, pass_on: pass_on()
     assert bucket.get("out/counts.csv") == b"head xxx"
     assert bucket.names() == ["out/counts.csv", *(f"out/pieces/{k}" for k in range(3))]

@@ -1,0 +1,79 @@
+"""Small files of JSON that show whether they are as they were written.
+
+Each line is a digest and what it is of. What can be made anew is written once. What was said by a
+person, or can be known no more, is written twice, so that damage in one place heals.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from typing import Any
+
+from pipeline.storage import files
+
+
+class DamagedError(ValueError):
+    """A file is not as it was written: which, and what follows."""
+
+
+def seal(value: Any, copies: int = 1) -> bytes:
+    """A value of JSON as the content of a file.
+
+    >>> unseal(seal({"a": 1}))
+    {'a': 1}
+    """
+    text = json.dumps(value).encode()  # ASCII, in one line
+    return copies * (_digest(text) + b" " + text + b"\n\n")  # no bit makes two copies one line
+
+
+def unseal(content: bytes) -> Any:
+    """The value of a file, also of one that an earlier version wrote as plain JSON.
+
+    Raises:
+        DamagedError: no copy is as it was written.
+    """
+    for line in content.split(b"\n"):
+        digest, _, text = line.partition(b" ")
+        if digest == _digest(text):
+            return json.loads(text)
+    if content[:1] not in (b"{", b"["):  # a digest begins with neither, whichever bit is wrong
+        raise DamagedError("is damaged")
+    try:
+        return json.loads(content)
+    except ValueError:
+        raise DamagedError("is damaged") from None
+
+
+def write_sealed(name: str, value: Any, copies: int = 1) -> None:
+    """Writes a value of JSON, whole as soon as it can be seen."""
+    files.write_atomically(name, [seal(value, copies)])
+
+
+def read_sealed(name: str) -> Any:
+    """Reads what ``write_sealed`` wrote.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        DamagedError: no copy is as it was written.
+    """
+    try:
+        return unseal(files.read_bytes(name))
+    except DamagedError:
+        raise DamagedError(f"{name}: is damaged") from None
+
+
+def read_if_whole(name: str) -> Any:
+    """The same, of what can be made anew: None where it is not there, or damaged."""
+    try:
+        return read_sealed(name)
+    except FileNotFoundError:
+        return None
+    except DamagedError as error:
+        logging.getLogger(__name__).warning("%s; it is made again", error)
+        return None
+
+
+def _digest(text: bytes) -> bytes:
+    return hashlib.sha256(text).hexdigest()[:16].encode()

@@ -1,0 +1,240 @@
+"""What an output keeps: runs that overlap, files that are damaged or gone, and what heals them."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.cloud import bigquery as google_bigquery
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.windows import windows_every
+from pipeline import options
+from pipeline.__main__ import main
+from pipeline.inference.count import Counting, count_recording
+from pipeline.ledger import entries, parts, runs
+from pipeline.ledger.entries import Entry
+from pipeline.records import Fact, Failure, Listed
+from pipeline.run import run_of
+from pipeline.storage import files
+from pipeline.storage.sealed import DamagedError, seal, unseal
+from pipeline.tables import bigquery, join
+from pipeline.tables.join import join_tables, read_output
+from pipeline.tables.pieces import piece_file, summary_file, update_part, write_made
+from tests import fakes, nights
+
+RULE = fakes.RULE
+DAY = "/archive/S1_20240601_{:02d}0000.wav"
+
+
+def entry(n: int, run_id: str, day: str = DAY) -> Entry:
+    """A recording that could not be opened: it needs no scores."""
+    name = day.format(n)
+    counting = Counting("calls", RULE, 16_000, windows_every(16_000), "bird", "m", run_id)
+    known: list[Fact] = [
+        Listed(name, 10, "1", identity=name),
+        Failure("open", f"{name}: damaged", False),
+    ]
+    return entries.entry_of(count_recording(name, known, counting), counting)
+
+
+def committed(output: str, run_id: str, numbers: range, day: str = DAY) -> str:
+    """Adds recordings to a part, as a run does. Returns the part."""
+    entries.write_shard(output, run_id, [entry(n, run_id, day) for n in numbers])
+    return parts.part_of(day.format(0))
+
+
+def rows(output: str) -> list[str]:
+    return [row["recording"] for row in nights.read(files.join(output, "counts.csv"))]
+
+
+def all_rows(n: int) -> list[str]:
+    return [DAY.format(k) for k in range(n)]
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> str:
+    return str(tmp_path / "out")
+
+
+def joined(output: str, run_id: str = "9") -> list[str]:
+    """The rows of the joined table; a join that does not end is an error."""
+    done = threading.Thread(target=join_tables, args=(output, (), run_id), daemon=True)
+    done.start()
+    done.join(60)
+    assert not done.is_alive()
+    return rows(output)
+
+
+def test_a_killed_run_that_wrote_over_anothers_piece_loses_no_row(out: str) -> None:
+    part = committed(out, "1", range(10))
+    update_part(out, part, ())
+    piece = Path(piece_file(out, "counts", part))
+    of_first = piece.read_bytes()
+    committed(out, "2", range(10, 20))
+    update_part(out, part, ())
+    piece.write_bytes(of_first)  # the first run, which had seen its own alone; then it was killed
+    assert joined(out) == all_rows(20)
+    assert len(nights.read(Path(out, "failures.csv"))) == 20
+    assert joined(out) == all_rows(20)
+
+
+@pytest.mark.parametrize("table", ["counts", "failures", "activity"])
+def test_a_piece_that_is_gone_is_made_again(out: str, table: str) -> None:
+    part = committed(out, "1", range(3))
+    update_part(out, part, ())
+    before = joined(out)
+    assert before == all_rows(3)
+    Path(piece_file(out, table, part)).unlink(missing_ok=True)
+    assert joined(out) == before
+    assert len(nights.read(Path(out, "failures.csv"))) == 3
+
+
+def test_a_summary_that_is_damaged_is_made_again(out: str) -> None:
+    part = committed(out, "1", range(3))
+    update_part(out, part, ())
+    whole = Path(summary_file(out, part)).read_bytes()
+    Path(summary_file(out, part)).write_bytes(whole.replace(b'"recordings": 3', b'"recordings": 2'))
+    assert joined(out) == all_rows(3)
+    assert read_output(out).sums.recordings == 3
+
+
+def test_a_disk_that_gives_back_other_bytes_ends_a_join(
+    out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = committed(out, "1", range(3))
+    update_part(out, part, ())
+    name = piece_file(out, "counts", part)
+    read = files.read_bytes
+    monkeypatch.setattr(files, "read_bytes", lambda n: read(n) + (b"x" if n == name else b""))
+    with pytest.raises(OSError, match="times in vain"):
+        join_tables(out, (), "9")
+
+
+def test_a_join_leaves_to_another_run_what_it_will_join(
+    out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a cluster works, a summary changes at every moment."""
+    part = committed(out, "1", range(3))
+    update_part(out, part, ())
+    summary = Path(summary_file(out, part))
+    passes = []
+    join_all = join._join_all
+
+    def join_and_change(*arguments: Any) -> Iterator[str]:
+        passes.append(1)
+        assert len(passes) < 18
+        yield from join_all(*arguments)
+        os.replace(summary, summary.with_suffix(".new"))  # written anew by another run
+        summary.write_bytes(summary.with_suffix(".new").read_bytes())
+        if len(passes) == 9:
+            monkeypatch.undo()
+
+    monkeypatch.setattr(join, "_join_all", join_and_change)
+    runs.start(out, "8")
+    join_tables(out, (), "9")
+    assert len(passes) == join.PASSES
+    runs.start_joining(out, "8")  # both write tables now: who writes last must have seen all
+    passes.clear()
+    join_tables(out, (), "9")
+    assert len(passes) == 9
+    runs.end(out, ["8", "9"])
+    assert not list(Path(out, "ledger").glob("*.joining"))
+
+
+def test_a_file_gets_the_mode_that_the_process_gives_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without changing the process's umask, be it for a moment: other threads write files too."""
+    before = os.umask(0o027)
+    try:
+        monkeypatch.setattr(os, "umask", None)
+        files.write_atomically(str(tmp_path / "a"), [b"1"])
+        monkeypatch.undo()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_load_can_be_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a runner does again needs the files that it loads."""
+    rows_file = tmp_path / "2024-06-01-0.json"
+    rows_file.write_bytes(b"{}\n")
+
+    class Client:
+        def load_table_from_uri(self, sources: list[str], *_: Any, **__: Any) -> Client:
+            assert [Path(name).read_bytes() for name in sources] == [b"{}\n"]
+            return self
+
+        def result(self) -> None:
+            pass
+
+    monkeypatch.setattr(bigquery, "client", lambda dataset: Client())
+    assert google_bigquery.LoadJobConfig
+    night = ("2024-06-01", dict[str, Any](night=[True], files=[str(rows_file)]))
+    for _ in range(2):
+        assert list(bigquery._load_night(night, "p.d.counts", "1", True)) == [str(rows_file)]
+
+
+def test_tables_of_formats_that_were_asked_for_once_are_kept_up(tmp_path: Path) -> None:
+    model, out = fakes.write_model(tmp_path / "model"), tmp_path / "out"
+    flags = ["--input", "x", "--model", str(model), "--output", str(out)]
+    assert run_of(options.parse(flags)).config.formats == ()
+    write_made(str(out), {"formats": ["raven", "parquet"]})
+    files.write_atomically(str(out / "raven" / "a.selections.txt"), [b""])
+    run = run_of(options.parse([*flags, "--format", "excel"]))
+    assert run.config.formats == ("excel", "raven")  # the Parquet files were removed by somebody
+
+
+def test_a_threshold_is_chosen_when_rescoring_has_succeeded(
+    tmp_path: Path, out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = fakes.write_model(tmp_path / "model")
+    config = options.parse(["--input", "x", "--model", str(model), "--output", out])
+    run = run_of(config)
+    row = replace(entry(0, "1"), scoring=run.counting.scoring)
+    row = replace(row, row=replace(row.row, outcome="ok", error="", model_version="test"))
+    entries.write_shard(out, "1", [row])
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("pipeline.runtime.run_to_end", fail)
+    with pytest.raises(OSError, match="no space"):
+        main(["rescore", "--output", out, "--model", str(model), "--threshold", "0.9"])
+    assert run_of(config).counting.rule == run.counting.rule
+
+
+json_values = st.none() | st.integers() | st.text(max_size=5) | st.lists(st.text(max_size=3))
+json_objects = st.dictionaries(st.text(max_size=3), json_values, max_size=3)
+
+
+@given(json_objects, st.data())
+def test_damage_of_a_sealed_file_is_seen_and_what_is_written_twice_heals(
+    value: dict[str, Any], data: st.DataObject
+) -> None:
+    once, twice = seal(value), seal(value, copies=2)
+    assert unseal(once) == unseal(twice) == value
+
+    def flipped(content: bytes) -> bytes:
+        bit = data.draw(st.integers(0, 8 * len(content) - 1))
+        return bytes(b ^ (1 << bit % 8) if n == bit // 8 else b for n, b in enumerate(content))
+
+    assert unseal(flipped(twice)) == value
+    with suppress(DamagedError):  # else it was in the end of the line, which says nothing
+        assert unseal(flipped(once)) == value
+
+
+@given(json_objects)
+def test_what_an_earlier_version_wrote_is_read(value: dict[str, Any]) -> None:
+    assert unseal(json.dumps(value).encode()) == value
