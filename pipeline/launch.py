@@ -36,7 +36,8 @@ from pipeline.runtime import (
     run_to_end,
 )
 from pipeline.storage import files
-from pipeline.tables.run_report import RunReport, Totals, read_run, run_file, summary
+from pipeline.tables.read import read_run, run_file
+from pipeline.tables.run_report import RunReport, Totals, summary
 
 if TYPE_CHECKING:
     from pipeline.tables.bigquery import WriteNights

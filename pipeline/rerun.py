@@ -23,8 +23,9 @@ from pipeline.records import Listed
 from pipeline.run import Run
 from pipeline.storage import files
 from pipeline.tables.join import Output
+from pipeline.tables.read import run_file
 from pipeline.tables.render import all_tables
-from pipeline.tables.run_report import Totals, run_file, summary
+from pipeline.tables.run_report import Totals, summary
 
 LARGEST_LEDGER_BYTES = 32 * 1024 * 1024
 """A larger ledger is compared by a job, on all cores."""

@@ -183,9 +183,9 @@ def test_a_night_reads_and_writes_its_own_parts_alone(
     monkeypatch.setattr(files, "write_atomically", noted_write)
     assert count("--input", night(tmp_path, "2024-06-04")) == 0
     old = re.compile("S1_2024060[1-3]")
-    # Summaries and hours are added up, and pieces copied.
+    # Summaries and hours are added up, and pieces compared with their checksums and copied.
     from_others = {Path(name).parent.name for name in read if old.search(name)}
-    assert from_others == {"summaries", "activity"}
+    assert from_others == {"summaries", "activity", "counts", "calls"}
     assert not any(old.search(name) for name in written)
     monkeypatch.undo()
     after = nights.tables(tmp_path / "out")

@@ -78,7 +78,8 @@ def tree(output: Path) -> dict[str, bytes]:
 def lasting(run_json: Path) -> dict[str, Any]:
     """run.json without what differs from run to run."""
     report: dict[str, Any] = json.loads(run_json.read_text())
-    for name in ("run_id", "started_at", "finished_at", "throughput", "configuration"):
+    of_the_run = ("run_id", "started_at", "finished_at", "throughput", "configuration", "checksum")
+    for name in of_the_run:
         del report[name]
     del report["counting"]["run_id"]
     return report

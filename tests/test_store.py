@@ -23,14 +23,16 @@ from pipeline.__main__ import main
 from pipeline.inference.count import Counting, count_recording
 from pipeline.ledger import entries, parts, runs
 from pipeline.ledger.entries import Entry
+from pipeline.options import UsageError
 from pipeline.records import Fact, Failure, Listed
 from pipeline.run import run_of
 from pipeline.storage import files
-from pipeline.storage.sealed import DamagedError, seal, unseal
+from pipeline.storage.sealed import DamagedError, seal, unseal, with_checksum
 from pipeline.tables import bigquery, join
 from pipeline.tables.join import join_tables, read_output
 from pipeline.tables.pieces import piece_file, summary_file, update_part, write_made
-from tests import fakes, nights
+from pipeline.tables.read import read_run, run_file
+from tests import fakes, flips, nights
 
 RULE = fakes.RULE
 DAY = "/archive/S1_20240601_{:02d}0000.wav"
@@ -238,3 +240,32 @@ def test_damage_of_a_sealed_file_is_seen_and_what_is_written_twice_heals(
 @given(json_objects)
 def test_what_an_earlier_version_wrote_is_read(value: dict[str, Any]) -> None:
     assert unseal(json.dumps(value).encode()) == value
+
+
+@pytest.mark.slow
+def test_whichever_bit_is_wrong_the_tables_come_out_right() -> None:
+    """A sample; ``python -m tests.flips`` does thousands."""
+    with flips.prepared(seed=7) as some:
+        wrong = [number for number in range(150) if not some.one(number)]
+    assert not wrong
+
+
+def test_what_was_chosen_and_cannot_be_read_is_one_line(tmp_path: Path, out: str) -> None:
+    model = fakes.write_model(tmp_path / "model")
+    flags = ["--input", "x", "--model", str(model), "--output", out]
+    runs.keep_choice(out, "1", options.parse([*flags, "--threshold", "0.6"]), "peak-1")
+    (chosen,) = Path(out, "ledger").glob("*.chosen.json")
+    chosen.write_bytes(chosen.read_bytes().replace(b"0.6", b"0.7"))
+    with pytest.raises(UsageError, match=r"is damaged; state --threshold, or choose it again"):
+        run_of(options.parse(flags))
+    assert run_of(options.parse([*flags, "--threshold", "0.5"])).counting.rule.threshold == 0.5
+
+
+def test_a_damaged_run_json_is_said(out: str) -> None:
+    value = {"run_id": "1", "totals": {"calls": 3}, "name": "Guyane, été"}
+    name = run_file(out)
+    files.write_atomically(name, [json.dumps(with_checksum(value), indent=2).encode()])
+    assert read_run(out) == value
+    Path(name).write_text(Path(name).read_text().replace('"calls": 3', '"calls": 7'))
+    with pytest.raises(OSError, match=r"run.json: is damaged; count again"):
+        read_run(out)

@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
     from pipeline.ledger import migrate, runs
     from pipeline.ledger.runs import Note
     from pipeline.runtime import new_pipeline, run_to_end
-    from pipeline.tables.run_report import run_file
+    from pipeline.tables.read import run_file
 
     beam_arguments = beam_options(asked.beam_args)
     preflight.check_reach(asked, beam_arguments)

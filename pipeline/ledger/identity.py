@@ -96,16 +96,24 @@ def _is_relative(name: str) -> bool:
 
 def read_bases(output: str) -> list[str]:
     """Folders that relative names of an output start at."""
-    names = files.list_folder(parts.ledger(output), ".base")
-    return sorted(files.read_bytes(name).decode() for name in names)
+    found = []
+    for name in files.list_folder(parts.ledger(output), ".base"):
+        content = files.read_bytes(name)
+        if posixpath.basename(name) == _name_of_base(content):  # else it is damaged
+            found.append(content.decode())
+    return sorted(found)
+
+
+def _name_of_base(content: bytes) -> str:
+    return f"{hashlib.sha256(content).hexdigest()[:16]}.base"
 
 
 def add_base(output: str, listed: Iterable[Listed], bases: list[str]) -> None:
     """Keeps the folder that relative names start at, where there are any and it is another."""
     here = os.getcwd()
     if here not in bases and any(_is_relative(known.recording) for known in listed):
-        name = f"{hashlib.sha256(here.encode()).hexdigest()[:16]}.base"
-        files.write_atomically(files.join(parts.ledger(output), name), [here.encode()])
+        name = files.join(parts.ledger(output), _name_of_base(here.encode()))
+        files.write_atomically(name, [here.encode()])
         bases.append(here)
 
 

@@ -12,7 +12,9 @@ import io
 import itertools
 import json
 import logging
+import re
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -47,6 +49,9 @@ SCHEMA = pa.schema(
         ("header", pa.string()),
     ]
 )
+_log = logging.getLogger(__name__)
+_DIGEST = re.compile(r"-([0-9a-f]{16})\.parquet$")
+
 ROWS_AT_ONCE = 1000  # segments in memory when a file is read
 
 
@@ -106,7 +111,7 @@ def write_table(folder: str, run_id: str, table: pa.Table) -> None:
         column_encoding={"starts.list.element": "DELTA_BINARY_PACKED"},
     )
     content = buffer.getvalue()
-    name = f"{run_id}-{hashlib.sha256(content).hexdigest()[:16]}.parquet"
+    name = f"{run_id}-{_digest(content)}.parquet"
     files.write_atomically(files.join(folder, name), [content])
 
 
@@ -130,6 +135,28 @@ def _as_row(segment: SegmentScores, counting: Counting) -> dict[str, Any]:
     }
 
 
+def open_scores(name: str) -> pq.ParquetFile | None:
+    """A file of scores; None if it is not as it was written, which is reported.
+
+    Its name holds the digest of its content, for no format sees each bit that is wrong: numbers
+    that are damaged are numbers.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    content = files.read_bytes(name)
+    digest = _DIGEST.search(name)
+    if not digest or digest[1] == _digest(content):
+        with suppress(pa.ArrowException, OSError):  # of a version whose names hold no digest
+            return pq.ParquetFile(io.BytesIO(content))
+    _log.warning("%s: is damaged; a run over its recordings scores them again", name)
+    return None
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
 def read_of(
     name: str, moves: Moves, identities: Collection[str] | None, scoring: str
 ) -> Iterator[tuple[str, KeptSegment]]:
@@ -138,15 +165,10 @@ def read_of(
     A file that has gone holds nothing: a run that ends removes what it has finished.
     """
     try:
-        content = files.read_bytes(name)
+        file = open_scores(name)
     except FileNotFoundError:
         return
-    try:
-        file = pq.ParquetFile(io.BytesIO(content))
-    except pa.ArrowInvalid as error:
-        logging.getLogger(__name__).warning(
-            "%s: cannot be read (%s); its recordings are scored again", name, error
-        )
+    if not file:
         return
     names = None if identities is None else pa.array(identities, pa.string())
     for group in range(file.num_row_groups):

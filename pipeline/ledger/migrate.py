@@ -6,19 +6,12 @@ where they stopped, and doing it twice does no harm.
 
 from __future__ import annotations
 
-import io
-import logging
 from contextlib import suppress
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from pipeline.ledger import entries, parts
-from pipeline.ledger.kept_scores import with_todays_names, write_table
+from pipeline.ledger.kept_scores import open_scores, with_todays_names, write_table
 from pipeline.ledger.moves import Moves, read_moves, where_now
 from pipeline.storage import files
-
-_log = logging.getLogger(__name__)
 
 
 def is_old(output: str) -> bool:
@@ -57,11 +50,10 @@ def _old_scores(output: str) -> list[str]:
 
 
 def _share_out_scores(output: str, name: str, moves: Moves) -> None:
-    try:
-        table = pq.read_table(io.BytesIO(files.read_bytes(name)))
-    except pa.ArrowInvalid as error:
-        _log.warning("%s: cannot be read (%s); its recordings are scored again", name, error)
+    file = open_scores(name)
+    if not file:
         return
+    table = file.read()
     run_id = name.rpartition("/")[2].rpartition("-")[0]
     today = with_todays_names(table, "identity", moves)["identity"].to_pylist()
     rows: dict[str, list[int]] = {}

@@ -7,11 +7,11 @@ the moves of later runs. What a later run finds at ``FROM`` is another recording
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline.storage import files
+from pipeline.storage.sealed import read_sealed, write_sealed
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def read_moves(ledger: str) -> Moves:
     found = [
         Move(*told)
         for name in files.list_folder(ledger, ".moved.json")
-        for told in json.loads(files.read_bytes(name))
+        for told in read_sealed(name)
     ]
     return tuple(sorted(found, key=lambda move: move.run_id))
 
@@ -40,7 +40,7 @@ def write_moves(ledger: str, run_id: str, moved: Iterable[tuple[str, str]]) -> N
     """Adds a run's moves to a ledger."""
     if told := [(run_id, *pair) for pair in moved]:
         name = files.join(ledger, f"{run_id}.moved.json")
-        files.write_atomically(name, [json.dumps(told).encode()])
+        write_sealed(name, told, copies=2)
 
 
 def where_now(name: str, run_id: str, moves: Moves) -> str:

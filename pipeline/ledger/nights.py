@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable
 from pipeline.ledger import parts
 from pipeline.ledger.moves import Moves, where_now
 from pipeline.storage import files
+from pipeline.storage.sealed import read_sealed, write_sealed
 
 
 def _top(output: str) -> str:
@@ -49,12 +50,13 @@ def add(
         identities: of the recordings.
         there: what ``files_of_night`` gave; the same recordings are not kept twice.
     """
-    text = json.dumps(sorted(identities)).encode()
-    content = hashlib.sha256(text).hexdigest()[:16]
+    names_of_it = sorted(identities)
+    content = hashlib.sha256(json.dumps(names_of_it).encode()).hexdigest()[:16]
     folder = files.join(_top(output), night)
     names = map(posixpath.basename, there)
     if not any(n.startswith(f"{part}.") and n.endswith(f"-{content}.json") for n in names):
-        files.write_atomically(files.join(folder, f"{part}.{run_id}-{content}.json"), [text])
+        name = files.join(folder, f"{part}.{run_id}-{content}.json")
+        write_sealed(name, names_of_it, copies=2)  # its recordings may not be listed again
         # So that whoever adds to the part knows whose rows change with it.
         mark = files.join(parts.entries_folder(output, part), f"{night}.night")
         files.write_atomically(mark, [b""])
@@ -64,7 +66,7 @@ def read(name: str, moves: Moves) -> dict[str, list[str]]:
     """The recordings of a night that a file names, by the part that they are in now."""
     run_id = posixpath.basename(name).split(".", 2)[2].rpartition("-")[0]
     found: dict[str, list[str]] = {}
-    for identity in json.loads(files.read_bytes(name)):
+    for identity in read_sealed(name):
         today = where_now(identity, run_id, moves)
         found.setdefault(parts.part_of(today), []).append(today)
     return found

@@ -10,8 +10,9 @@ from enum import Enum
 from typing import Any
 
 from pipeline.ledger import parts
-from pipeline.options import Config
+from pipeline.options import Config, UsageError
 from pipeline.storage import files
+from pipeline.storage.sealed import DamagedError, read_sealed, write_sealed
 
 _CHOICES = ("threshold", "counting", "hop_s")
 
@@ -100,17 +101,23 @@ def forget_notes(output: str, before: str) -> None:
 def keep_choice(output: str, run_id: str, config: Config, model_version: str) -> None:
     """Keeps how rescoring counts, so that later runs of the same model do not undo it."""
     chosen = {name: getattr(config, name) for name in _CHOICES}
-    text = json.dumps({**chosen, "model_version": model_version})
     name = files.join(parts.ledger(output), f"{run_id}.chosen.json")
-    files.write_atomically(name, [text.encode()])
+    write_sealed(name, {**chosen, "model_version": model_version}, copies=2)
 
 
 def as_chosen(config: Config, model_version: str) -> tuple[Config, str]:
-    """What was asked for, with what rescoring chose where nothing is stated; and a line on that."""
+    """What was asked for, with what rescoring chose where nothing is stated; and a line on that.
+
+    Raises:
+        UsageError: what it chose cannot be read.
+    """
     names = files.list_folder(parts.ledger(config.output), ".chosen.json")
     if not names or config.states_counting:
         return config, ""
-    chosen = json.loads(files.read_bytes(names[-1]))
+    try:
+        chosen = read_sealed(names[-1])
+    except DamagedError as error:
+        raise UsageError(f"{error}; state --threshold, or choose it again with rescore") from None
     changed = {name: chosen[name] for name in _CHOICES if chosen[name] != getattr(config, name)}
     if not changed or chosen["model_version"] != model_version:
         return config, ""

@@ -5,18 +5,16 @@ No other module of this room reads stored scores.
 
 from __future__ import annotations
 
-import io
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from model.calls import CountingRule
 from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES
-from pipeline.ledger.kept_scores import kept_files, with_todays_names
+from pipeline.ledger.kept_scores import kept_files, open_scores, with_todays_names
 from pipeline.ledger.moves import read_moves
 from pipeline.records import DetectedCall, RecordingCount
 from pipeline.review.units import KINDS, N_LEVELS, Integers, Units, units_of
@@ -73,7 +71,9 @@ def _segments(
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Recording, run and chosen columns of the segments in a file of scores."""
     moves = read_moves(files.join(output, "ledger"))
-    file = pq.ParquetFile(io.BytesIO(files.read_bytes(name)))
+    file = open_scores(name)
+    if not file:
+        return
     there = [c for c in [*_KEYS, *columns] if c in file.schema_arrow.names]
     for group in range(file.num_row_groups):
         table = with_todays_names(file.read_row_group(group, there), "recording", moves)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline.storage import files
@@ -44,6 +45,29 @@ def unseal(content: bytes) -> Any:
         return json.loads(content)
     except ValueError:
         raise DamagedError("is damaged") from None
+
+
+def with_checksum(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A value of JSON that people and programs read, with a checksum of its own in it.
+
+    >>> without_checksum(with_checksum({"a": 1}))
+    {'a': 1}
+    """
+    plain = json.loads(json.dumps(value, default=str))
+    return {**plain, "checksum": files.checksum([json.dumps(plain).encode()])}
+
+
+def without_checksum(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The value itself, also of an earlier version without a checksum.
+
+    Raises:
+        DamagedError: it is not as it was written.
+    """
+    plain = {key: of for key, of in value.items() if key != "checksum"}
+    written = value.get("checksum")
+    if written and written != files.checksum([json.dumps(plain).encode()]):
+        raise DamagedError("is damaged")
+    return plain
 
 
 def write_sealed(name: str, value: Any, copies: int = 1) -> None:

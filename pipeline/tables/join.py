@@ -10,9 +10,7 @@ from __future__ import annotations
 import csv
 import heapq
 import io
-import logging
 import posixpath
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
@@ -32,13 +30,12 @@ from pipeline.tables.pieces import (
     PARQUET,
     PartSummary,
     Piece,
-    PieceError,
     parquet_file,
     piece_file,
-    read_piece,
     read_summary,
     summaries_folder,
     update_part,
+    whole_piece,
 )
 from pipeline.tables.render import (
     CsvTable,
@@ -49,8 +46,6 @@ from pipeline.tables.render import (
     tools_of,
 )
 from pipeline.tables.unchanged import checksums_of
-
-_log = logging.getLogger(__name__)
 
 JOINED_AT_MOST_BYTES = 2**30
 """A larger table is not joined: its pieces and Parquet are the product, and run.json says so."""
@@ -98,7 +93,7 @@ def _read(names: Collection[str]) -> tuple[Output, list[str]]:
 
 PASSES = 3
 """After so many a run leaves tables to another that has still to join them."""
-_MENDED_AT_MOST = 5  # times a part: else a disk gives back other bytes than it was given
+_PASSES_IN_VAIN = 20
 
 
 def join_tables(output: str, formats: Sequence[str], run_id: str) -> Output:
@@ -107,35 +102,29 @@ def join_tables(output: str, formats: Sequence[str], run_id: str) -> Output:
     Where other runs have changed parts meanwhile the tables are joined again, for this run may have
     put its own in place of newer ones. After a few times that is left to a run that has still to
     join: it will do so after this one has written.
+
+    Raises:
+        OSError: a part cannot be made whole.
     """
-    mended = Counter[str]()
-
-    def mend(part: str, reason: object) -> None:
-        mended[part] += 1
-        if mended[part] > _MENDED_AT_MOST:
-            raise OSError(f"{reason}; it was made again {_MENDED_AT_MOST} times in vain")
-        _log.warning("%s; it is made again", reason)
-        update_part(output, part, formats, in_any_case=True)
-
     runs.start_joining(output, run_id)
-    folder, n_passes = summaries_folder(output), 0
-    while True:
+    folder, n_joined = summaries_folder(output), 0
+    for _ in range(_PASSES_IN_VAIN):
         before = files.list_versions(folder, ".json")
         held, damaged = _read(before)
+        for part in damaged:
+            update_part(output, part, formats, in_any_case=True)
         if damaged:
-            for part in damaged:
-                mend(part, f"the summary of part {part} is damaged")
             continue
         try:
             held.apart = tuple(_join_all(output, held, formats))
-        except PieceError as error:
-            mend(error.part, error)
-            continue
-        n_passes += 1
+        except FileNotFoundError:
+            continue  # another run has just removed a piece that lost all its rows
+        n_joined += 1
         if files.list_versions(folder, ".json") == before:
             return held
-        if n_passes >= PASSES and runs.others_have_to_join(output, run_id):
+        if n_joined >= PASSES and runs.others_have_to_join(output, run_id):
             return held
+    raise OSError(f"{output}: its parts change or are damaged again and again; see to its disk")
 
 
 def _join_all(output: str, found: Output, formats: Sequence[str]) -> Iterator[str]:
@@ -147,9 +136,9 @@ def _join_all(output: str, found: Output, formats: Sequence[str]) -> Iterator[st
             files.delete_if_there(name)
             yield table.name
         elif table.of is ActivityHour:
-            files.write_atomically(name, _hours(output, table, some))
+            files.write_atomically(name, _hours(output, table, some, formats))
         else:
-            _join(output, table, some)
+            _join(output, table, some, formats)
     every = sorted(found.pieces.get("counts.csv", []), key=lambda of: of[1].first)
     for tool in tools_of(formats):
         if tool.run_file:
@@ -158,14 +147,16 @@ def _join_all(output: str, found: Output, formats: Sequence[str]) -> Iterator[st
             )
 
 
-def _join(output: str, table: CsvTable, some: Sequence[tuple[str, Piece]]) -> None:
+def _join(
+    output: str, table: CsvTable, some: Sequence[tuple[str, Piece]], formats: Sequence[str]
+) -> None:
     own = table.name.rpartition("/")[2].removesuffix(".csv")
     name = files.join(output, table.name)
     follow_on = all(a.last < b.first for (_, a), (_, b) in pairwise(some))
     if follow_on and name.startswith("gs://"):
-        _compose(output, table, some)
+        _compose(output, table, some, formats)
         return
-    contents = _contents(output, own, some)
+    contents = _contents(output, own, some, formats)
     if follow_on:
         files.write_atomically(name, _behind(head(table), contents))
         return
@@ -174,31 +165,31 @@ def _join(output: str, table: CsvTable, some: Sequence[tuple[str, Piece]]) -> No
     files.write_atomically(name, _behind(head(table), lines))
 
 
-def _contents(output: str, table: str, some: Sequence[tuple[str, Piece]]) -> Iterator[bytes]:
-    """The pieces of a table, in order, each as its summary names it."""
-    of = {piece_file(output, table, part): (part, piece.checksum) for part, piece in some}
-    return files.read_ahead(lambda name: read_piece(name, *of[name]), of)
+def _contents(
+    output: str, table: str, some: Sequence[tuple[str, Piece]], formats: Sequence[str]
+) -> Iterator[bytes]:
+    """The pieces of a table, in order, whole."""
+    checksums = {part: piece.checksum for part, piece in some}
+
+    def read(part: str) -> bytes:
+        return whole_piece(output, table, part, checksums[part], formats)
+
+    return files.read_ahead(read, checksums)
 
 
-def _compose(output: str, table: CsvTable, some: Sequence[tuple[str, Piece]]) -> None:
-    """Has the bucket put pieces together, which tells their checksums unread."""
+def _compose(
+    output: str, table: CsvTable, some: Sequence[tuple[str, Piece]], formats: Sequence[str]
+) -> None:
+    """Has the bucket put pieces together. It tells their checksums unread."""
     from pipeline.storage.buckets import compose
 
     own = table.name.rpartition("/")[2].removesuffix(".csv")
-    names = {piece_file(output, own, part): (part, piece) for part, piece in some}
-
-    def check() -> None:
-        there = checksums_of(names)
-        for name, (part, piece) in names.items():
-            if there.get(name) != piece.checksum:
-                raise PieceError(part, name)
-
-    check()
-    try:
-        compose(files.join(output, table.name), head(table), list(names))
-    except FileNotFoundError:
-        check()
-        raise
+    names = {part: piece_file(output, own, part) for part, _ in some}
+    there = checksums_of(names.values())
+    for part, piece in some:
+        if there.get(names[part]) != piece.checksum:
+            whole_piece(output, own, part, piece.checksum, formats)
+    compose(files.join(output, table.name), head(table), list(names.values()))
 
 
 def _behind(first: bytes, more: Iterable[bytes]) -> Iterator[bytes]:
@@ -244,9 +235,11 @@ def merged(sources: Iterable[tuple[Any, Callable[[], Iterator[Keyed]]]]) -> Iter
             take(number, rows)
 
 
-def _hours(output: str, table: CsvTable, some: Sequence[tuple[str, Piece]]) -> Iterator[bytes]:
+def _hours(
+    output: str, table: CsvTable, some: Sequence[tuple[str, Piece]], formats: Sequence[str]
+) -> Iterator[bytes]:
     yield head(table)
-    contents = _contents(output, "activity", some)
+    contents = _contents(output, "activity", some, formats)
     opened = [(piece.first, lambda: _hour_rows(next(contents))) for _, piece in some]
     for of, rows in groupby(merged(opened), key=lambda keyed: keyed[0]):
         amount = (0, 0)

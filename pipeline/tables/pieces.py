@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -38,6 +40,8 @@ from pipeline.tables.render import (
 from pipeline.tables.rows import row_order
 from pipeline.tables.unchanged import checksums_of
 
+_log = logging.getLogger(__name__)
+
 LAYOUT = 2  # of pieces and summaries; those of another layout are made anew
 PARQUET = {"counts": RecordingCount, "calls": DetectedCall}
 
@@ -56,14 +60,6 @@ class Piece:
     checksum: str
     first: Any
     last: Any
-
-
-class PieceError(Exception):
-    """A piece is gone, or its bytes are not those that the summary of its part names."""
-
-    def __init__(self, part: str, name: str) -> None:
-        super().__init__(f"{name}: is damaged, missing, or of a run that was killed")
-        self.part = part
 
 
 @dataclass(frozen=True)
@@ -133,7 +129,7 @@ def read_made(output: str) -> dict[str, Any]:
 
 def write_made(output: str, made: Mapping[str, Any]) -> None:
     """Keeps that for the next run."""
-    write_sealed(_made_file(output), made)
+    write_sealed(_made_file(output), made, copies=2)  # it names formats that were asked for
 
 
 def _made_file(output: str) -> str:
@@ -149,19 +145,42 @@ def read_summary(name: str) -> PartSummary | None:
         return None
 
 
-def read_piece(name: str, part: str, checksum: str) -> bytes:
-    """A piece as its summary names it.
+_MADE_AT_MOST = 5  # times: else a disk gives back other bytes than it was given
+
+
+def whole_piece(output: str, table: str, part: str, checksum: str, formats: Sequence[str]) -> bytes:
+    """A part's piece of a table as its summary names it; one that differs is made again.
+
+    Args:
+        output: the output folder.
+        table: without its ending.
+        part: its key.
+        checksum: of the piece, by the summary that was read. Another run may have written both
+            since: then its piece is the right one.
+        formats: tables for other programs.
 
     Raises:
-        PieceError: it is gone or another.
+        OSError: what was just made is not whole either.
     """
-    try:
-        content = files.read_bytes(name)
-    except FileNotFoundError:
-        raise PieceError(part, name) from None
-    if files.checksum([content]) != checksum:
-        raise PieceError(part, name)
-    return content
+    name = piece_file(output, table, part)
+    made = 0
+    while True:
+        content = b""  # of a table without rows there is none
+        with suppress(FileNotFoundError):
+            content = files.read_bytes(name)
+        if files.checksum([content]) == checksum:
+            return content
+        summary = read_summary(summary_file(output, part))
+        piece = summary.pieces.get(f"{table}.csv") if summary else None
+        now = piece.checksum if piece else files.checksum([])
+        if summary and now != checksum:
+            checksum = now
+            continue
+        if made == _MADE_AT_MOST:
+            raise OSError(f"{name}: is damaged; it was made again {made} times in vain")
+        _log.warning("%s: is damaged, gone, or of a run that was killed; it is made again", name)
+        update_part(output, part, formats, in_any_case=True)
+        made += 1
 
 
 def update_part(
@@ -213,7 +232,7 @@ def _is_data_whole(output: str, summary: PartSummary, formats: Sequence[str]) ->
         return True
     names = {parquet_file(output, table, summary.part): table for table in PARQUET}
     there = checksums_of(names)
-    return all(there.get(name) == summary.data[table] for name, table in names.items())
+    return all(there.get(name) == summary.data.get(table) for name, table in names.items())
 
 
 def _write_pieces(
@@ -239,9 +258,13 @@ def _write_pieces(
     write("activity.csv", [of for of, _ in hours], ([*map(str, (*of, *n))] for of, n in hours))
     if "parquet" in formats:
         for name, row_type in PARQUET.items():
-            # Also without rows, so that a data set always has its columns.
+            file = parquet_file(output, name, part)
+            if not rows:  # all its recordings were moved
+                files.delete_if_there(file)
+                continue
+            # Also without calls, so that a data set always has its columns.
             content = parquet_bytes(of_kind[row_type], row_type)
-            files.write_atomically(parquet_file(output, name, part), [content])
+            files.write_atomically(file, [content])
             data[name] = files.checksum([content])
     return pieces, data
 

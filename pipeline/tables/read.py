@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,16 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from model.calls import log_odds
 from model.windows import SAMPLE_RATE_HZ, WINDOW_S, WINDOW_SAMPLES
 from pipeline.inputs.deployments import where_and_when_called
-from pipeline.ledger.kept_scores import kept_files, with_todays_names
+from pipeline.ledger.kept_scores import kept_files, open_scores, with_todays_names
 from pipeline.ledger.moves import Moves, read_moves
 from pipeline.ledger.parts import ledger, part_of
 from pipeline.records import DetectedCall, RecordingCount, VerifiedCount
 from pipeline.storage import files
+from pipeline.storage.sealed import without_checksum
 from pipeline.tables.cell_text import guard_path
 from pipeline.tables.schema import row_from_cells
 
@@ -76,8 +75,7 @@ def read_results(output: str) -> RunResults:
     Raises:
         OSError: there is no counts.csv or calls.csv, or they are not those of a run.
     """
-    run_file = files.join(output, "run.json")
-    run = json.loads(files.read_bytes(run_file)) if files.exists(run_file) else {}
+    run = read_run(output)
     rows, calls = read_counts(output), read_calls(output)
     known = {row.recording: row for row in rows}
     placed = (  # as tables of before version 2 are not
@@ -87,6 +85,26 @@ def read_results(output: str) -> RunResults:
         for call in calls
     )
     return RunResults(tuple(rows), tuple(placed), run)
+
+
+def run_file(output: str) -> str:
+    """Where run.json lies."""
+    return files.join(output, "run.json")
+
+
+def read_run(output: str) -> dict[str, Any]:
+    """run.json; empty where no run has ended.
+
+    Raises:
+        OSError: it is not as it was written.
+    """
+    name = run_file(output)
+    try:
+        return without_checksum(json.loads(files.read_bytes(name)))
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        raise OSError(f"{name}: is damaged; count again, which writes it anew") from None
 
 
 def read_counts(output: str) -> list[RecordingCount]:
@@ -148,10 +166,8 @@ def read_scores(output: str, recordings: Collection[str]) -> dict[str, WindowSco
 def _score_rows(name: str, wanted: pa.Array, moves: Moves) -> list[dict[str, Any]]:
     """Rows of a file with the scores of some recordings."""
     columns = ["recording", "run_id", "score_samples", "starts", "scores"]
-    try:
-        file = pq.ParquetFile(io.BytesIO(files.read_bytes(name)))
-    except pa.ArrowInvalid as error:
-        logging.getLogger(__name__).warning("%s: cannot be read (%s)", name, error)
+    file = open_scores(name)
+    if not file:
         return []
     # Files of earlier versions lack what scores are of: windows.
     table = file.read([column for column in columns if column in file.schema_arrow.names])

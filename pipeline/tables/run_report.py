@@ -19,10 +19,11 @@ from pipeline.ledger.sums import Sums
 from pipeline.options import Config
 from pipeline.records import SCHEMA_VERSION, Outcome
 from pipeline.storage import files
+from pipeline.storage.sealed import with_checksum
 from pipeline.tables.join import Output, data_sets, tables_apart
+from pipeline.tables.read import run_file
 from pipeline.tables.rows import OUTCOME_WORDS
 
-RUN_FILE = "run.json"
 SKIPPED = "skipped"
 """Counted by an earlier run with the same model and settings."""
 TIME_HINT = "give recorded_at in a --manifest, or names such as SITE_20240611_053000.wav"
@@ -193,19 +194,7 @@ class RunReport:
             },
             **more,
         }
-        text = json.dumps(report, indent=2, ensure_ascii=False, default=str) + "\n"
+        stated = with_checksum(report)
+        text = json.dumps(stated, indent=2, ensure_ascii=False) + "\n"
         files.write_atomically(run_file(config.output), [text.encode()])
-        return dict(json.loads(text))
-
-
-def run_file(output: str) -> str:
-    """Where run.json lies."""
-    return files.join(output, RUN_FILE)
-
-
-def read_run(output: str) -> dict[str, Any]:
-    """What ``RunReport.write`` wrote; empty where no run has ended."""
-    try:
-        return dict(json.loads(files.read_bytes(run_file(output))))
-    except FileNotFoundError:
-        return {}
+        return stated
