@@ -24,7 +24,8 @@ from model.training.annotations import (
     read_marks,
     recording_of,
 )
-from model.training.clips import DataError, read_data
+from model.training.clips import DataError
+from model.training.folders import read_data
 from pipeline.__main__ import main
 from pipeline.exports.tool_formats import TOOL_FORMATS, CountedRecording, own_lines, table_name
 from pipeline.survey.findings import read_survey

@@ -17,13 +17,10 @@ from model.training.clips import (
     LabelledRecording,
     Scene,
     cut_examples,
-    labelled,
-    load_scenes,
-    read_data,
-    read_raven,
     refuse_leaks,
     window_label,
 )
+from model.training.folders import clip_sources, labelled, load_scenes, read_data, read_raven
 from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES
 
 RATE = SAMPLE_RATE_HZ
@@ -120,6 +117,51 @@ def test_the_tutorials_clip_folders_are_read_as_they_are(tmp_path: Path) -> None
     assert [e.kind for e in examples] == ["call", "call", "background"]
     assert examples[1].cue_start == 0
     assert examples[1].call_end == 2 * RATE
+
+
+def test_a_table_says_where_calls_of_clips_begin_and_what_they_were_cut_from(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "Parsed_Capuchinbird_Clips" / "XC1-0.flac", 4.5)
+    write(tmp_path / "Parsed_Not_Capuchinbird_Clips" / "rain-1.flac", 3.5)
+    table = tmp_path / "clips.csv"
+    table.write_text("clip,source,call,onset_s\nXC1-0.wav,bird 7,1,1.75\nrain-1.wav,rain,0,\n")
+    data = read_data([tmp_path])
+    call, rain = data.recordings
+    assert (call.group, rain.group) == ("clip/bird 7", "clip/rain")
+    assert not call.complete
+    assert rain.complete
+    scenes, skipped = load_scenes(data)
+    assert not skipped
+    examples = [e for s in scenes for e in cut_examples(s)]
+    assert [(e.kind, e.take) for e in examples] == [("call", "bird 7"), ("background", "")]
+    assert examples[0].cue_start == 1.75 * RATE
+    assert examples[0].call_end == 3.95 * RATE
+    table.write_text("clip,source,onset_s\nXC1-0.wav,bird 7,soon\n")
+    with pytest.raises(DataError, match=r"XC1-0\.wav: onset_s is no number"):
+        read_data([tmp_path])
+    table.write_text("clip,onset_s\nXC1-0.wav,1\n")
+    with pytest.raises(DataError, match="lacks the column source"):
+        read_data([tmp_path])
+
+
+def test_neighbouring_numbers_of_xeno_canto_are_one_source() -> None:
+    stems = ["XC216012-3", "XC216010-0", "XC27881-1", "XC27885-0", "XC216014-0", "robin-7"]
+    assert set(clip_sources(stems).items()) == {
+        ("XC216010-0", "XC216010"),
+        ("XC216012-3", "XC216010"),
+        ("XC216014-0", "XC216010"),
+        ("XC27881-1", "XC27881"),
+        ("XC27885-0", "XC27885"),
+        ("robin-7", "robin"),
+    }
+
+
+def test_a_call_without_a_take_is_of_its_backgrounds_own_bird() -> None:
+    audio = np.zeros(10 * RATE, np.float32)
+    notes = (Annotation(1, 4), Annotation(5, 8, "A"))
+    scene, _ = labelled(LabelledRecording(Path("r.wav"), "river", notes), audio)
+    assert [a.take for a in scene.annotations] == ["river", "A"]
 
 
 def test_what_cannot_be_read_is_skipped_and_said(folder: Path) -> None:

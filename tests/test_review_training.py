@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from model.training.clips import cut_examples, load_scenes, read_data
+from model.training.clips import cut_examples
+from model.training.folders import load_scenes, read_data
 from pipeline.__main__ import main
 from pipeline.review.training import training_clips, write_training_clips
 from pipeline.survey.labels import Label

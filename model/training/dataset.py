@@ -31,10 +31,8 @@ from model.training.clips import (
     LabelledRecording,
     Scene,
     cut_examples,
-    labelled,
-    load_scenes,
-    read_data,
 )
+from model.training.folders import labelled, load_scenes, read_data
 from model.windows import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:

@@ -26,8 +26,9 @@ def main(argv: Sequence[str]) -> int:
     """Writes the files. Returns 0; data that cannot be used: UsageError."""
     flags, beam_arguments = parser().parse_known_args(argv)
     from model.quiet import without_start_up_noise
-    from model.training.clips import DataError, read_data
+    from model.training.clips import DataError
     from model.training.dataset import build_dataset
+    from model.training.folders import read_data
 
     with without_start_up_noise():
         import tensorflow  # noqa: F401  here, where its chatter is held back
