@@ -1,7 +1,8 @@
 """A trained network and its contract as a folder, and back.
 
-The folder holds ``model.keras``, ``contract.json``, ``metrics.json`` (what was measured on it) and
-``golden.json`` (a few windows, described so that they can be made again, and their scores).
+The folder holds ``model.keras``, ``contract.json``, ``metrics.json`` (what was measured on it),
+``golden.json`` (a few windows, described so that they can be made again, and their scores) and
+``README.md`` (its card).
 Loading reads the contract first and runs no code from the folder: Keras in safe mode, layers of
 ``model.network`` only, no pickles.
 """
@@ -15,7 +16,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,6 +28,7 @@ from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES, Samples
 
 METRICS_FILE = "metrics.json"
 GOLDEN_FILE = "golden.json"
+CARD_FILE = "README.md"
 
 INNER_BATCH = 32
 """Windows scored at once. Every call of the network has this shape, so a score depends neither on
@@ -101,6 +103,7 @@ def export_model(
     contract: ServingContract,
     directory: Path,
     metrics: Mapping[str, Any],
+    card: Callable[[ServingContract], str] | None = None,
 ) -> ServingContract:
     """Writes the folder, replacing one that is there; it is never half written.
 
@@ -109,6 +112,7 @@ def export_model(
         contract: its contract; ``model_sha256`` and ``version`` are filled in here.
         directory: the folder to make.
         metrics: everything measured, for ``metrics.json``.
+        card: makes the text of ``README.md``; none is written without.
 
     Returns:
         The contract as written.
@@ -122,6 +126,8 @@ def export_model(
         contract = replace(contract, model_sha256=digest, version=digest[:8])
         (partial / CONTRACT_FILE).write_text(contract.to_json(), encoding="utf-8")
         _write_json(partial / METRICS_FILE, metrics)
+        if card:
+            (partial / CARD_FILE).write_text(card(contract), encoding="utf-8")
         scorer = LoadedModel(_load_keras(partial / MODEL_FILE), contract)
         _write_json(partial / GOLDEN_FILE, golden_scores(scorer))
         partial.chmod(0o755)

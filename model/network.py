@@ -29,6 +29,13 @@ NEIGHBOUR_BINS = 17
 STEADY_STEPS = 9
 """Steps of ``ONSETS`` over which power is averaged, so that steady lines stand out: 1.15 s."""
 
+MOO_SPAN_STEPS, MOO_SPAN_BEFORE_STEPS = 20, 3
+"""Steps that a moo beginning in a step lies in, and those before the step: 2.6 s from 0.4 s
+before it. A growl's span holds less than half of its moo."""
+
+NEAR_STEPS = 3
+"""The moo's evidence is the best within so many steps: 0.38 s."""
+
 MASKS = 3
 """Bands of frames blanked in a training input."""
 
@@ -168,14 +175,45 @@ class RoundedScore(layers.Layer):
         return {**super().get_config(), "context_steps": self.context_steps}
 
 
+@keras.saving.register_keras_serializable(_PACKAGE)
+class SpanSummary(layers.Layer):
+    """``[batch, steps, channels]`` to ``[batch, steps, 2 channels]``: mean and maximum of a span.
+
+    The span of a step is where a moo that begins there lies, ``MOO_SPAN_STEPS`` long.
+    """
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        before, n = MOO_SPAN_BEFORE_STEPS, MOO_SPAN_STEPS
+        mean = tf.pad(inputs, [[0, 0], [before, n - 1 - before], [0, 0]])
+        # Activations are 0 or more: zeros beyond the ends never are the maximum of a span.
+        return tf.concat(
+            [tf.nn.avg_pool1d(mean, n, 1, "VALID"), tf.nn.max_pool1d(mean, n, 1, "VALID")], -1
+        )
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class NearestBest(layers.Layer):
+    """``[batch, steps, 1]``: the highest within ``NEAR_STEPS`` of each step."""
+
+    def call(self, log_odds: tf.Tensor) -> tf.Tensor:
+        return tf.nn.max_pool1d(log_odds, 2 * NEAR_STEPS + 1, 1, "SAME")
+
+
 def onset() -> keras.Model:
     """The network made for this job: how likely a call's moo begins, for every 0.128 s.
 
-    Three convolutions over time and frequency, the last one tall enough (400 Hz) to see three
-    harmonics at once; mean and maximum over frequency, since where a call lies matters little,
-    and a projection of the whole frequency axis, since it matters somewhat; four convolutions
-    over time that span 7 s, twice a call. About 150,000 parameters. In training it takes audio
-    of any length and gives scores ``[batch, n / 2048, 1]``.
+    A trunk of three convolutions over time and frequency, the last one tall enough (400 Hz) to see
+    three harmonics at once. Two heads judge what it sees, by different evidence:
+
+    * ``onset``: does a moo begin in this step? Mean and maximum over frequency, a projection of
+      the whole frequency axis, and four convolutions over time that span 7 s, twice a call;
+    * ``moo``: does a moo fill the 2.6 s from just before this step on? Mean and maximum over
+      frequency only, then over the span, as a network of windows does. It cannot say when, and
+      knows nothing of absolute pitch, but it is fooled by other sounds than the first.
+
+    The score is the mean of their log odds, the second's the best near by: a call needs both.
+    In training the network takes audio of any length and gives the log odds of both heads,
+    ``[batch, n / 2048, 2]``.
     """
     return _onset(normalised=True)
 
@@ -194,25 +232,36 @@ def _onset(normalised: bool) -> keras.Model:
     x = convolution(x, "conv1", plane, filters=8, kernel_size=(3, 5))
     x = convolution(x, "conv2", plane, filters=16, kernel_size=(5, 3), strides=(2, 2))
     x = convolution(x, "conv3", plane, filters=32, kernel_size=(3, 13), strides=(1, 2))
+    summary = FrequencySummary(name="summary")(x)
+
     bins = layers.Reshape((-1, x.shape[2] * x.shape[3]))(x)
-    bins = convolution(bins, "bins", line, filters=48, kernel_size=1)
-    x = layers.Concatenate()([FrequencySummary(name="summary")(x), bins])
-    x = convolution(x, "time1", line, filters=64, kernel_size=5)
-    x = convolution(x, "time2", line, filters=64, kernel_size=5, dilation_rate=1)
-    x = convolution(x, "time3", line, filters=64, kernel_size=5, dilation_rate=2)
-    x = convolution(x, "time4", line, filters=64, kernel_size=7, dilation_rate=4)
+    bins = convolution(bins, "bins", line, filters=24, kernel_size=1)
+    x = layers.Concatenate()([summary, bins])
+    x = convolution(x, "time1", line, filters=48, kernel_size=5)
+    x = convolution(x, "time2", line, filters=48, kernel_size=5, dilation_rate=1)
+    x = convolution(x, "time3", line, filters=48, kernel_size=5, dilation_rate=2)
+    x = convolution(x, "time4", line, filters=48, kernel_size=7, dilation_rate=4)
     if normalised:
         x = layers.Dropout(0.1)(x)
-    x = layers.Conv1D(1, 1, name="log_odds")(x)
-    if serving:
-        x = RoundedScore(ONSETS.context_samples // ONSETS.step_samples, name="score")(x)
-    else:
-        x = layers.Activation("sigmoid", name="score")(x)
+    begins = layers.Conv1D(1, 1, name="onset_log_odds")(x)
+
+    y = convolution(summary, "moo1", line, filters=32, kernel_size=5)
+    y = SpanSummary(name="span")(y)
+    if normalised:
+        y = layers.Dropout(0.2)(y)
+    y = convolution(y, "moo2", line, filters=32, kernel_size=1)
+    fills = layers.Conv1D(1, 1, name="moo_log_odds")(y)
+    if not serving:
+        return keras.Model(waveform, layers.Concatenate()([begins, fills]), name="onset")
+    both = layers.Concatenate()([begins, NearestBest(name="near")(fills)])
+    mean = keras.initializers.Constant(0.5)
+    x = layers.Conv1D(1, 1, name="log_odds", kernel_initializer=mean)(both)
+    x = RoundedScore(ONSETS.context_samples // ONSETS.step_samples, name="score")(x)
     return keras.Model(waveform, x, name="onset")
 
 
 def for_serving(network: keras.Model) -> keras.Model:
-    """The same function on inputs as ``ONSETS`` describes them.
+    """The same function on inputs as ``ONSETS`` describes them, its scores in one number.
 
     Batch normalisation goes into the convolutions' weights, which saves a fifth of the time.
     The tutorial's network is returned as it is.
@@ -220,11 +269,12 @@ def for_serving(network: keras.Model) -> keras.Model:
     if network.name != "onset":
         return network
     lean = _onset(normalised=False)
+    trained = {layer.name for layer in network.layers}
     for layer in lean.layers:
-        if not layer.weights:
+        if not layer.weights or layer.name not in trained:
             continue
         weights = network.get_layer(layer.name).get_weights()
-        if layer.name != "log_odds":
+        if f"{layer.name}_norm" in trained:
             norm = network.get_layer(f"{layer.name}_norm")
             gamma, beta, mean, variance = norm.get_weights()
             scale = gamma / np.sqrt(variance + norm.epsilon)

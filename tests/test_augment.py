@@ -7,13 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.training.augment import (
-    STRETCH_SAMPLES,
-    MixedStretches,
-    Mixture,
-    PlainWindows,
-    onset_targets,
-)
+from model.network import MOO_SPAN_BEFORE_STEPS, MOO_SPAN_STEPS
+from model.training.augment import MixedStretches, Mixture, PlainWindows, _odds
 from model.training.clips import Example
 from model.training.sounds import (
     band_power,
@@ -24,6 +19,13 @@ from model.training.sounds import (
     onset_times,
     other_sound,
     play_at_speed,
+)
+from model.training.targets import (
+    FULL_SHARE,
+    PART_SHARE,
+    STRETCH_SAMPLES,
+    SUREST,
+    stretch_targets,
 )
 from model.windows import SAMPLE_RATE_HZ
 
@@ -58,15 +60,33 @@ def test_stretches_are_audio_targets_and_weights() -> None:
     source.renew()
     audio, targets, weights = source.draw(40)
     assert audio.shape == (40, STRETCH_SAMPLES)
-    assert targets.shape == (40, 160, 1)
-    assert weights.shape == (40, 160)
+    assert targets.shape == weights.shape == (40, 160, 2)
     assert all(part.dtype == np.float32 for part in (audio, targets, weights))
     assert np.isfinite(audio).all()
     assert np.abs(audio).max() <= 1
     assert targets.min() >= 0
     assert targets.max() <= 1
-    assert 5 < (targets.max(axis=(1, 2)) > 0.5).sum() < 40  # some are silent
+    for head in range(2):
+        assert 5 < (targets[..., head].max(axis=1) > 0.5).sum() < 40  # some are silent
     assert 0.8 < weights.mean() < 1
+
+
+@pytest.mark.slow
+def test_clips_stand_alone_with_hard_edges_whether_they_hold_a_call_or_not() -> None:
+    source = MixedStretches(examples(), 1, Mixture(stores=(6, 4, 6, 2), alone_share=1.0))
+    audio, targets, _ = source.draw(12)
+    silent = (audio == 0).mean(axis=1)
+    assert (silent > 0.1).all()
+    calls = targets[..., 0].max(axis=1) > 0.5
+    assert 0 < calls.sum() < 12
+
+
+def test_birds_with_many_copies_do_not_drown_the_others() -> None:
+    call = examples()[0]
+    many = [call] * 16 + [Example(call.audio, "call", "c.wav", 0, "k", "B", 0, 0, len(call.audio))]
+    odds = _odds(many, [e.take for e in many], [1.0] * len(many))
+    assert odds.sum() == pytest.approx(1)
+    assert odds[-1] == pytest.approx(1 / 5)
 
 
 def test_without_background_noise_takes_its_place() -> None:
@@ -78,21 +98,46 @@ def test_without_background_noise_takes_its_place() -> None:
 
 @given(st.lists(st.integers(-20_000, STRETCH_SAMPLES + 20_000), max_size=8))
 def test_targets_peak_where_calls_begin(onsets: list[int]) -> None:
-    target, weight = onset_targets(onsets, [])
-    assert weight.all()
+    target, weight = stretch_targets([(place, place + 35_200) for place in onsets], [])
+    assert weight[:, 0].all()
     middles = (np.arange(160) + 0.5) * 2048
     for place in onsets:
         if 0 <= place < STRETCH_SAMPLES:
             nearest = np.argmin(np.abs(middles - place))
-            assert target[nearest] >= np.exp(-((0.064 / 0.15) ** 2) / 2) - 1e-6
+            least = SUREST * np.exp(-((0.064 / 0.15) ** 2) / 2)
+            assert target[nearest, 0] >= least - 1e-6
+            assert target[nearest, 1] == np.float32(SUREST)
     far = [all(abs(m - place) > 0.6 * SAMPLE_RATE_HZ for place in onsets) for m in middles]
-    assert not target[far].any() or target[far].max() < 0.01
+    assert not target[far, 0].any() or target[far, 0].max() < 0.01
+
+
+@given(place=st.integers(20_000, 200_000), n=st.integers(15_000, 45_000))
+def test_a_span_is_full_only_with_most_of_a_moo(place: int, n: int) -> None:
+    target, weight = stretch_targets([(place, place + n)], [])
+    span = MOO_SPAN_STEPS * 2048
+    for step in range(160):
+        first = (step - MOO_SPAN_BEFORE_STEPS) * 2048
+        share = max(0, min(place + n, first + span) - max(place, first)) / n
+        if share >= FULL_SHARE:
+            assert target[step, 1] == np.float32(SUREST)
+        else:
+            assert target[step, 1] == 0
+            assert weight[step, 1] == (share <= PART_SHARE)
+
+
+def test_a_growl_is_no_moo() -> None:
+    """1.6 s before the onset of a moo of the usual length, nothing is asked of the moo's head."""
+    onset = 160_000
+    target, _ = stretch_targets([(onset, onset + 35_200)], [])
+    growl = round((onset - 1.6 * SAMPLE_RATE_HZ) / 2048)
+    assert target[growl].max() < 1e-9
 
 
 def test_calls_that_nobody_can_be_sure_of_weigh_nothing() -> None:
-    target, weight = onset_targets([], [100_000])
+    target, weight = stretch_targets([], [(100_000, 135_200)])
     assert not target.any()
-    assert weight.sum() == pytest.approx(160 - 2 * 0.6 / 0.128, abs=1)
+    assert weight[:, 0].sum() == pytest.approx(160 - 2 * 0.6 / 0.128, abs=1)
+    assert not weight[round(100_000 / 2048), 1]
 
 
 @given(seed=st.integers(0, 10**6), a_minute=st.floats(1, 60), gap_s=st.floats(0.3, 2))

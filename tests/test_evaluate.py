@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from model.calls import Call, CountingRule, probabilities
+from model.calls import Call, CountingRule, log_odds, probabilities
 from model.training import train
-from model.training.choose import calibrated, choose
+from model.training.choose import calibrated, choose, rule_without_trials
 from model.training.clips import Annotation, Example, Scene, cut_examples
 from model.training.dataset import Material
 from model.training.evaluate import Report, fewer_calls, write_report
+from model.training.folds import Fold
 from model.training.measure import (
     call_figures,
     fit_log_odds,
@@ -28,17 +29,17 @@ from model.training.measure import (
     roc_curve,
     window_figures,
 )
+from model.training.mixtures import CHORUS_GAP_S, chorus, in_band, lek, under_noise
+from model.training.separation import separation, source_figures
 from model.training.sounds import band_power, made_up_call
 from model.training.trials import (
     Subject,
     Trial,
-    chorus,
+    all_trials,
     chorus_trials,
     conditions,
-    in_band,
     noise_trials,
     run_trial,
-    under_noise,
 )
 from model.windows import ONSETS, Padding, windows_every
 from pipeline.__main__ import main
@@ -198,6 +199,97 @@ def test_choruses_are_tried_at_each_density_and_level(
     assert chorus_trials(scenes, [], LOUDNESS, 0) == []
 
 
+def test_a_lek_holds_clips_of_its_birds_apart_and_below_its_loudest(
+    scenes: list[Scene], calls: list[Example]
+) -> None:
+    rng = np.random.default_rng(5)
+    noise = rng.normal(0, 0.01, 120 * RATE).astype(np.float32)
+    scene = lek(Scene("n.wav", "h", noise), [calls[:1], calls[1:]], 12, rng)
+    assert {a.take for a in scene.annotations} == {"A", "B"}
+    starts_s = [a.start_s for a in scene.annotations]
+    assert len(starts_s) == pytest.approx(20, abs=8)
+    assert all(b - a >= CHORUS_GAP_S - 1e-9 for a, b in itertools.pairwise(starts_s))
+    for note in scene.annotations:
+        call = calls["AB".index(note.take)]
+        assert note.cue_start_s - note.start_s == pytest.approx(
+            (call.cue_start - call.call_start) / RATE
+        )
+    added = scene.audio - noise
+    for note in scene.annotations[:1]:
+        first = round(note.start_s * RATE) - calls[0].call_start
+        rms = np.sqrt(np.mean(added[first : first + len(calls[0].audio)] ** 2))
+        assert -1 < 20 * np.log10(rms / 0.01) < 13
+
+
+def test_leks_are_of_clips_and_choruses_of_recordings(
+    scenes: list[Scene], calls: list[Example]
+) -> None:
+    audio = calls[0].audio
+    note = Annotation(0.5, 3.5, "XC1", 1.3)
+    clip = Scene("XC1-0.flac", "clip/XC1", audio, (note,), complete=False)
+    [of_clip] = cut_examples(clip)
+    trials = all_trials([*scenes, clip], [*calls, of_clip], LOUDNESS, 0, calls_a_minute=(4,))
+    parts = conditions(trials)
+    assert [t.source for t in parts["clips"]] == ["XC1-0.flac"]
+    assert [t.source for t in parts["as_recorded"]] == ["calls.wav", "quiet.wav"]
+    assert {t.source for t in parts["at_-10_db"]} == {"calls.wav"}
+    assert {a.take for t in parts["4_a_minute"] for a in t.calls} <= {"A", "B"}
+    leks = [name for name in parts if name.endswith("of_clips")]
+    assert leks == ["2_a_minute_of_clips", "8_a_minute_of_clips", "16_a_minute_of_clips"]
+    assert {a.take for name in leks for t in parts[name] for a in t.calls} == {"XC1"}
+
+
+def test_what_else_is_in_a_clip_of_a_call_is_neither_right_nor_wrong() -> None:
+    scores = np.full(40, 0.02, np.float32)
+    scores[[10, 25]] = 0.9
+    trial = replace(onset_trial(scores, 10.5 * 0.128), complete=False)
+    rule = rule_without_trials(ONSETS)
+    assert len(trial.found(rule)) == 2
+    match = trial.match(rule)
+    assert (len(match.pairs), match.false, match.missed) == (1, (), ())
+    evidence, labels = trial.labelled_peaks(rule)
+    assert labels.tolist() == [1.0]
+    assert evidence[0] == pytest.approx(np.log(9), abs=1e-3)
+
+
+def test_separation_is_the_distance_of_the_faintest_calls_from_all_else() -> None:
+    scores = np.full(500, 0.001, np.float32)
+    onsets_s = [(k + 0.5) * 0.128 for k in (50, 150, 250)]
+    scores[[50, 150, 250]] = probabilities([3.0, 5.0, 2.0])
+    scores[400] = probabilities(-1.0)
+    trial = onset_trial(scores, *onsets_s)
+    rule = rule_without_trials(ONSETS)
+    apart = separation([trial], rule)
+    assert apart.call_least == pytest.approx(2, abs=1e-3)
+    assert apart.other_most == pytest.approx(-1, abs=1e-3)
+    assert 2.5 < apart.margin < 4
+    silent = separation([onset_trial(np.full(500, 0.0003, np.float32), 20.0)], rule)
+    assert silent.call_least == -8
+    rows = source_figures([trial, onset_trial(scores[260:])], rule)
+    assert rows[0]["calls"] == 3
+    assert rows[0]["recall"] == 1
+    assert rows[1]["false_calls"] == 0
+    assert rows[1]["most_log_odds"] == pytest.approx(-1, abs=0.01)
+
+
+def test_the_threshold_lies_inside_the_gap() -> None:
+    rng = np.random.default_rng(1)
+    trials = []
+    for _ in range(10):
+        onsets_s = 5 + np.cumsum(rng.uniform(2.0, 5.0, 10))
+        values = np.full(500, -6.0)
+        values[(onsets_s / 0.128 - 0.5).round().astype(int)] = rng.uniform(2, 5, 10)
+        values[rng.integers(0, 20, 3)] = rng.uniform(-4, -1, 3)
+        scores = probabilities(values).astype(np.float32)
+        trials.append(onset_trial(scores, *onsets_s.tolist()))
+    choice = choose(trials)
+    trials = [calibrated(t, choice.slope, choice.offset) for t in trials]
+    gap = separation(trials, choice.rule)
+    assert gap.margin > 0
+    threshold = float(log_odds(choice.rule.threshold))
+    assert gap.other_high + 0.2 * gap.margin < threshold < gap.call_low - 0.2 * gap.margin
+
+
 def onset_trial(scores: npt.NDArray[np.float32], *onsets_s: float) -> Trial:
     starts = np.arange(len(scores), dtype=np.int64) * ONSETS.step_samples
     notes = tuple(Annotation(s - 1.2, s + 2.2) for s in onsets_s)
@@ -292,14 +384,14 @@ def test_folds_are_tried_with_the_padding_that_the_model_ships() -> None:
     audio = np.zeros(4 * RATE, np.float32)
     audio[3 * RATE :] = 0.5
     scene = Scene("a.wav", "g", audio, (Annotation(3.0, 4.0, "A"),))
-    fold = train.Fold("without take A", takes=frozenset(["A"]))
+    fold = Fold("fold 1/2", takes=frozenset(["A"]), groups=frozenset(["g"]))
 
     def ends_loud(windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return np.asarray(np.abs(windows[:, -RATE:]).mean(axis=1), np.float32)
 
     def last_score(padding: Padding) -> float:
         subject = Subject(ends_loud, windows_every(3 * RATE), padding)
-        plan = train.TrainingPlan("", "take", 3.0, padding, (), ())
+        plan = train.TrainingPlan("", 2, 3.0, padding, (), ())
         material = Material((scene,), (), "")
         return float(train.try_fold(fold, material, subject, plan, 0)[0].scores[-1])
 

@@ -27,7 +27,8 @@ def network() -> tf.keras.Model:
     for layer in made.layers:
         if layer.name.endswith("_norm"):
             layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
-    networks.calibrate(made, 20.0, 0.0)  # or all scores would be much alike
+        if layer.name.endswith("_log_odds"):  # or all scores would be much alike
+            layer.set_weights([20 * w for w in layer.get_weights()])
     return made
 
 
@@ -126,7 +127,9 @@ def test_serving_is_the_same_function(
     assert not any("norm" in layer.name for layer in lean.layers)
     [x] = ONSETS.cut(audio, np.zeros(1, np.int64), "end")
     served = log_odds(scorer.score(x[None])[0])
-    trained = log_odds(network(x[None], training=False).numpy()[0, 30:-30, 0])
+    begins, fills = network(x[None], training=False).numpy()[0].T
+    near = np.lib.stride_tricks.sliding_window_view(np.pad(fills, 3, constant_values=-99), 7)
+    trained = ((begins + near.max(axis=1)) / 2)[30:-30]
     np.testing.assert_allclose(served, np.clip(trained, -8, 8), atol=1 / 32 + 1e-3)
     assert set(np.round(served * 16, 2) % 1) <= {0.0}  # whole sixteenths
     assert networks.for_serving(networks.tutorial()).name == "tutorial"
@@ -143,15 +146,25 @@ def test_a_window_scores_alike_wherever_it_stands_in_the_batch(
     assert np.array_equal(scorer.score(some[::-1]), scores[::-1])
 
 
-def test_calibration_scales_log_odds(audio: npt.NDArray[np.float32]) -> None:
-    network = networks.onset()
-    x = audio[None, : 100 * 2048]
-    before = network(x, training=False).numpy().astype(float)
-    networks.calibrate(network, 2.0, -1.0)
-    after = network(x, training=False).numpy().astype(float)
-    np.testing.assert_allclose(
-        np.log(after / (1 - after)), 2 * np.log(before / (1 - before)) - 1, atol=1e-4
-    )
+def test_calibration_scales_log_odds(network: tf.keras.Model) -> None:
+    served = networks.for_serving(network)
+    before = [w.copy() for w in served.get_layer("log_odds").get_weights()]
+    np.testing.assert_allclose(before[0].ravel(), 0.5)
+    networks.calibrate(served, 2.0, -1.0)
+    kernel, bias = served.get_layer("log_odds").get_weights()
+    np.testing.assert_allclose(kernel.ravel(), 1.0)
+    np.testing.assert_allclose(bias, 2 * before[1] - 1)
+
+
+def test_a_moo_has_to_last(network: tf.keras.Model) -> None:
+    """The summary of a span is that of the steps a moo would fill, and of no others."""
+    x = np.zeros((1, 60, 1), np.float32)
+    x[0, 30] = 1
+    mean, highest = networks.SpanSummary()(x).numpy()[0].T
+    first = 30 - networks.MOO_SPAN_STEPS + 1 + networks.MOO_SPAN_BEFORE_STEPS
+    spans = np.arange(first, 30 + networks.MOO_SPAN_BEFORE_STEPS + 1)
+    assert np.flatnonzero(highest).tolist() == spans.tolist()
+    np.testing.assert_allclose(mean[spans], 1 / networks.MOO_SPAN_STEPS, rtol=1e-6)
 
 
 def test_masks_are_for_training_only(windows: npt.NDArray[np.float32]) -> None:

@@ -12,9 +12,8 @@ from PIL import Image
 
 from model.export import load_exported
 from model.quiet import without_start_up_noise
-from model.training import train
 from model.training.augment import Mixture
-from model.training.clips import Annotation, DataError, Example, Scene
+from model.training.clips import Example
 from model.training.dataset import read_material
 from model.training.sounds import made_up_call
 from model.training.time_left import TRIAL_S_PER_HOUR, TimeLeft
@@ -72,7 +71,7 @@ def test_one_argument_gives_a_model_that_scores(
         loaded.contract.metrics
     )
     printed, said = capfd.readouterr()
-    assert "without take A" in said
+    assert "fold 1/2: " in said
     left = [line for line in said.splitlines() if line.startswith("epoch 1/1 ")]
     assert len(left) == 3  # two folds, and everything
     assert all(" left" in line for line in left)
@@ -91,6 +90,21 @@ def test_one_argument_gives_a_model_that_scores(
     assert list((work / "all").glob("tensorboard/*tfevents*"))
     history = json.loads((work / "all" / "history.json").read_text())
     assert len(history) == 1
+    folds = json.loads((work / "folds.json").read_text())
+    assert sorted(take for fold in folds for take in fold["takes"]) == ["A", "B"]
+    for fold in folds:
+        assert load_exported(work / fold["model"]).contract.rule == loaded.contract.rule
+
+
+@pytest.mark.slow
+def test_a_model_without_folds_counts_by_a_rule_for_what_it_scores(
+    tiny: Path, tmp_path: Path
+) -> None:
+    assert run(tiny, tmp_path / "model", "--folds", "0") == 0
+    contract = load_exported(tmp_path / "model").contract
+    assert contract.rule.score_s == ONSETS.step_samples / RATE
+    assert contract.rule.smoothing_s == 0
+    assert contract.rule.min_separation_s < 1.5
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +161,7 @@ def test_going_on_with_another_training_is_refused(
 ) -> None:
     (tmp_path / "model-training").mkdir()
     (tmp_path / "model-training" / "training.json").write_text("{}")
-    assert run(tiny, tmp_path / "model", "--folds", "none", "--resume") == 2
+    assert run(tiny, tmp_path / "model", "--folds", "0", "--resume") == 2
     assert "begun with other data or flags" in capfd.readouterr().err
 
 
@@ -158,28 +172,6 @@ def test_data_that_cannot_be_used_is_one_clear_line(
     said = capfd.readouterr().err
     assert "no such folder" in said
     assert "Traceback" not in said
-
-
-def scene(name: str, group: str, *takes: str) -> Scene:
-    notes = tuple(Annotation(float(i), i + 3.0, take) for i, take in enumerate(takes))
-    return Scene(name, group, np.zeros(10, np.float32), notes)
-
-
-def test_folds_leave_out_takes_or_groups() -> None:
-    scenes = [scene("a", "g1", "A", "B"), scene("b", "g2", "B"), scene("c", "g3")]
-    by_take = train.make_folds("auto", scenes)
-    assert [f.takes for f in by_take] == [{"A"}, {"B"}]
-    background = Example(np.zeros(1, np.float32), "background", "a", 0, "g1")
-    call = Example(np.zeros(1, np.float32), "call", "a", 0, "g1", "A")
-    assert by_take[0].trains_on(background)
-    assert not by_take[0].trains_on(call)
-    by_group = train.make_folds("group", scenes)
-    assert sorted(g for f in by_group for g in f.groups) == ["g1", "g2", "g3"]
-    assert not next(f for f in by_group if "g1" in f.groups).trains_on(background)
-    assert train.make_folds("none", scenes) == []
-    with pytest.raises(DataError, match="two or more"):
-        train.make_folds("take", [scene("a", "g1", "A")])
-    assert train.make_folds("auto", [scene("a", "g1", "A")]) == []
 
 
 @pytest.mark.slow
@@ -240,7 +232,7 @@ def test_what_people_labelled_is_trained_on(
 
     monkeypatch.setattr(learn, "fit", listen)
     output = tmp_path / "model"
-    assert run(tiny, output, "--folds", "none", "--labels", str(table)) == 0
+    assert run(tiny, output, "--folds", "0", "--labels", str(table)) == 0
     printed, said = capfd.readouterr()
     assert "labels: 1 calls and 1 stretches without one" in printed
     assert "5 calls of" in said  # four of the folder's own

@@ -35,6 +35,7 @@ from model.training.sounds import (
     other_sound,
     play_at_speed,
 )
+from model.training.targets import STRETCH_SAMPLES, Moo, stretch_targets
 from model.windows import ONSETS, SAMPLE_RATE_HZ, WINDOW_SAMPLES, Samples
 
 T = TypeVar("T")
@@ -55,7 +56,9 @@ class Mixture:
         moo_less_share: of calls that break off before their moo, which do not count.
         speed: a call is played up to so much faster or slower, pitch and duration together.
         made_up_share: calls that are synthetic.
-        others_a_minute: other sounds, in ``others_share`` of the stretches.
+        alone_share: stretches in which clips stand in digital silence, cut off hard.
+        others_a_minute: other sounds, in ``others_share`` of the stretches; ``recorded_share`` of
+            them are pieces of backgrounds, the others synthetic.
         others_db: range of their power over the background's in the band, uniform.
         stores: how many real calls, made-up calls, other sounds and noises are kept ready.
         renewed_share: part of each store that is made anew at a renewal.
@@ -70,19 +73,15 @@ class Mixture:
     inaudible_db: float = -21.0
     moo_less_share: float = 0.12
     speed: float = 1.28
-    made_up_share: float = 0.4
+    made_up_share: float = 0.3
+    alone_share: float = 0.08
     others_a_minute: float = 10.0
     others_share: float = 0.7
+    recorded_share: float = 0.3
     others_db: tuple[float, float] = (-16.0, 25.0)
     stores: tuple[int, int, int, int] = (400, 200, 300, 24)
     renewed_share: float = 0.25
 
-
-STRETCH_SAMPLES = 160 * ONSETS.step_samples
-"""Audio of a training input: 20.48 s."""
-
-ONSET_SD_S = 0.15
-"""An onset's target is a bell of this width: annotations are good to about 0.2 s."""
 
 Batch = tuple[Samples, ...]
 """Audio ``[count, n]``, targets, and where there are any weights of the targets, all float32."""
@@ -111,8 +110,15 @@ class MixedStretches:
         self._rng = np.random.default_rng(seed)
         self._mixture = mixture
         self._calls = [e for e in examples if e.kind == "call"]
+        self._call_odds = _odds(
+            self._calls, [e.take for e in self._calls], [1.0] * len(self._calls)
+        )
         self._backgrounds = [e for e in examples if e.kind == "background" and e.audio.any()]
-        self._background_odds = _odds(self._backgrounds)
+        self._background_odds = _odds(
+            self._backgrounds,
+            [e.group for e in self._backgrounds],
+            [float(len(e.audio)) for e in self._backgrounds],
+        )
         self._real: list[Sound] = []
         self._made_up: list[Sound] = []
         self._others: list[Samples] = []
@@ -140,7 +146,7 @@ class MixedStretches:
     def _real_call(self) -> Sound:
         """A call from a recording, at another speed, with more or less of its surroundings."""
         rng, rate = self._rng, SAMPLE_RATE_HZ
-        call = self._calls[rng.integers(len(self._calls))]
+        call = self._calls[rng.choice(len(self._calls), p=self._call_odds)]
         first, last = 0, len(call.audio)
         if rng.random() < 0.5:
             first = max(0, call.call_start - int(rng.uniform(0.1, 0.5) * rate))
@@ -163,11 +169,24 @@ class MixedStretches:
         return Sound(audio, call.call_start, call.cue_start, call.call_end)
 
     def _changed_other(self) -> Samples:
-        rng, audio = self._rng, other_sound(self._rng)
+        rng = self._rng
+        if self._backgrounds and rng.random() < self._mixture.recorded_share:
+            audio = self._piece_of_background()
+        else:
+            audio = other_sound(rng)
         if rng.random() < 0.5:
             reverb_s = rng.uniform(0.2, 1.5) if rng.random() < 0.5 else 0.0
             audio = from_afar(rng, audio, reverb_s, np.inf, tilt_db=3.0)
         return np.asarray(audio / np.sqrt(band_power(audio) + 1e-12), np.float32)
+
+    def _piece_of_background(self) -> Samples:
+        """0.5 to 4 s from any place of a background, at another speed."""
+        rng = self._rng
+        audio = self._backgrounds[rng.choice(len(self._backgrounds), p=self._background_odds)].audio
+        n = min(len(audio), int(rng.uniform(0.5, 4.0) * SAMPLE_RATE_HZ))
+        first = rng.integers(0, len(audio) - n + 1)
+        speed = float(np.exp(rng.uniform(-0.28, 0.28)))
+        return faded(play_at_speed(audio[first : first + n], speed), 0.05)
 
     def _noise(self) -> Samples:
         """24 s of noise of some colour, uneven in frequency and sometimes in time: wind, rain."""
@@ -180,16 +199,24 @@ class MixedStretches:
         return noise
 
     def draw(self, count: int) -> Batch:
-        """So many stretches: audio, onset targets and their weights, ``[count, n]`` each."""
+        """So many stretches.
+
+        Returns:
+            Audio ``[count, n]``, and for both heads targets and weights, ``[count, steps, 2]``.
+        """
         audio = np.empty((count, STRETCH_SAMPLES), np.float32)
-        targets = np.empty((count, STRETCH_SAMPLES // ONSETS.step_samples), np.float32)
+        targets = np.empty((count, STRETCH_SAMPLES // ONSETS.step_samples, 2), np.float32)
         weights = np.empty_like(targets)
         for row in range(count):
             audio[row], targets[row], weights[row] = self._stretch()
-        return audio, targets[..., None], weights
+        return audio, targets, weights
 
     def _stretch(self) -> tuple[Samples, Samples, Samples]:
         rng, mixture = self._rng, self._mixture
+        if rng.random() < mixture.alone_share:
+            audio, alone = self._clips_alone()
+            gain = 10 ** rng.uniform(-3.2, -0.2) / (3 * float(np.sqrt(np.mean(audio**2))) + 1e-7)
+            return (np.clip(audio * np.float32(gain), -1, 1), *stretch_targets(alone, []))
         audio = self._background()
         level = np.sqrt(band_power(audio) + 1e-10)
         if level < 2e-5:  # near silence: a call in it would have no level to speak of
@@ -204,34 +231,65 @@ class MixedStretches:
                 add_sound(audio, other * np.float32(level * gain), place)
             louder = np.sqrt(band_power(audio))
             level += (louder - level) * rng.random()
-        onsets: list[int] = []
-        inaudible: list[int] = []
+        moos: list[Moo] = []
+        unsure: list[Moo] = []
         if rng.random() >= mixture.silent_share:
-            onsets, inaudible = self._add_calls(audio, level)
+            moos, unsure = self._add_calls(audio, level)
         if rng.random() < 0.1:
-            dead = rng.integers(0, len(audio))  # a drop-out
-            end = dead + rng.integers(1000, 30_000)
+            dead = int(rng.integers(0, len(audio)))  # a drop-out
+            end = dead + int(rng.integers(1000, 30_000))
             audio[dead:end] = 0
-            inaudible += [place for place in onsets if dead - 8000 < place < end]
+            unsure += [moo for moo in moos if dead - 8000 < moo[0] < end]
         if rng.random() < 0.1:  # where the recording begins or ends
             edge = int(rng.integers(len(audio) // 2))
             silent = slice(0, edge) if rng.random() < 0.5 else slice(len(audio) - edge, None)
             audio[silent] = 0
-            inaudible += [place for place in onsets if not audio[place : place + 20_000].all()]
+            unsure += [moo for moo in moos if not audio[moo[0] : moo[0] + 20_000].all()]
         gain = 10 ** rng.uniform(-3.2, -0.2) / (3 * float(np.sqrt(np.mean(audio**2))) + 1e-7)
         if rng.random() < 0.05:
             gain *= 3  # overdriven
-        return (np.clip(audio * np.float32(gain), -1, 1), *onset_targets(onsets, inaudible))
+        return (np.clip(audio * np.float32(gain), -1, 1), *stretch_targets(moos, unsure))
 
-    def _add_calls(self, audio: Samples, level: float) -> tuple[list[int], list[int]]:
-        """Adds a chorus. Returns the onsets to be found, and those nobody can be sure of."""
+    def _clips_alone(self) -> tuple[Samples, list[Moo]]:
+        """Clips with and without a call in digital silence, as short files are.
+
+        Both kinds begin and end as hard, so that an edge says nothing of a call.
+        """
+        rng, rate = self._rng, SAMPLE_RATE_HZ
+        audio, moos = np.zeros(STRETCH_SAMPLES, np.float32), list[Moo]()
+        place = int(rng.uniform(0, 3) * rate)
+        while place < len(audio) - rate:
+            if self._real and rng.random() < 0.5:
+                call = self._real[rng.integers(len(self._real))]
+                first = max(0, call.cue_start - int(rng.uniform(0.1, 2.2) * rate))
+                end = min(len(call.audio), call.cue_start + int(rng.uniform(1.3, 3.2) * rate))
+                sound = call.audio[first:end]
+                begins = place + call.cue_start - first
+                if begins < len(audio) - rate:
+                    moos.append((begins, min(place + call.call_end - first, place + len(sound))))
+            else:
+                other = self._backgrounds or self._calls
+                piece = other[rng.integers(len(other))].audio
+                n = min(len(piece), int(rng.uniform(1.5, 5) * rate))
+                first = int(rng.integers(0, len(piece) - n + 1))
+                if not self._backgrounds:
+                    break
+                sound = piece[first : first + n]
+            rms = float(np.sqrt(np.mean(sound**2)))
+            if rms > 0:
+                add_sound(audio, sound / rms * np.float32(gain_between(rng, -12, 0)), place)
+            place += len(sound) + int(rng.uniform(2, 12) * rate)
+        return audio, moos
+
+    def _add_calls(self, audio: Samples, level: float) -> tuple[list[Moo], list[Moo]]:
+        """Adds a chorus. Returns the moos to be found, and those nobody can be sure of."""
         rng, mixture = self._rng, self._mixture
         a_minute = rng.uniform(*mixture.calls_a_minute)
         loudest_db = rng.uniform(*mixture.level_db)
         birds = [self._call() for _ in range(rng.integers(1, mixture.birds + 1))]
         levels_db = [loudest_db, *(loudest_db - rng.uniform(0, mixture.spread_db, len(birds) - 1))]
-        onsets: list[int] = []
-        inaudible: list[int] = []
+        moos: list[Moo] = []
+        unsure: list[Moo] = []
         # Calls may have begun before the stretch, or end after it.
         for place in onset_times(
             rng, -3.5, len(audio) / SAMPLE_RATE_HZ + 3, a_minute, mixture.gap_s
@@ -247,8 +305,8 @@ class MixedStretches:
                 continue
             add_sound(audio, sound, start)
             audible = level_db > mixture.inaudible_db
-            (onsets if audible else inaudible).append(start + call.cue_start)
-        return onsets, inaudible
+            (moos if audible else unsure).append((start + call.cue_start, start + call.call_end))
+        return moos, unsure
 
     def _call(self) -> Sound:
         rng = self._rng
@@ -287,24 +345,6 @@ class MixedStretches:
         alone = np.zeros(n, np.float32)
         add_sound(alone, audio, int(rng.integers(0, n - len(audio) + 1)))
         return alone
-
-
-def onset_targets(onsets: Sequence[int], inaudible: Sequence[int]) -> tuple[Samples, Samples]:
-    """Targets 0 to 1 and weights of the steps of a stretch, float32 ``[160]`` each.
-
-    Args:
-        onsets: samples at which a call's moo begins.
-        inaudible: the same for calls that nobody can be sure of; steps near them weigh nothing.
-    """
-    steps = np.arange(STRETCH_SAMPLES // ONSETS.step_samples)
-    middles_s = (steps + 0.5) * ONSETS.step_samples / SAMPLE_RATE_HZ
-    target, weight = np.zeros(len(steps)), np.ones(len(steps))
-    for place in onsets:
-        away = (middles_s - place / SAMPLE_RATE_HZ) / ONSET_SD_S
-        target = np.maximum(target, np.exp(-(away**2) / 2))
-    for place in inaudible:
-        weight[np.abs(middles_s - place / SAMPLE_RATE_HZ) < 4 * ONSET_SD_S] = 0
-    return target.astype(np.float32), weight.astype(np.float32)
 
 
 class PlainWindows:
@@ -366,12 +406,16 @@ class PlainWindows:
         return audio, labels
 
 
-def _odds(backgrounds: Sequence[Example]) -> npt.NDArray[np.float64]:
-    """How often each background is drawn: by its length, a group's total by its square root.
+def _odds(
+    examples: Sequence[Example], kinds: Sequence[str], sizes: Sequence[float]
+) -> npt.NDArray[np.float64]:
+    """How often each example is drawn: by its size, all of a kind by the square root of theirs.
 
-    Recordings that share their background would otherwise drown the others.
+    Recordings that share their background would otherwise drown the others, and copies of one call
+    all other birds.
     """
-    lengths = np.array([len(e.audio) for e in backgrounds], dtype=float)
-    _, group = np.unique([e.group for e in backgrounds], return_inverse=True)
-    odds = lengths / np.sqrt(np.bincount(group, lengths))[group]
+    if not examples:
+        return np.zeros(0)
+    _, kind = np.unique(kinds, return_inverse=True)
+    odds = np.array(sizes) / np.sqrt(np.bincount(kind, sizes))[kind]
     return np.asarray(odds / odds.sum())

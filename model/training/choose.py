@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from model.calls import CountingRule, Floats, log_odds, probabilities
+from model.calls import MOO_S, CountingRule, Floats, log_odds, probabilities
 from model.training.measure import call_figures, fit_log_odds
+from model.training.separation import separation
 from model.training.trials import Trial, conditions, interval_coverage, windows_of
-from model.windows import SAMPLE_RATE_HZ
+from model.windows import SAMPLE_RATE_HZ, Grid
 
 SEPARATIONS_S = (0.9, 0.6, 1.2)
 """Of onsets: what is tried, in order of preference."""
@@ -23,7 +24,10 @@ SPREADS = (1.0, 1.5, 2.0, 2.5, 3.0)
 differ."""
 
 TIE = 0.01
-"""Thresholds this little worse than the best count as equally good: one recording in a hundred."""
+"""Thresholds this little worse than the best are as good: one recording in a hundred."""
+
+EDGE = 0.25
+"""Share of the gap between calls and other sounds that the threshold keeps from either side."""
 
 LEAST_THRESHOLD = 0.5
 """Never lower than even odds, whatever the trials say."""
@@ -43,19 +47,26 @@ class Choice:
     rule: CountingRule
 
 
+def rule_without_trials(grid: Grid) -> CountingRule:
+    """A rule that fits a network of a grid, where nothing says which is best."""
+    if grid.scores_windows:
+        return CountingRule(0.5)
+    step_s = grid.step_samples / SAMPLE_RATE_HZ
+    return CountingRule(0.5, step_s, 0.0, SEPARATIONS_S[0], before_s=1.3, after_s=MOO_S)
+
+
 def choose(trials: Sequence[Trial]) -> Choice:
     """Calibration first, then the rule for calibrated scores.
 
     Scores of windows are calibrated on windows; scores of onsets on their peaks, which are what
     becomes a call.
     """
-    rules = [CountingRule(threshold=0.5)]
+    rules = [rule_without_trials(trials[0].grid)]
     if trials[0].grid.scores_windows:
         scores, labels = windows_of(trials)
         slope, offset = fit_log_odds(log_odds(scores), labels)
     else:
-        step_s = trials[0].grid.step_samples / SAMPLE_RATE_HZ
-        rules = [CountingRule(0.5, step_s, 0.0, apart_s) for apart_s in SEPARATIONS_S]
+        rules = [replace(rules[0], min_separation_s=apart_s) for apart_s in SEPARATIONS_S]
         slope, offset = fit_log_odds(*peaks_of(trials, rules[0]))
     trials = [calibrated(t, slope, offset) for t in trials]
     rule = placed(_best(rules, trials), trials)
@@ -94,9 +105,10 @@ def calibrated(trial: Trial, slope: float, offset: float) -> Trial:
 
 
 def _best(rules: Sequence[CountingRule], trials: Sequence[Trial]) -> CountingRule:
-    """The best of the rules, with the highest of the thresholds that are as good.
+    """The best of the rules, with a threshold amid those that are as good.
 
-    Archives are mostly without calls, far more so than any validation set.
+    Where calls as recorded stand apart from all other sounds, it lies in the gap between them:
+    either side may turn out to reach further in other places. Never at an edge.
     """
     candidates = probabilities(np.arange(0, 5.01, 0.25))
     candidates = candidates[candidates >= LEAST_THRESHOLD]
@@ -104,8 +116,14 @@ def _best(rules: Sequence[CountingRule], trials: Sequence[Trial]) -> CountingRul
         [[_worth(replace(r, threshold=float(t)), trials) for t in candidates] for r in rules]
     )
     best = int(np.argmax(worth.max(axis=1)))
-    equal = np.flatnonzero(worth[best] >= worth[best].max() - TIE)
-    return replace(rules[best], threshold=round(float(candidates[equal[-1]]), 3))
+    equal = log_odds(candidates[worth[best] >= worth[best].max() - TIE])
+    middle = float(equal[0] + equal[-1]) / 2
+    gap = separation([t for t in trials if t.as_recorded], rules[best])
+    if gap.margin > 0:
+        edges = gap.other_high + gap.margin * EDGE, gap.call_low - gap.margin * EDGE
+        middle = min(max(middle, edges[0]), edges[1])
+    middle = max(middle, float(log_odds(LEAST_THRESHOLD)))
+    return replace(rules[best], threshold=round(float(probabilities(middle)), 4))
 
 
 def _worth(rule: CountingRule, trials: Sequence[Trial]) -> float:
@@ -115,7 +133,7 @@ def _worth(rule: CountingRule, trials: Sequence[Trial]) -> float:
     """
     parts = conditions(trials)
     figures = {n: call_figures([t.match(rule) for t in part]) for n, part in parts.items()}
-    mean_f1 = float(np.mean([found.f1 for found in figures.values()]))
+    mean_f1 = float(np.mean([totals.f1 for totals in figures.values()]))
     return mean_f1 + figures[next(iter(parts))].exact_share
 
 
@@ -123,11 +141,10 @@ def placed(rule: CountingRule, trials: Sequence[Trial]) -> CountingRule:
     """The rule with call bounds as they lie in the annotations, seen from the detections."""
     before, after = [], []
     for trial in trials:
-        if trial.level_db is not None or trial.a_minute is not None:
+        if not trial.as_recorded or not trial.complete:
             continue
-        found = trial.match(rule)
         calls = trial.found(rule)
-        for i, j in found.pairs:
+        for i, j in trial.match(rule).pairs:
             before.append(calls[i].peak_s - trial.calls[j].start_s)
             after.append(trial.calls[j].end_s - calls[i].peak_s)
     if not before:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from model.calls import CountingRule
+from model.calls import CountingRule, log_odds
 from model.training.clips import Example, Scene
 from model.training.dataset import Material
+from model.training.folds import make_folds
 from model.training.measure import (
     CallFigures,
     call_figures,
@@ -27,15 +28,14 @@ from model.training.measure import (
     verdict,
     window_figures,
 )
-from model.training.train import TrainingPlan, make_folds, tell, time_for, try_fold
+from model.training.separation import separation, source_figures
+from model.training.train import TrainingPlan, tell, time_for, try_fold
 from model.training.trials import (
     Subject,
     Trial,
-    chorus_trials,
+    all_trials,
     conditions,
     interval_coverage,
-    noise_trials,
-    run_trial,
     windows_of,
 )
 from model.windows import SAMPLE_RATE_HZ
@@ -56,9 +56,9 @@ class Report:
 
     def figures(self) -> dict[str, Any]:
         """Everything measured, for JSON."""
-        clean = [t for t in self.trials if t.level_db is None and t.a_minute is None]
-        matches = [t.match(self.rule) for t in clean]
-        counts = call_figures(matches)
+        clean = [t for t in self.trials if t.as_recorded]
+        recordings = [t for t in clean if not t.is_clip] or clean
+        counts = call_figures([t.match(self.rule) for t in recordings])
         diagram = reliability(*windows_of(self.trials))
         negatives = [t for t in clean if not t.calls and not t.overlooked]
         hours = sum(t.n_samples for t in negatives) / SAMPLE_RATE_HZ / 3600
@@ -77,6 +77,9 @@ class Report:
         return {
             "verdict": _in_words(counts, tried),
             "calls": {"f1": counts.f1, **asdict(counts)},
+            "separation": separation(clean, self.rule).figures(),
+            "threshold_log_odds": float(log_odds(self.rule.threshold)),
+            "sources": source_figures(self.trials, self.rule),
             "windows": asdict(window_figures(*windows_of(clean), self.rule.threshold)),
             "conditions": tried,
             "calibration": {"error": diagram.error, **asdict(diagram)},
@@ -92,7 +95,7 @@ class Report:
                     "false_at_s": [round(t.found(self.rule)[i].start_s, 1) for i in m.false],
                     "missed_at_s": [t.calls[j].start_s for j in m.missed],
                 }
-                for t, m in zip(clean, matches, strict=True)
+                for t, m in ((t, t.match(self.rule)) for t in clean)
                 if m.false or m.missed
             ],
         }
@@ -121,11 +124,7 @@ def evaluate_model(model: Path, material: Material, hop_s: float | None, seed: i
     subject = Subject(loaded.score, contract.grid(hop_samples), contract.padding)
     tell(f"trying {model} on {len(material.scenes)} recordings")
     calls = [e for e in material.examples if e.kind == "call"]
-    trials = [
-        *(run_trial(s, subject) for s in material.scenes),
-        *noise_trials(material.scenes, subject, seed),
-        *chorus_trials(material.scenes, calls, subject, seed),
-    ]
+    trials = all_trials(material.scenes, calls, subject, seed)
     return [Report(contract.model_version, trials, contract.rule)]
 
 
@@ -198,7 +197,7 @@ def write_report(reports: Sequence[Report], scenes: Sequence[Scene], folder: Pat
     draw_lines(robustness, labels, folder / "noise.png")
     errors = []
     for number, report in enumerate(reports):
-        clean = [t for t in report.trials if t.level_db is None and t.a_minute is None]
+        clean = [t for t in report.trials if t.as_recorded]
         false, true = roc_curve(*windows_of(clean))
         draw_lines(
             {"windows": (false.tolist(), true.tolist())},

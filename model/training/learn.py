@@ -19,6 +19,7 @@ from model.network import NETWORKS
 from model.training.augment import AudioSource, Batch, MixedStretches, Mixture, PlainWindows
 from model.training.clips import Example
 from model.training.time_left import TimeLeft
+from model.windows import Samples
 
 MIXTURE = Mixture()
 
@@ -96,7 +97,7 @@ def fit(
     validation = _validation(examples, settings)
     history: list[dict[str, float]] = []
     network = NETWORKS[settings.network]()
-    network.compile(_optimizer(settings), "binary_crossentropy")
+    network.compile(_optimizer(settings), _loss(settings))
     averaged = network.get_weights()
     if resume and folder and (folder / _HISTORY).is_file():
         history = json.loads((folder / _HISTORY).read_text())
@@ -109,7 +110,10 @@ def fit(
     batches = _batches(examples, settings, first)
     for epoch in range(first, settings.epochs):
         started = time.monotonic()
-        losses = [float(network.train_on_batch(*next(batches))) for _ in range(settings.steps)]
+        losses = [
+            float(network.train_on_batch(*_as_trained(next(batches))))
+            for _ in range(settings.steps)
+        ]
         row = {"loss": float(np.mean(losses))}
         moving = network.get_weights()
         if network.optimizer.use_ema:
@@ -155,12 +159,37 @@ def _validation(examples: Sequence[Example], settings: Settings) -> Batch:
     return source.draw(min(192, settings.steps * settings.batch))
 
 
+def _loss(settings: Settings) -> str | Callable[..., tf.Tensor]:
+    return "binary_crossentropy" if settings.network == "tutorial" else weighted_cross_entropy
+
+
+@keras.saving.register_keras_serializable("capuchinbird")
+def weighted_cross_entropy(targets_and_weights: tf.Tensor, log_odds: tf.Tensor) -> tf.Tensor:
+    """Cross entropy of each head's log odds ``[batch, steps, heads]``, with a weight for each.
+
+    Args:
+        targets_and_weights: ``[batch, steps, 2 heads]``, targets first.
+        log_odds: what the network gives.
+    """
+    targets, weights = tf.split(targets_and_weights, 2, -1)
+    entropy = tf.nn.sigmoid_cross_entropy_with_logits(targets, log_odds)
+    return tf.reduce_mean(weights * entropy, -1)
+
+
+def _as_trained(batch: Batch) -> tuple[Samples, Samples]:
+    """Inputs, and targets with their weights where there are any."""
+    audio, *targets = batch
+    return audio, np.concatenate(targets, -1)
+
+
 def _figures(network: keras.Model, validation: Batch, batch: int) -> dict[str, float]:
     """Loss, and precision and recall of scores and targets above a half."""
     audio, targets, *weighted = validation
-    scores = network.predict(audio, batch_size=batch, verbose=0)
-    weights = weighted[0][..., None] if weighted else np.ones_like(targets)
-    p = np.clip(scores.astype(np.float64), 1e-7, 1 - 1e-7)
+    scores = network.predict(audio, batch_size=batch, verbose=0).astype(np.float64)
+    weights = weighted[0] if weighted else np.ones_like(targets)
+    if weighted:  # log odds
+        scores = 1 / (1 + np.exp(-scores))
+    p = np.clip(scores, 1e-7, 1 - 1e-7)
     loss = -weights * (targets * np.log(p) + (1 - targets) * np.log(1 - p))
     said, true = (scores > 0.5) & (weights > 0), (targets > 0.5) & (weights > 0)
     hits = float(np.sum(said & true))

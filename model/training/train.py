@@ -1,6 +1,6 @@
 """Trains a network on labelled recordings and exports it.
 
-First one network for every fold, each trained without the calls (or background) of that fold and
+First one network for every fold, each trained without the birds and backgrounds of that fold and
 then applied to it: from these out-of-fold scores come the counting rule, the calibration and every
 figure in the contract. Then one network on everything: that one is exported.
 """
@@ -11,26 +11,28 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.calls import CountingRule
 from model.contract import ServingContract
-from model.training.clips import Annotation, DataError, Example, Scene, refuse_leaks
+from model.training.card import model_card
+from model.training.clips import DataError, Example, Scene, refuse_leaks
 from model.training.dataset import Material, read_material
+from model.training.folds import Fold, make_folds
 from model.training.measure import call_figures, reliability, window_figures
+from model.training.separation import separation, source_figures
 from model.training.time_left import TimeLeft
 from model.training.trials import (
     CALLS_A_MINUTE,
     NOISE_LEVELS_DB,
     Subject,
     Trial,
-    chorus_trials,
+    all_trials,
     conditions,
     interval_coverage,
-    noise_trials,
     run_trial,
     windows_of,
 )
@@ -46,7 +48,7 @@ class TrainingPlan:
 
     Attributes:
         label: what a score is the score of.
-        folds: ``auto``, ``take``, ``group`` or ``none``.
+        folds: in how many parts birds and backgrounds are left out in turn; 0 for no figures.
         hop_s: distance of windows: those that the network takes, or that its scores are told in.
         padding: where zeros go in a window that holds less audio than its length.
         noise_levels_db: of the noise under which every fold is tried besides.
@@ -54,7 +56,7 @@ class TrainingPlan:
     """
 
     label: str
-    folds: str
+    folds: int
     hop_s: float = 1.25
     padding: Padding = "end"
     noise_levels_db: tuple[int, ...] = NOISE_LEVELS_DB
@@ -76,94 +78,33 @@ class TrainingPlan:
         return Subject(scorer.score, grid, self.padding)
 
 
-@dataclass(frozen=True)
-class Fold:
-    """Calls that one network never hears, and is then applied to.
-
-    Attributes:
-        name: for people.
-        takes, groups: what is left out; one of the two is empty.
-    """
-
-    name: str
-    takes: frozenset[str] = frozenset()
-    groups: frozenset[str] = frozenset()
-
-    def trains_on(self, example: Example) -> bool:
-        """Whether the fold's network hears the example. Every background is heard by a take's."""
-        if example.group in self.groups:
-            return False
-        return example.kind == "background" or example.take not in self.takes
-
-
-def make_folds(kind: str, scenes: Sequence[Scene]) -> list[Fold]:
-    """The folds of a kind.
-
-    ``take``: one for each take. ``group``: three, their calls shared out evenly. ``auto``: by take
-    where there are two or more, else by group where calls lie in two or more, else none.
-    """
-    takes = sorted({a.take for s in scenes for a in s.annotations} - {""})
-    calls: dict[str, int] = {}
-    for scene in scenes:
-        calls[scene.group] = calls.get(scene.group, 0) + len(scene.annotations)
-    with_calls = sum(n > 0 for n in calls.values())
-    if kind == "auto":
-        kind = "take" if len(takes) > 1 else "group" if with_calls > 1 else "none"
-    if kind == "take":
-        if len(takes) < 2:
-            raise DataError("leaving out takes needs a column take with two or more of them")
-        return [Fold(f"without take {take}", takes=frozenset([take])) for take in takes]
-    if kind == "group":
-        if with_calls < 2:
-            raise DataError("leaving out groups needs calls in two or more of them")
-        parts: list[list[str]] = [[] for _ in range(min(3, with_calls))]
-        totals = [0.0] * len(parts)
-        for group in sorted(calls, key=lambda g: (-calls[g], g)):
-            least = totals.index(min(totals))
-            parts[least].append(group)
-            totals[least] += calls[group] + 0.1
-        return [
-            Fold(f"without groups {i + 1}/{len(parts)}", groups=frozenset(part))
-            for i, part in enumerate(parts)
-        ]
-    return []
-
-
-def scenes_of(fold: Fold, scenes: Sequence[Scene]) -> list[Scene]:
-    """What a fold's network is tried on: everything, or the groups that were left out."""
-    return [s for s in scenes if not fold.groups or s.group in fold.groups]
-
-
 def time_for(
     folds: Sequence[Fold], networks: int, settings: Settings, material: Material, plan: TrainingPlan
 ) -> TimeLeft:
     """The clock of a training: so many networks, a trial for each fold."""
     hour = 3600 * SAMPLE_RATE_HZ
-    hours = [sum(len(s.audio) for s in scenes_of(fold, material.scenes)) / hour for fold in folds]
+    hours = [sum(len(s.audio) for s in fold.scenes(material.scenes)) / hour for fold in folds]
     return TimeLeft(networks * settings.epochs, [h * plan.conditions for h in hours])
 
 
 def try_fold(
     fold: Fold, material: Material, subject: Subject, plan: TrainingPlan, seed: int
 ) -> list[Trial]:
-    """Applies a fold's network to what it never heard: as it is, under noise and as choruses.
+    """Applies a fold's network to what it never heard.
 
-    A take's fold is tried on every recording; calls of other takes need not be found there. A
-    group's fold is tried on that group's recordings.
+    In a left-out background, calls of birds that it did hear need not be found.
     """
-    tried = scenes_of(fold, material.scenes)
-
-    def wanted(call: Annotation) -> bool:
-        return not fold.takes or call.take in fold.takes
-
-    left_out = [e for e in material.examples if e.kind == "call" and not fold.trains_on(e)]
-    return [
-        *(run_trial(s, subject, wanted=wanted) for s in tried),
-        *noise_trials(tried, subject, seed, wanted, plan.noise_levels_db),
-        *chorus_trials(
-            tried, left_out, subject, seed, plan.calls_a_minute, plan.noise_levels_db[:-1]
-        ),
-    ]
+    left_out = [e for e in material.examples if e.kind == "call" and fold.tries(e)]
+    trials = all_trials(
+        fold.scenes(material.scenes),
+        left_out,
+        subject,
+        seed,
+        fold.tries,
+        plan.noise_levels_db,
+        plan.calls_a_minute,
+    )
+    return [replace(trial, fold=fold.name) for trial in trials]
 
 
 def train_and_export(
@@ -191,7 +132,7 @@ def train_and_export(
     from model.export import export_model
     from model.network import FRONT_ENDS, calibrate, for_serving
     from model.training.charts import draw_clips, draw_curves
-    from model.training.choose import calibrated, choose
+    from model.training.choose import calibrated, choose, rule_without_trials
     from model.training.learn import fit, use_threads
 
     use_threads(settings.threads)
@@ -209,29 +150,33 @@ def train_and_export(
 
     trials: list[Trial] = []
     folds = make_folds(plan.folds, scenes)
+    networks = []
     left = time_for(folds, len(folds) + 1, settings, material, plan)
     for i, fold in enumerate(folds):
         part = [e for e in examples if fold.trains_on(e)]
-        out = [e for e in examples if not fold.trains_on(e)]
-        refuse_leaks(part, out, ("take",) if fold.takes else ("group", "source"))
+        refuse_leaks(part, [e for e in examples if fold.tries(e)], ("take", "group"))
         tell(f"{fold.name}: {sum(e.kind == 'call' for e in part)} calls to learn from")
         fitted = fit(part, settings, tell, work / f"fold{i}", resume, left)
         began = time.monotonic()
-        trials += try_fold(fold, material, plan.subject(fitted.network), plan, settings.seed)
+        networks.append(for_serving(fitted.network))
+        trials += try_fold(fold, material, plan.subject(networks[-1]), plan, settings.seed)
         left.trial_took(time.monotonic() - began)
     tell("everything:" if trials else "everything (nothing left out: no figures for unheard calls)")
     fitted = fit(examples, settings, tell, work / "all", resume, left)
     draw_curves(fitted.history, work / "curves.png")
 
-    rule, figures = CountingRule(threshold=0.5), {}
+    network, figures = for_serving(fitted.network), dict[str, float]()
+    by_source: list[dict[str, Any]] = []
+    rule = rule_without_trials(plan.subject(network).grid)
     if trials:
         choice = choose(trials)
         rule = choice.rule
-        calibrate(fitted.network, choice.slope, choice.offset)
+        for each in (*networks, network):
+            calibrate(each, choice.slope, choice.offset)
         trials = [calibrated(t, choice.slope, choice.offset) for t in trials]
-        figures = figures_of(trials, rule)
-    subject = plan.subject(fitted.network)
-    own = [run_trial(s, subject) for s in scenes]
+        figures, by_source = figures_of(trials, rule), source_figures(trials, rule)
+    subject = plan.subject(network)
+    own = [run_trial(s, subject) for s in scenes if s.complete]
     figures["training_exact_share"] = call_figures([t.match(rule) for t in own]).exact_share
     contract = ServingContract(
         name=settings.network,
@@ -249,14 +194,24 @@ def train_and_export(
         metrics={name: round(value, 4) for name, value in figures.items()},
         libraries={name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")},
     )
+    contents: list[dict[str, Any]] = []
     details = {
         "out_of_fold": dict(contract.metrics),
+        "sources": by_source,
         "clips": asdict(statistics),
         "skipped": list(material.skipped),
         "settings": {**asdict(settings), **asdict(plan)},
         "history": list(fitted.history),
     }
-    contract = export_model(for_serving(fitted.network), contract, output, details)
+    for i, (fold, each) in enumerate(zip(folds, networks, strict=True)):
+        name = f"fold{i}/model"
+        export_model(each, contract, work / name, {"fold": fold.name})
+        left_out = {"takes": sorted(fold.takes), "sources": sorted(fold.groups)}
+        contents.append({"name": fold.name, "model": name, **left_out})
+    (work / "folds.json").write_text(json.dumps(contents, indent=1) + "\n", encoding="utf-8")
+    contract = export_model(
+        network, contract, output, details, lambda c: model_card(c, asdict(statistics), by_source)
+    )
     for name, value in contract.metrics.items():
         tell(f"{name:32} {value:g}")
     tell(f"{output}: written after {(time.monotonic() - started) / 60:.1f} min")
@@ -264,10 +219,12 @@ def train_and_export(
 
 
 def figures_of(trials: Sequence[Trial], rule: CountingRule) -> dict[str, float]:
-    """Out-of-fold figures: counts on recordings as they are, then each condition, windows."""
-    clean = [t for t in trials if t.level_db is None and t.a_minute is None]
-    counts = call_figures([t.match(rule) for t in clean])
+    """Out-of-fold figures: separation, counts as recorded, then each condition, windows."""
+    clean = [t for t in trials if t.as_recorded]
+    recordings = [t for t in clean if not t.is_clip] or clean
+    counts = call_figures([t.match(rule) for t in recordings])
     figures = {
+        **separation(clean, rule).figures(),
         "exact_share": counts.exact_share,
         "mean_absolute_error": counts.mean_absolute_error,
         "bias": counts.bias,
@@ -275,17 +232,17 @@ def figures_of(trials: Sequence[Trial], rule: CountingRule) -> dict[str, float]:
         "f1": counts.f1,
     }
     for name, part in conditions(trials).items():
-        found = call_figures([t.match(rule) for t in part])
-        figures[f"f1_{name}"] = found.f1
+        totals = call_figures([t.match(rule) for t in part])
+        figures[f"f1_{name}"] = totals.f1
         if part[0].a_minute is not None:
-            figures[f"counted_share_{name}"] = found.counted_share
+            figures[f"counted_share_{name}"] = totals.counted_share
         if (covered := interval_coverage(part, rule)) is not None:
             figures[f"interval_coverage_{name}"] = covered
-    told = window_figures(*windows_of(clean), rule.threshold)
+    windows = window_figures(*windows_of(clean), rule.threshold)
     figures |= {
-        "window_precision": told.precision,
-        "window_recall": told.recall,
-        "window_roc_area": told.roc_area,
+        "window_precision": windows.precision,
+        "window_recall": windows.recall,
+        "window_roc_area": windows.roc_area,
     }
     figures["calibration_error"] = reliability(*windows_of(trials)).error
     return {name: value for name, value in figures.items() if value == value}

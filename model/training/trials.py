@@ -1,4 +1,4 @@
-"""Trials of a network on recordings: as they are, under noise of a known level, and choruses."""
+"""Trials of a network on recordings: as they are, under noise of a known level, and as leks."""
 
 from __future__ import annotations
 
@@ -19,16 +19,26 @@ from model.calls import (
 )
 from model.scoring import Score, score_recording
 from model.training.clips import Annotation, Example, Scene, cue_samples, window_label
+from model.training.folds import LONG_S
 from model.training.measure import Match, match_calls
-from model.training.sounds import BAND_HZ, add_sound, band_power, coloured_noise, faded, onset_times
+from model.training.mixtures import (
+    CHORUS_LEVEL_DB,
+    CHORUS_SPREAD_DB,
+    LEK_BIRDS,
+    chorus,
+    lek,
+    under_noise,
+)
+from model.training.sounds import band_power, coloured_noise
 from model.windows import SAMPLE_RATE_HZ, Grid, Padding, Samples, Starts
 
 NOISE_LEVELS_DB = (10, 0, -5, -10, -15)
 
 CALLS_A_MINUTE = (4, 8, 12, 20)
-CHORUS_GAP_S = 1.0
-CHORUS_LEVEL_DB, CHORUS_SPREAD_DB = 15.0, 12.0
-"""Of the loudest bird over the background; the others are up to so much fainter."""
+"""Of choruses, which are laid over backgrounds as they are and under noise."""
+
+LEK_CALLS_A_MINUTE = (2, 8, 16)
+"""Of leks, whose calls are clips."""
 
 WINDOW_HOP_SAMPLES = SAMPLE_RATE_HZ
 """Between the windows whose scores are held against labels."""
@@ -60,6 +70,9 @@ class Trial:
         n_samples: length at 16 kHz.
         calls: what should be found.
         overlooked: calls that need not be found, such as those of a take that was trained on.
+        complete: whether ``calls`` and ``overlooked`` are all that there are.
+        fold: which network scored it.
+        of_clips: whether its calls are clips laid over it.
     """
 
     source: str
@@ -72,6 +85,29 @@ class Trial:
     n_samples: int
     calls: tuple[Annotation, ...]
     overlooked: tuple[Annotation, ...] = ()
+    complete: bool = True
+    fold: str = ""
+    of_clips: bool = False
+
+    @property
+    def is_clip(self) -> bool:
+        """Whether it is a clip, not a recording."""
+        return self.n_samples < LONG_S * SAMPLE_RATE_HZ
+
+    @property
+    def as_recorded(self) -> bool:
+        """Whether nothing was done to it."""
+        return self.level_db is None and self.a_minute is None
+
+    @property
+    def duration_s(self) -> float:
+        return self.n_samples / SAMPLE_RATE_HZ
+
+    def with_calls_of(self, take: str) -> Trial:
+        """The trial with one bird's calls to find; all others need not be found."""
+        own = tuple(a for a in self.calls if a.take == take)
+        rest = tuple(a for a in self.calls if a.take != take)
+        return replace(self, calls=own, overlooked=(*self.overlooked, *rest))
 
     def found(self, rule: CountingRule) -> tuple[Call, ...]:
         """The calls that the rule makes of the scores."""
@@ -79,10 +115,14 @@ class Trial:
 
     def match(self, rule: CountingRule) -> Match:
         """Those calls held against the annotations."""
-        return match_calls(self.found(rule), self.calls, self.overlooked)
+        match = match_calls(self.found(rule), self.calls, self.overlooked)
+        return match if self.complete else replace(match, false=())
 
     def labelled_windows(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Scores and labels 0 or 1 of the windows that have one, float32 ``[m]`` each."""
+        """Scores and labels 0 or 1 of the windows that have one, float32 ``[m]`` each.
+
+        Of a recording whose calls are not all annotated, only the windows with a call have one.
+        """
         starts, scores = window_scores(
             self.starts, self.scores, self.grid, self.n_samples, WINDOW_HOP_SAMPLES
         )
@@ -91,7 +131,9 @@ class Trial:
         kept = [
             i
             for i, label in enumerate(labels)
-            if label is not None and window_label(int(starts[i]), others) == 0
+            if label is not None
+            and (label == 1 or self.complete)
+            and window_label(int(starts[i]), others) == 0
         ]
         return scores[kept], np.array([labels[i] for i in kept], np.float32)
 
@@ -100,10 +142,11 @@ class Trial:
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Log odds of every peak of the scores, and whether it is a call, float ``[m]`` each.
 
-        The strongest peaks are given their calls first, each the nearest within 1.5 s.
+        Peaks without a label, in a recording whose calls are not all annotated, are left out. The
+        strongest peaks are given their calls first, each the nearest within 1.5 s.
         """
         middles_s, evidence = peak_evidence(self.starts, self.scores, rule)
-        labels, kept = np.zeros(len(evidence)), np.ones(len(evidence), bool)
+        labels, kept = np.zeros(len(evidence)), np.full(len(evidence), self.complete)
         places_s = np.array([self._middle_s(a) for a in (*self.calls, *self.overlooked)])
         free = np.ones(len(places_s), bool)
         for peak in np.argsort(-evidence, kind="stable"):
@@ -141,53 +184,43 @@ def run_trial(
         n_samples=len(scene.audio),
         calls=tuple(a for a in scene.annotations if wanted(a)),
         overlooked=tuple(a for a in scene.annotations if not wanted(a)),
+        complete=scene.complete,
     )
 
 
-def in_band(audio: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """``audio`` with only ``BAND_HZ`` left."""
-    n = len(audio) + -len(audio) % 4096  # a length the transform is quick at
-    spectrum = np.fft.rfft(audio, n)
-    frequency = np.fft.rfftfreq(n, 1 / SAMPLE_RATE_HZ)
-    spectrum[(frequency < BAND_HZ[0]) | (frequency > BAND_HZ[1])] = 0
-    return np.fft.irfft(spectrum, n)[: len(audio)].astype(np.float32)
-
-
-def under_noise(
-    scene: Scene,
-    backgrounds: Sequence[Scene],
-    level_db: float,
-    rng: np.random.Generator,
+def all_trials(
+    scenes: Sequence[Scene],
+    calls: Sequence[Example],
+    subject: Subject,
+    seed: int,
     wanted: Callable[[Annotation], bool] = lambda _: True,
-) -> Scene:
-    """A recording with calls under another recording's background and pink noise, equally strong.
+    noise_levels_db: Sequence[int] = NOISE_LEVELS_DB,
+    calls_a_minute: Sequence[int] = CALLS_A_MINUTE,
+) -> list[Trial]:
+    """A network tried on recordings as they are, under noise, and on choruses and leks.
+
+    Where there are recordings, noise is laid over these alone, and clips are tried as they are and
+    in leks; calls of recordings make choruses.
 
     Args:
-        scene: holds at least one wanted call.
-        backgrounds: recordings without calls; one of another group is drawn where there is one.
-        level_db: mean power of the scene in ``BAND_HZ`` during wanted calls, over that of what is
-            added.
-        rng: draws the background and the noise.
-        wanted: the calls whose level counts.
+        scenes: recordings, their backgrounds unknown to the network.
+        calls: calls unknown to the network, for choruses and leks.
+        subject: the network.
+        seed: decides the mixtures.
+        wanted: which of the scenes' calls should be found.
+        noise_levels_db, calls_a_minute: of the conditions.
     """
-    audio, n = scene.audio, len(scene.audio)
-    heard = in_band(audio)
-    calls = [
-        heard[round(a.start_s * SAMPLE_RATE_HZ) : round(a.end_s * SAMPLE_RATE_HZ)]
-        for a in scene.annotations
-        if wanted(a)
+    long = [s for s in scenes if len(s.audio) >= LONG_S * SAMPLE_RATE_HZ]
+    clips = {s.source for s in scenes if not s.complete}
+    of_clips = [c for c in calls if c.source in clips]
+    of_recordings = [c for c in calls if c.source not in clips]
+    choruses = (subject, seed, calls_a_minute, noise_levels_db[:-1])
+    return [
+        *(run_trial(s, subject, wanted=wanted) for s in scenes),
+        *noise_trials(long or scenes, subject, seed, wanted, noise_levels_db),
+        *chorus_trials(long, of_recordings, *choruses),
+        *(lek_trials(long, of_clips, subject, seed) if calls_a_minute else ()),
     ]
-    call_power = float(np.mean(np.concatenate(calls) ** 2))
-    length = n + -n % 4096
-    added = coloured_noise(rng, length, 1.0)[:n]
-    added = added / np.sqrt(np.mean(in_band(added) ** 2))
-    strange = [b for b in backgrounds if b.group != scene.group] or list(backgrounds)
-    if strange:
-        other = np.resize(strange[rng.integers(len(strange))].audio, n)
-        added = added + other / np.sqrt(np.mean(in_band(other) ** 2) + 1e-12)
-    added *= np.sqrt(call_power / 10 ** (level_db / 10) / np.mean(in_band(added) ** 2))
-    mixed = audio + added
-    return replace(scene, audio=(mixed / max(1.0, np.abs(mixed).max())).astype(np.float32))
 
 
 def noise_trials(
@@ -210,42 +243,6 @@ def noise_trials(
                 mixed = under_noise(scene, backgrounds, level_db, rng, wanted)
                 trials.append(run_trial(mixed, subject, level_db, wanted=wanted))
     return trials
-
-
-def chorus(
-    background: Scene,
-    calls: Sequence[Example],
-    a_minute: int,
-    levels_db: Sequence[float],
-    rng: np.random.Generator,
-) -> Scene:
-    """A background with calls of several birds at random times.
-
-    Args:
-        background: a recording without calls, its power in ``BAND_HZ`` 1.
-        calls: to draw the birds' from.
-        a_minute: how many; they follow each other by ``CHORUS_GAP_S`` or more.
-        levels_db: of each bird's calls over the background.
-        rng: draws everything.
-    """
-    audio, n, edge_s = background.audio.copy(), len(background.audio), 3.0
-    birds = []
-    for level_db in levels_db:
-        call = calls[int(rng.integers(len(calls)))]
-        first = max(0, call.call_start - SAMPLE_RATE_HZ // 3)
-        sound = faded(call.audio[first : call.call_end + SAMPLE_RATE_HZ // 5], 0.1)
-        power = band_power(call.audio[call.call_start : call.call_end])
-        sound *= np.float32(10 ** (level_db / 20) / np.sqrt(power + 1e-12))
-        birds.append((call, first, sound))
-    notes = []
-    for onset_s in onset_times(rng, edge_s, n / SAMPLE_RATE_HZ - edge_s, a_minute, CHORUS_GAP_S):
-        call, first, sound = birds[int(rng.integers(len(birds)))]
-        start = round(onset_s * SAMPLE_RATE_HZ) - (call.cue_start - first)
-        add_sound(audio, sound, start)
-        begin, end = (start + mark - first for mark in (call.call_start, call.call_end))
-        notes.append(Annotation(begin / SAMPLE_RATE_HZ, end / SAMPLE_RATE_HZ, call.take))
-    audio /= np.float32(max(1.0, float(np.abs(audio).max())))
-    return replace(background, audio=audio, annotations=tuple(notes))
 
 
 def chorus_trials(
@@ -291,21 +288,58 @@ def chorus_trials(
     return trials
 
 
+def lek_trials(
+    scenes: Sequence[Scene],
+    calls: Sequence[Example],
+    subject: Subject,
+    seed: int,
+    calls_a_minute: Sequence[int] = LEK_CALLS_A_MINUTE,
+    count: int = 12,
+) -> list[Trial]:
+    """``count`` leks of each density, each of ``LEK_BIRDS`` birds where there are so many.
+
+    Args:
+        scenes: recordings; those without calls are the backgrounds, in turn.
+        calls: clips of birds.
+        subject, seed: as for ``chorus_trials``.
+        calls_a_minute: of each lek.
+        count: leks of each density.
+    """
+    quiet = [s for s in scenes if not s.annotations and s.audio.any()]
+    takes = sorted({c.take for c in calls})
+    if not quiet or not takes:
+        return []
+    trials = []
+    for a_minute in calls_a_minute:
+        for i in range(count):
+            rng = np.random.default_rng([seed, 7000 * a_minute + i])
+            chosen = rng.choice(len(takes), min(LEK_BIRDS, len(takes)), replace=False)
+            birds = [[c for c in calls if c.take == takes[k]] for k in chosen]
+            scene = lek(quiet[i % len(quiet)], birds, a_minute, rng)
+            trial = run_trial(scene, subject, a_minute=a_minute)
+            trials.append(replace(trial, of_clips=True))
+    return trials
+
+
 def conditions(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
     """Trials by what was done to the recordings, the plain ones first.
 
-    Names are such as ``at_-5_db``, ``8_a_minute`` and ``8_a_minute_at_-5_db``.
+    Names are such as ``as_recorded``, ``clips``, ``at_-5_db``, ``8_a_minute``,
+    ``8_a_minute_at_-5_db`` and ``8_a_minute_of_clips``.
     """
     parts: dict[str, list[Trial]] = {}
 
-    def order(trial: Trial) -> tuple[int, float]:
+    def order(trial: Trial) -> tuple[int, int, float, bool]:
         level_db = trial.level_db
-        return trial.a_minute or 0, -np.inf if level_db is None else -level_db
+        clean = -np.inf if level_db is None else -level_db
+        return int(trial.of_clips), trial.a_minute or 0, clean, trial.is_clip
 
     for trial in sorted(trials, key=order):
         words = [] if trial.a_minute is None else [f"{trial.a_minute}_a_minute"]
+        words += ["of_clips"] if trial.of_clips else []
         words += [] if trial.level_db is None else [f"at_{trial.level_db}_db"]
-        parts.setdefault("_".join(words) or "as_recorded", []).append(trial)
+        plain = "clips" if trial.is_clip else "as_recorded"
+        parts.setdefault("_".join(words) or plain, []).append(trial)
     return parts
 
 

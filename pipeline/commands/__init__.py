@@ -13,8 +13,11 @@ from typing import Annotated, Literal
 
 from pipeline.options import Flag, UsageError
 
-STEPS = 350
+STEPS = 120
 """Of an epoch of training, 12 stretches of 20 s each."""
+
+FOLDS = 5
+"""Parts in which birds and backgrounds are left out of training in turn."""
 
 LABELS = "labels.csv of people who listened; may be given several times"
 

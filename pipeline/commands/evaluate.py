@@ -16,7 +16,7 @@ def parser() -> Parser:
         prog="capuchinbird evaluate",
         example="evaluate recordings_and_annotations/ --model my_model",
         description="Measure a model on labelled recordings; writes a page and JSON. A model "
-        "that was trained on the same recordings is measured honestly by --leave_out only.",
+        "that was trained on the same recordings is measured honestly by --folds only.",
     )
     add = result.add_argument
     add_training_data(result)
@@ -40,14 +40,20 @@ def parser() -> Parser:
         metavar="SECONDS",
         help="distance of windows; the contract's unless given",
     )
-    add("--leave_out", choices=("take", "group"), help="train anew without each, try on it")
+    add(
+        "--folds",
+        type=int,
+        default=0,
+        metavar="N",
+        help="train anew, with birds and backgrounds left out in N parts in turn, and try on these",
+    )
     add(
         "--calls",
         nargs="*",
         type=int,
         default=[],
         metavar="N",
-        help="with --leave_out: so many calls only",
+        help="with --folds: so many calls only",
     )
     add("--epochs", type=int, metavar="N", default=10, help="of each training")
     add("--steps", type=int, metavar="N", default=STEPS, help="of an epoch")
@@ -74,14 +80,14 @@ def main(argv: Sequence[str]) -> int:
         material = read_material(flags.data, flags.negatives, flags.annotations, flags.annotated_as)
         for line in material.skipped:
             print(f"skipped: {line}", file=sys.stderr)
-        if flags.leave_out:
+        if flags.folds:
             settings = Settings(
                 epochs=flags.epochs,
                 steps=flags.steps,
                 seed=flags.seed,
                 threads=flags.threads,
             )
-            plan = TrainingPlan("", flags.leave_out, flags.hop_s or TrainingPlan.hop_s)
+            plan = TrainingPlan("", flags.folds, flags.hop_s or TrainingPlan.hop_s)
             reports = evaluate_folds(material, settings, plan, flags.calls)
         else:
             reports = evaluate_model(flags.model, material, flags.hop_s, flags.seed)

@@ -24,7 +24,7 @@ from pipeline.inference.model_folder import POINTER, check_model
 from pipeline.options import RELEASED_MODEL, Command, Flag, UsageError, say
 from pipeline.storage import files
 
-NOTES = ("metrics.json", "golden.json", "reference.json")
+NOTES = ("README.md", "metrics.json", "golden.json", "reference.json")
 """Not needed for scoring, but kept with the model where they lie beside it."""
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.windows import WINDOW_S
-from pipeline.commands import STEPS, add_training_data
+from pipeline.commands import FOLDS, STEPS, add_training_data
 from pipeline.options import Parser, UsageError
 
 
@@ -39,10 +39,11 @@ def parser() -> Parser:
     )
     add(
         "--folds",
-        choices=("auto", "take", "group", "none"),
-        default="auto",
-        help="what is left out in turn to choose the counting rule and to measure: each take, or "
-        "a third of the groups; auto: takes where there are two or more",
+        type=int,
+        default=FOLDS,
+        metavar="N",
+        help="birds and backgrounds are left out in N parts in turn, to choose the counting rule "
+        "and to measure; 0: train without figures",
     )
     add(
         "--epochs",
