@@ -1,6 +1,7 @@
 """What tests share: sounds, recordings and the project's real data."""
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +29,31 @@ def forest() -> Path:
 
 
 @pytest.fixture(scope="session")
+def eight_of_the_forest(forest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with every fifth of them: enough to show that two ways to count are the same."""
+    folder = tmp_path_factory.mktemp("forest")
+    for path in sorted((forest / "recordings").iterdir())[::5]:
+        shutil.copy(path, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def field() -> Path:
     """Files as recorders write them."""
     folder = SHARED / "field"
     if not folder.is_dir():
         pytest.skip(f"the recorder files are not at {folder}")
     return folder
+
+
+@pytest.fixture(scope="module")
+def plain_loop() -> Iterator[None]:
+    """Local jobs of a module run as a plain loop: for tests of what a job decides and writes."""
+    from tests import plain_runner
+
+    with pytest.MonkeyPatch.context() as patch:
+        plain_runner.use(patch)
+        yield
 
 
 def noise_with_bursts(

@@ -29,6 +29,7 @@ from pipeline.ledger import entries
 from pipeline.ledger import kept_scores as scores
 from pipeline.run import run_of
 from pipeline.storage import files
+from tests import plain_runner
 from tests.conftest import noise_with_bursts
 from tests.fakes import CountedLoader
 
@@ -127,8 +128,9 @@ class Jobs:
 
 
 @contextmanager
-def jobs() -> Iterator[Jobs]:
-    command = [sys.executable, "-W", "ignore", "-m", "tests.nights"]
+def jobs(*, plain: bool = False) -> Iterator[Jobs]:
+    """What starts jobs, on Beam's runner or as a plain loop."""
+    command = [sys.executable, "-W", "ignore", "-m", "tests.nights", *["plain"] * plain]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
@@ -172,10 +174,10 @@ def _fill_disk_from_write(n: int) -> None:
     files.write_atomically = counted
 
 
-def _child(job: dict[str, Any]) -> int:
+def _child(job: dict[str, Any], patch: pytest.MonkeyPatch) -> int:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     scores.FLUSH_S = 0.0  # write scores down after each segment: more moments to be killed at
-    pytest.MonkeyPatch().setattr(launch, "ModelLoader", lambda directory: CountedLoader())
+    patch.setattr(launch, "ModelLoader", lambda directory: CountedLoader())
     if job["kill_at_write"]:
         _kill_at_write(job["kill_at_write"], job["of"])
     if job["full_from_write"]:
@@ -183,7 +185,10 @@ def _child(job: dict[str, Any]) -> int:
     return launch_here(*job["arguments"])
 
 
-def _serve() -> None:
+def _serve(*, plain: bool) -> None:
+    patch = pytest.MonkeyPatch()
+    if plain:
+        plain_runner.use(patch)
     for line in sys.stdin:
         job = json.loads(line)
         if "wait" in job:
@@ -193,11 +198,11 @@ def _serve() -> None:
         if pid == 0:
             code = 70
             try:
-                code = _child(job)
+                code = _child(job, patch)
             finally:
                 os._exit(code)
         print(pid, flush=True)
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(plain="plain" in sys.argv)

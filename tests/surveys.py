@@ -74,7 +74,7 @@ def _any_survey(rng: np.random.Generator) -> Survey:
         like_none, rng.normal(lowest, spreads[0], n), rng.normal(lowest + distance, spreads[1], n)
     )
     level = level_of_log_odds(value)
-    order = np.argsort(-level, kind="stable")
+    order = np.argsort(-level.astype(np.int16), kind="stable")
     precision = np.cumsum(has_call[order]) / np.arange(1, n + 1)
     wanted = np.flatnonzero(precision >= rng.uniform(0.3, 0.99))
     threshold = level[order[max(20, wanted[-1] if len(wanted) else 0)]]
@@ -93,13 +93,14 @@ def review_survey(survey: Survey, n_labels: int, rng: np.random.Generator) -> La
     strata = strata_of(Frame(units, {}, 1, 0))
     sizes = np.array([[bin_.count(units[str(s)]) for bin_ in strata] for s in range(n_sites)])
     labelled, yes, extra = (np.zeros(sizes.shape) for _ in range(3))
+    in_bins = [np.flatnonzero(_is_in(survey, bin_)) for bin_ in strata]
     for b, n in enumerate(share_equally(n_labels, list(sizes.sum(0)))):
-        in_bin = _is_in(survey, strata[b])
+        sites = survey.site[in_bins[b]]
         for s, some in enumerate(share_by_root(n, list(sizes[:, b]))):
-            drawn = rng.choice(np.flatnonzero(in_bin & (survey.site == s)), some, replace=False)
+            drawn = rng.choice(in_bins[b][sites == s], some, replace=False)
             labelled[s, b], yes[s, b] = some, np.count_nonzero(survey.calls[drawn])
             extra[s, b] = survey.calls[drawn].sum() - yes[s, b]
-    means = [log_odds_of_level(survey.level[_is_in(survey, bin_)]).mean() for bin_ in strata]
+    means = [log_odds_of_level(survey.level[in_bin]).mean() for in_bin in in_bins]
     wrong_by = rng.normal(1, 1.5), np.exp(rng.normal(0, 0.25))
     evidence = (np.array(means) + 3) * wrong_by[1] + wrong_by[0]
     counted = np.array([bin_.kind == CALL for bin_ in strata])

@@ -29,6 +29,8 @@ from pipeline.records import Listed, RecorderNote
 from pipeline.storage import files
 from tests import fakes, nights
 
+pytestmark = pytest.mark.usefixtures("plain_loop")
+
 Job = Callable[..., int]
 
 

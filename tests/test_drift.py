@@ -19,6 +19,8 @@ from pipeline.ledger import entries as ledger
 from tests import fakes, nights
 from tests.conftest import noise_with_bursts
 
+pytestmark = pytest.mark.usefixtures("plain_loop")
+
 Run = Callable[..., int]
 
 

@@ -66,6 +66,8 @@ from pipeline.tables.schema import Column, cells, columns_of
 from tests.fakes import origin, row_and_calls
 from tests.fixed_run import make_recordings, run_in
 
+pytestmark = pytest.mark.usefixtures("plain_loop")
+
 GOLDEN = Path(__file__).parent / "golden"
 AWKWARD_NAMES = [
     "two words, and a comma.wav",

@@ -18,6 +18,8 @@ from pipeline.storage import files
 from pipeline.tables.read import read_scores
 from tests import fakes, nights
 
+pytestmark = pytest.mark.usefixtures("plain_loop")
+
 Count = Callable[..., int]
 
 

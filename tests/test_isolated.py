@@ -21,6 +21,8 @@ from pipeline import launch
 from tests import fakes, hostile_decoder, nights
 from tests.conftest import noise_with_bursts
 
+pytestmark = pytest.mark.usefixtures("plain_loop")
+
 
 @pytest.fixture
 def hostile(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

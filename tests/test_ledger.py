@@ -23,6 +23,8 @@ from pipeline.records import Listed, RecordingHeader, SegmentAudio, SegmentPlan
 from pipeline.tables.run_report import new_run_id
 from tests import fakes, nights
 
+pytestmark = pytest.mark.usefixtures("plain_loop")
+
 
 class Job:
     """Runs the job over an archive.

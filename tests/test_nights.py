@@ -12,6 +12,14 @@ from tests import fakes, kills, nights
 
 @pytest.fixture(scope="module")
 def jobs() -> Iterator[nights.Jobs]:
+    """Jobs as a plain loop, many of them."""
+    with nights.jobs(plain=True) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def beam_jobs() -> Iterator[nights.Jobs]:
+    """Jobs on Beam's runner."""
     with nights.jobs() as started:
         yield started
 
@@ -24,51 +32,51 @@ def arguments(tmp_path: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_three_nights_equal_one_undisturbed_run(
-    tmp_path: Path, jobs: nights.Jobs, arguments: list[str]
+    tmp_path: Path, beam_jobs: nights.Jobs, arguments: list[str]
 ) -> None:
     archive, out = tmp_path / "archive", tmp_path / "out"
     command = [*arguments, "--output", str(out)]
     for k in range(3):
         nights.write_recording(archive / f"night1/{k}.wav", bursts=k, seed=k)
-    assert jobs.run(*command) == 0
+    assert beam_jobs.run(*command) == 0
 
     for k in range(3):
         nights.write_recording(archive / f"night2/{k}.wav", bursts=1, seconds=20 + k, seed=10 + k)
     nights.write_recording(archive / "night1/late.wav", bursts=2, seed=20)
     (archive / "night2/damaged.wav").write_text("not audio")
-    assert jobs.run(*command, kill_at_write=6) == -signal.SIGKILL
+    assert beam_jobs.run(*command, kill_at_write=6) == -signal.SIGKILL
     assert not (out / "run.json").exists()
 
     nights.write_recording(archive / "night1/1.wav", bursts=2, seed=30)
-    twice = [jobs.start(*command), jobs.start(*command)]
-    assert [jobs.wait(pid) for pid in twice] == [0, 0]
+    twice = [beam_jobs.start(*command), beam_jobs.start(*command)]
+    assert [beam_jobs.wait(pid) for pid in twice] == [0, 0]
 
     for k in range(2):
         nights.write_recording(archive / f"night3/{k}.wav", bursts=k, seed=40 + k)
     nights.write_recording(archive / "night2/damaged.wav", bursts=1, seed=50)
-    assert jobs.run(*command) == 0
+    assert beam_jobs.run(*command) == 0
 
     fresh = tmp_path / "fresh"
-    assert jobs.run(*arguments, "--output", str(fresh)) == 0
+    assert beam_jobs.run(*arguments, "--output", str(fresh)) == 0
     assert nights.tables(out) == nights.tables(fresh)
     assert len(nights.read(out / "counts.csv")) == 10
     before = nights.bytes_of(out)
-    assert jobs.run(*command) == 0
+    assert beam_jobs.run(*command) == 0
     assert nights.bytes_of(out) == before
 
 
 @pytest.mark.slow
 def test_runs_that_overlap_with_different_recordings_keep_each_others_rows(
-    tmp_path: Path, jobs: nights.Jobs, arguments: list[str]
+    tmp_path: Path, beam_jobs: nights.Jobs, arguments: list[str]
 ) -> None:
     out = tmp_path / "out"
     for k in range(8):
         nights.write_recording(tmp_path / f"archive/{k}.wav", bursts=1, seed=k)
     shares = [f"{tmp_path}/archive/[{part}].wav" for part in ("0-3", "4-7", "2-5")]
     started = [
-        jobs.start(*arguments[2:], "--input", share, "--output", str(out)) for share in shares
+        beam_jobs.start(*arguments[2:], "--input", share, "--output", str(out)) for share in shares
     ]
-    assert [jobs.wait(pid) for pid in started] == [0, 0, 0]
+    assert [beam_jobs.wait(pid) for pid in started] == [0, 0, 0]
     names = [Path(row["recording"]).name for row in nights.read(out / "counts.csv")]
     assert names == [f"{k}.wav" for k in range(8)]
     assert len(nights.read(out / "calls.csv")) == 8

@@ -30,6 +30,8 @@ from pipeline.tables import join
 from pipeline.tables.join import merged, read_output
 from tests import fakes, nights
 
+pytestmark = pytest.mark.usefixtures("plain_loop")
+
 Count = Callable[..., int]
 
 
@@ -204,7 +206,7 @@ def test_what_a_killed_run_committed_is_shown_by_a_run_over_other_recordings(
     first, second = night(tmp_path, "2024-06-01"), night(tmp_path, "2024-06-02")
     model = str(tmp_path / "model")
     arguments = ["--input", first, "--model", model, "--output", tmp_path / "out"]
-    with nights.jobs() as jobs:
+    with nights.jobs(plain=True) as jobs:
         code = jobs.run(*arguments, kill_at_write=1, of="/pieces/")
     assert code == -signal.SIGKILL
     assert not (tmp_path / "out" / "counts.csv").exists()

@@ -21,6 +21,7 @@ from pipeline.inference.count import Counting
 from pipeline.inference.transforms import SegmentHandler
 from pipeline.records import Listed
 from pipeline.run import run_of
+from tests import plain_runner
 from tests.conftest import Recordings, noise_with_bursts
 from tests.fakes import CountedLoader, PeakScorer, contract, cut_windows, peak_handler, write_model
 
@@ -82,6 +83,21 @@ def test_the_job_equals_a_plain_loop(recordings: Recordings, tmp_path: Path) -> 
         (c["recording"], c["start_s"], c["end_s"], c["score"], c["windows"]) for c in calls
     ] == expected_calls
     assert Counter(r["outcome"] for r in rows) == {"ok": 4, "no_calls": 2, "failed": 1}
+
+
+def test_the_runner_of_other_tests_writes_the_same(recordings: Recordings, tmp_path: Path) -> None:
+    """Their jobs run as a plain loop, see ``plain_runner``; here beside one on Beam's runner."""
+
+    def tables(output: Path) -> dict[str, bytes]:
+        return {str(path.relative_to(output)): path.read_bytes() for path in output.rglob("*.csv")}
+
+    flags = ("--input", str(recordings[0]), "--segment_s", "7", "--format", "raven")
+    rows, _ = run(tmp_path / "beam", *flags)
+    with pytest.MonkeyPatch.context() as patch:
+        plain_runner.use(patch)
+        run(tmp_path / "plain", *flags)
+    assert len(rows) == len(recordings[1])
+    assert tables(tmp_path / "plain") == tables(tmp_path / "beam")
 
 
 @pytest.fixture(scope="module")

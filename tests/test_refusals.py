@@ -12,6 +12,8 @@ from pipeline.__main__ import main
 from pipeline.inputs.manifests import remarks
 from tests import fakes, nights
 
+pytestmark = pytest.mark.usefixtures("plain_loop")
+
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:

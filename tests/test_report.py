@@ -50,6 +50,8 @@ from pipeline.tables.score_scale import HIGHEST, LOWEST, score_place
 from tests import fakes
 from tests.fixed_run import RATE_HZ, write_recording
 
+pytestmark = pytest.mark.usefixtures("plain_loop")
+
 PROVENANCE: dict[str, Any] = {"model_version": "m-1", "run_id": "run", "schema_version": 1}
 
 

@@ -38,6 +38,7 @@ FLAGS = [
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.usefixtures("plain_loop"),
     pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium"),
 ]
 

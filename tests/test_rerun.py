@@ -22,6 +22,8 @@ from pipeline.run import run_of
 from pipeline.tables.render import formats_in
 from tests import fakes, nights
 
+pytestmark = pytest.mark.usefixtures("plain_loop")
+
 ALL_FORMATS = [flag for name in FORMATS for flag in ("--format", name)]
 
 

@@ -38,6 +38,8 @@ from pipeline.survey.labels import Label, label_lines
 from pipeline.tables.read import WindowScores, read_results, read_verified
 from tests.fixed_run import run_in, write_recording
 
+pytestmark = pytest.mark.usefixtures("plain_loop")
+
 RATE = 16_000
 RULE = CountingRule(0.9, 0.128, 0.0, 0.6, 1.49, 2.38)
 

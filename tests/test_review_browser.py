@@ -28,6 +28,7 @@ CODES = {"Backspace": 8, " ": 32, "ArrowLeft": 37, "ArrowRight": 39}
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.usefixtures("plain_loop"),
     pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium"),
 ]
 

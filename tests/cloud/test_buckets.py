@@ -140,10 +140,10 @@ def test_counts_in_a_bucket_equal_counts_on_disk(
 
 @pytest.mark.slow
 def test_the_forest_in_a_bucket_gives_the_bytes_of_the_forest_on_disk(
-    forest: Path, bucket: Bucket, tmp_path: Path
+    eight_of_the_forest: Path, bucket: Bucket, tmp_path: Path
 ) -> None:
-    here, there = str(forest / "recordings"), f"{bucket.uri}/recordings"
-    for recording in Path(here).iterdir():
+    here, there = str(eight_of_the_forest), f"{bucket.uri}/recordings"
+    for recording in eight_of_the_forest.iterdir():
         bucket.put(f"recordings/{recording.name}", recording.read_bytes())
     assert count(f"--input={there}", f"--output={bucket.uri}/out") == 0
     assert count(f"--input={here}", f"--output={tmp_path}") == 0

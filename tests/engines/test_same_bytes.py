@@ -78,17 +78,19 @@ def test_worker_processes_write_the_same_bytes(
 
 
 @pytest.fixture(scope="module")
-def forest_here(forest: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def forest_here(
+    eight_of_the_forest: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, bytes]:
     """The tables of the forest by the local run."""
     output = tmp_path_factory.mktemp("forest")
-    assert count(f"--input={forest}", f"--output={output}") == 0
+    assert count(f"--input={eight_of_the_forest}", f"--output={output}") == 0
     return tables(output)
 
 
 def test_the_forest_gives_the_same_bytes(
-    running: Engine, forest: Path, forest_here: dict[str, bytes], tmp_path: Path
+    running: Engine, eight_of_the_forest: Path, forest_here: dict[str, bytes], tmp_path: Path
 ) -> None:
-    assert on_flink(running, forest, tmp_path / "there") == 0
+    assert on_flink(running, eight_of_the_forest, tmp_path / "there") == 0
     assert tables(tmp_path / "there") == forest_here
 
 
