@@ -8,6 +8,8 @@ compile() { # compile LIST FLAGS
         --no-emit-index-url --custom-compile-command scripts/compile_requirements.sh \
         pyproject.toml -o "$@"
 }
-compile requirements.txt --extra report --extra train --extra completion "$@"
-compile requirements-dev.txt --extra report --extra train --extra completion --extra aac --extra dev \
+launching=(--extra launch --extra report --extra train --extra completion)
+compile requirements.txt "${launching[@]}" "$@"
+compile requirements-worker.txt -c requirements.txt "$@"
+compile requirements-dev.txt "${launching[@]}" --extra aac --extra dev \
     -c requirements.txt "$@"
