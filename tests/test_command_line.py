@@ -263,10 +263,8 @@ def check_example(words: list[str]) -> None:
         return
     if name in ("count", "plan"):
         parse(rest, command=module.COMMAND)
-    elif hasattr(module, "COMMAND"):
-        module.COMMAND.parse(rest)
     else:
-        module.parser().parse_args(rest)
+        module.COMMAND.parse(rest)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -49,7 +49,7 @@ LIGHT = (
     *(f"pipeline.commands.{module_of(name)}" for name in COMMANDS),
 )
 
-ONE_EACH = {"main", "Flags", "COMMAND", "parser"}
+ONE_EACH = {"main", "Flags", "COMMAND"}
 """Names that every command has one of."""
 
 

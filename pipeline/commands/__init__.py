@@ -7,11 +7,12 @@ May import everything below it. Nothing imports a command but ``pipeline.__main_
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pipeline.options import Flag, UsageError
+from pipeline.options.values import at_least
 
 STEPS = 120
 """Of an epoch of training, 12 stretches of 20 s each."""
@@ -30,6 +31,7 @@ Deployments = Annotated[str, Flag("sites and zones, as count takes them", "FILE"
 Model = Annotated[
     str, Flag("folder with model.keras and contract.json (default: the released model)", "DIR")
 ]
+Threads = Annotated[int, Flag("of TensorFlow", "N", at_least(1))]
 Seed = Annotated[int, Flag("decides everything random", "N")]
 AnnotatedAs = Annotated[
     tuple[str, ...],
@@ -49,37 +51,27 @@ Speech = Annotated[
 ]
 
 
-def add_training_data(parser: ArgumentParser, n: str = "+") -> None:
+@dataclass(frozen=True, kw_only=True)
+class TrainingFlags:
     """The flags that name labelled recordings."""
-    parser.add_argument(
-        "data",
-        nargs=n,
-        type=Path,
-        help="folders of labelled audio: recordings/ with annotations.csv or files of Raven, "
-        "Audacity, BirdNET, Kaleidoscope, soundevent or whatever crowsetta reads, or the "
-        "tutorial's clip folders; or TFRecord files made by capuchinbird examples",
+
+    data: Annotated[
+        tuple[Path, ...],
+        Flag(
+            "folders of labelled audio: recordings/ with annotations.csv or files of Raven, "
+            "Audacity, BirdNET, Kaleidoscope, soundevent or whatever crowsetta reads, or the "
+            "tutorial's clip folders; or TFRecord files made by capuchinbird examples",
+            "DATA",
+            word="only",
+        ),
+    ]
+    negatives: Annotated[
+        tuple[Path, ...], Flag("folders without any call", "DIR", several=True)
+    ] = ()
+    annotations: Annotated[Path | None, Flag("a table used in place of the data's own", "FILE")] = (
+        None
     )
-    parser.add_argument(
-        "--negatives",
-        nargs="*",
-        type=Path,
-        default=[],
-        metavar="DIR",
-        help="folders without any call",
-    )
-    parser.add_argument(
-        "--annotations",
-        type=Path,
-        metavar="FILE",
-        help="a table used in place of the data's own",
-    )
-    parser.add_argument(
-        "--annotated_as",
-        nargs="+",
-        default=[],
-        metavar="LABEL",
-        help="labels of annotations that mean a call (default: those that name the Capuchinbird)",
-    )
+    annotated_as: AnnotatedAs = ()
 
 
 def check_speech(mode: str) -> None:

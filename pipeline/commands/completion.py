@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
     of_commands = whole.add_subparsers()
     for name, summary in COMMANDS.items():
         command = import_module(f"pipeline.commands.{name.replace('-', '_')}")
-        parser = command.COMMAND.parser if hasattr(command, "COMMAND") else command.parser()
+        parser = command.COMMAND.parser
         for action in parser._actions:
             if kind := _FILES.get(str(action.metavar)):
                 action.complete = shtab.FILE if kind == "file" else shtab.DIR

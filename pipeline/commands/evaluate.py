@@ -4,67 +4,60 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from pipeline.commands import STEPS, add_training_data
-from pipeline.options import RELEASED_MODEL, Parser, UsageError
+from model.windows import WINDOW_S
+from pipeline.commands import STEPS, Seed, Threads, TrainingFlags
+from pipeline.options import RELEASED_MODEL, Command, Flag, UsageError, say
+from pipeline.options.values import above, at_least
 
 
-def parser() -> Parser:
+@dataclass(frozen=True, kw_only=True)
+class Flags(TrainingFlags):
     """The flags."""
-    result = Parser(
-        prog="capuchinbird evaluate",
-        example="evaluate recordings_and_annotations/ --model my_model",
-        description="Measure a model on labelled recordings; writes a page and JSON. A model "
-        "that was trained on the same recordings is measured honestly by --folds only.",
+
+    model: Annotated[Path, Flag("an exported model (default: the released model)", "DIR")] = Path(
+        RELEASED_MODEL
     )
-    add = result.add_argument
-    add_training_data(result)
-    add(
-        "--model",
-        type=Path,
-        default=Path(RELEASED_MODEL),
-        metavar="DIR",
-        help="an exported model (default: the released model)",
-    )
-    add(
-        "--output",
-        type=Path,
-        default=Path("evaluation"),
-        metavar="DIR",
-        help="folder of the report",
-    )
-    add(
-        "--hop_s",
-        type=float,
-        metavar="SECONDS",
-        help="distance of windows; the contract's unless given",
-    )
-    add(
-        "--folds",
-        type=int,
-        default=0,
-        metavar="N",
-        help="train anew, with birds and backgrounds left out in N parts in turn, and try on these",
-    )
-    add(
-        "--calls",
-        nargs="*",
-        type=int,
-        default=[],
-        metavar="N",
-        help="with --folds: so many calls only",
-    )
-    add("--epochs", type=int, metavar="N", default=10, help="of each training")
-    add("--steps", type=int, metavar="N", default=STEPS, help="of an epoch")
-    add("--seed", type=int, metavar="N", default=0, help="decides everything random")
-    add("--threads", type=int, metavar="N", default=2, help="of TensorFlow")
-    return result
+    output: Annotated[Path, Flag("folder of the report", "DIR")] = Path("evaluation")
+    hop_s: Annotated[
+        float | None,
+        Flag("distance of windows; the contract's unless given", "SECONDS", above(0, WINDOW_S)),
+    ] = None
+    folds: Annotated[
+        int,
+        Flag(
+            "train anew, with birds and backgrounds left out in N parts in turn, and try on these",
+            "N",
+            at_least(0),
+        ),
+    ] = 0
+    calls: Annotated[
+        tuple[int, ...], Flag("with --folds: so many calls only", "N", several=True)
+    ] = ()
+    epochs: Annotated[int, Flag("of each training", "N", at_least(1))] = 10
+    steps: Annotated[int, Flag("of an epoch", "N", at_least(1))] = STEPS
+    seed: Seed = 0
+    threads: Threads = 2
+
+
+COMMAND = Command(
+    "evaluate",
+    Flags,
+    "Measure a model on labelled recordings; writes a page and JSON. A model that was trained on "
+    "the same recordings is measured honestly by --folds only.",
+    (
+        "evaluate recordings_and_annotations/ --model my_model",
+        "evaluate recordings_and_annotations/ --folds 5",
+    ),
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Measures. Returns 0; data or a model that cannot be used: UsageError."""
-    flags = parser().parse_args(argv)
+    flags = COMMAND.parse(argv)
     from model.contract import ContractError
     from model.quiet import without_start_up_noise
 
@@ -96,13 +89,14 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError(str(error)) from None
     for report in reports:
         found = report.figures()
-        print(f"{report.title}: exact counts {found['calls']['exact_share']:.3f}")
-        print(f"  {'condition':24}F1      counted/true  truth inside the 90 % interval")
+        say(f"{report.title}: exact counts {found['calls']['exact_share']:.3f}")
+        say(f"  {'condition':24}F1      counted/true  truth inside the 90 % interval")
         for name, row in found["conditions"].items():
             inside = row["interval_coverage"]
             covered = "-" if inside is None else f"{inside:.2f}"
             figures = f"{row['f1']:<8.3f}{row['counted_share']:<14.3f}{covered}"
-            print(f"  {name.replace('_', ' '):24}{figures}")
-        print(found["verdict"])
-    print(f"{flags.output / 'report.html'}")
+            say(f"  {name.replace('_', ' '):24}{figures}")
+        say(found["verdict"])
+    page = str(flags.output / "report.html")
+    say(page, report=page, figures={report.title: report.figures() for report in reports})
     return 0

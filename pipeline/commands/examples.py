@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
 
-from pipeline.commands import add_training_data
-from pipeline.options import Parser, UsageError
+from pipeline.commands import TrainingFlags
+from pipeline.options import Command, Flag, UsageError, say
 
 
-def parser() -> Parser:
-    """The flags; what it does not know goes to Beam."""
-    result = Parser(
-        prog="capuchinbird examples",
-        example="examples recordings_and_annotations/ --output examples/part",
-        description="Cut training examples from labelled recordings and write them as TFRecords, "
-        "with Apache Beam. Flags it does not know go to Beam.",
-    )
-    add_training_data(result)
-    result.add_argument("--output", required=True, help="what the files' names begin with")
-    return result
+@dataclass(frozen=True, kw_only=True)
+class Flags(TrainingFlags):
+    """The flags."""
+
+    output: Annotated[str, Flag("what the files' names begin with", "NAME")]
+    beam_args: tuple[str, ...] = ()
+
+
+COMMAND = Command(
+    "examples",
+    Flags,
+    "Cut training examples from labelled recordings and write them as TFRecords, with Apache Beam. "
+    "Flags it does not know go to Beam.",
+    ("examples recordings_and_annotations/ --output examples/part",),
+    takes_beam=True,
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Writes the files. Returns 0; data that cannot be used: UsageError."""
-    flags, beam_arguments = parser().parse_known_args(argv)
+    flags = COMMAND.parse(argv)
     from model.quiet import without_start_up_noise
     from model.training.clips import DataError
     from model.training.dataset import build_dataset
@@ -41,7 +48,8 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError(str(error)) from None
     for line in data.skipped:
         print(f"skipped: {line}", file=sys.stderr)
-    pipeline = new_pipeline(beam_options(beam_arguments))
+    pipeline = new_pipeline(beam_options(flags.beam_args))
     build_dataset(pipeline, data.recordings, flags.output)
     run_to_end(pipeline)
+    say(examples=flags.output)
     return 0

@@ -5,77 +5,68 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 from model.windows import WINDOW_S
-from pipeline.commands import FOLDS, STEPS, add_training_data
-from pipeline.options import Parser, UsageError
+from pipeline.commands import FOLDS, STEPS, Seed, Threads, TrainingFlags
+from pipeline.options import Command, Flag, UsageError, say
+from pipeline.options.values import at_least
 
 
-def parser() -> Parser:
+@dataclass(frozen=True, kw_only=True)
+class Flags(TrainingFlags):
     """The flags."""
-    result = Parser(
-        prog="capuchinbird train",
-        example="train recordings_and_annotations/ --output my_model",
-        description="Train a network on labelled recordings and export it with its contract.",
-    )
-    add = result.add_argument
-    add_training_data(result)
-    add("--output", type=Path, default=Path("trained"), metavar="DIR", help="the exported model")
-    add(
-        "--labels",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="labels.csv of a review: train on its clips, too; their recordings must be where they "
-        "were counted. May be given several times",
-    )
-    add("--network", choices=("onset", "tutorial"), default="onset", help="what to train")
-    add(
-        "--label",
-        metavar="NAME",
-        default="Perissocephalus tricolor",
-        help="what a score is the score of",
-    )
-    add(
-        "--folds",
-        type=int,
-        default=FOLDS,
-        metavar="N",
-        help="birds and backgrounds are left out in N parts in turn, to choose the counting rule "
-        "and to measure; 0: train without figures",
-    )
-    add(
-        "--epochs",
-        type=int,
-        metavar="N",
-        help="at most; 10 for onset and 4 for tutorial unless given",
-    )
-    add(
-        "--steps",
-        type=int,
-        metavar="N",
-        help=f"of an epoch; {STEPS} for onset and 36 for tutorial unless given",
-    )
-    add(
-        "--patience",
-        type=int,
-        metavar="N",
-        default=5,
-        help="epochs without a lower loss before it stops",
-    )
-    add("--seed", type=int, metavar="N", default=0, help="decides everything random")
-    add("--threads", type=int, metavar="N", default=2, help="of TensorFlow")
-    add("--resume", action="store_true", help="go on with an interrupted training")
-    return result
+
+    output: Annotated[Path, Flag("the exported model", "DIR")] = Path("trained")
+    labels: Annotated[
+        tuple[str, ...],
+        Flag(
+            "labels.csv of a review: train on its clips, too; their recordings must be where they "
+            "were counted. May be given several times",
+            "FILE",
+        ),
+    ] = ()
+    network: Annotated[Literal["onset", "tutorial"], Flag("what to train")] = "onset"
+    label: Annotated[str, Flag("what a score is the score of", "NAME")] = "Perissocephalus tricolor"
+    folds: Annotated[
+        int,
+        Flag(
+            "birds and backgrounds are left out in N parts in turn, to choose the counting rule "
+            "and to measure; 0: train without figures",
+            "N",
+            at_least(0),
+        ),
+    ] = FOLDS
+    epochs: Annotated[
+        int | None, Flag("at most; 10 for onset and 4 for tutorial unless given", "N", at_least(1))
+    ] = None
+    steps: Annotated[
+        int | None,
+        Flag(f"of an epoch; {STEPS} for onset and 36 for tutorial unless given", "N", at_least(1)),
+    ] = None
+    patience: Annotated[
+        int, Flag("epochs without a lower loss before it stops", "N", at_least(1))
+    ] = 5
+    seed: Seed = 0
+    threads: Threads = 2
+    resume: Annotated[bool, Flag("go on with an interrupted training")] = False
+
+
+COMMAND = Command(
+    "train",
+    Flags,
+    "Train a network on labelled recordings and export it with its contract.",
+    ("train recordings_and_annotations/ --output my_model",),
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Trains and exports. Returns 0; data or flags that cannot be used: UsageError."""
-    command = parser()
-    flags = command.parse_args(argv)
+    flags = COMMAND.parse(argv)
     if flags.labels and flags.annotations:
-        command.error(
+        raise UsageError(
             "--labels and --annotations do not go together: the table would hold for both"
         )
     from model.quiet import without_start_up_noise
@@ -109,9 +100,9 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError(str(error)) from None
     figures = contract.metrics
     levels = {db: figures[name] for db in NOISE_LEVELS_DB if (name := f"f1_at_{db}_db") in figures}
-    print(verdict(figures.get("f1"), levels))
+    say(verdict(figures.get("f1"), levels), model=str(flags.output), figures=figures)
     model = shlex.quote(str(flags.output))
-    print(f"next: capuchinbird --model {model} --input recordings/ --output results")
+    say(f"next: capuchinbird count recordings/ --model {model} --output results")
     return 0
 
 
@@ -132,5 +123,5 @@ def labelled_clips(tables: Sequence[str], output: Path) -> list[Path]:
     for line in [*left_out, *(f"skipped: {problem}" for problem in problems)]:
         print(f"capuchinbird train: {line}", file=sys.stderr)
     n_calls = sum(clip.call is not None for clip in clips)
-    print(f"labels: {n_calls} calls and {len(clips) - n_calls} stretches without one, in {folder}")
+    say(f"labels: {n_calls} calls and {len(clips) - n_calls} stretches without one, in {folder}")
     return [folder]

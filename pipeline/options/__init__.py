@@ -8,11 +8,11 @@
 Imports nothing of ``pipeline`` but itself.
 """
 
-from pipeline.options.command import COMMANDS, EXIT_CODES, Command, Flag, Parser, UsageError
+from pipeline.options.command import COMMANDS, EXIT_CODES, Command, Flag, UsageError
 from pipeline.options.config import COUNT, FORMATS, RELEASED_MODEL, Config, count_command, parse
 from pipeline.options.console import say
 
 __all__ = [
     "COMMANDS", "COUNT", "EXIT_CODES", "FORMATS", "RELEASED_MODEL", "Command", "Config", "Flag",
-    "Parser", "UsageError", "count_command", "parse", "say",
+    "UsageError", "count_command", "parse", "say",
 ]  # fmt: skip

@@ -112,17 +112,6 @@ class _Help(argparse.HelpFormatter):
 class Parser(argparse.ArgumentParser):
     """Raises what is wrong as a ``UsageError``, in one line without the whole usage before it."""
 
-    def __init__(self, *, example: str = "", **how: Any) -> None:
-        if example:
-            others = ", ".join(name for name in COMMANDS if not how["prog"].endswith(name))
-            how["description"] += f"\n\nFor example:\n  capuchinbird {example}"
-            how |= {"epilog": f"other commands, each with --help: {others}"}
-            how |= {"formatter_class": _Help}
-        super().__init__(**how)
-        if example:
-            version = f"capuchinbird {__version__}"
-            self.add_argument("--version", action="version", version=version)
-
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see --help")
 
