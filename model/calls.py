@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from model.expected import CountEstimate, PeakDensities, expected_count
 from model.windows import (
     SAMPLE_RATE_HZ,
     WINDOW_S,
@@ -34,9 +35,6 @@ MOO_S = 2.2
 PEAK_S = 0.3
 """Scores this close to a peak's highest say where its middle is."""
 
-CANDIDATE_PROBABILITY = 0.01
-"""Peaks less likely than this to be a call are left out of the estimate of the count."""
-
 
 @dataclass(frozen=True)
 class CountingRule:
@@ -50,10 +48,8 @@ class CountingRule:
         min_separation_s: of two peaks closer than this the lower one is not a call.
         before_s, after_s: the call starts and ends this long before and after the middle of its
             peak.
-        evidence_slope, evidence_offset: a peak of log odds ``x`` is a call with log odds
-            ``slope x + offset``; for the estimate of the count.
-        evidence_sd: standard deviation by which these log odds are too high or too low for all
-            peaks of a recording alike.
+        evidence: what peaks of calls and of everything else are like, for the estimate of the
+            count; None where nothing says it.
     """
 
     threshold: float
@@ -62,9 +58,7 @@ class CountingRule:
     min_separation_s: float = 4.5
     before_s: float = 1.5
     after_s: float = 1.5
-    evidence_slope: float = 1.0
-    evidence_offset: float = 0.0
-    evidence_sd: float = 0.0
+    evidence: PeakDensities | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold < 1:
@@ -80,10 +74,6 @@ class CountingRule:
                 f"before_s {self.before_s} and after_s {self.after_s}: the call would end before "
                 "it starts"
             )
-        if not self.evidence_slope > 0:
-            raise ValueError(f"evidence_slope {self.evidence_slope}: it must be above 0")
-        if self.evidence_sd < 0:
-            raise ValueError(f"evidence_sd {self.evidence_sd}: it cannot be negative")
 
 
 @dataclass(frozen=True)
@@ -100,15 +90,6 @@ class Call:
     end_s: float
     peak_s: float
     score: float
-
-
-@dataclass(frozen=True)
-class CountEstimate:
-    """How many calls there are likely to be: the mean, and bounds that hold it 9 times in 10."""
-
-    mean: float
-    low: int
-    high: int
 
 
 def find_calls(
@@ -149,65 +130,22 @@ def find_calls(
 
 def estimate_count(
     starts: npt.NDArray[np.int64], scores: npt.NDArray[np.float32], rule: CountingRule
-) -> CountEstimate:
+) -> CountEstimate | None:
     """How many calls a recording is likely to hold, with an interval that holds it in 90 %.
 
-    Every peak, also one below the threshold, is a call with the probability that its score had on
-    validation recordings; as in Navine et al. 2024 (call density by calibrated scores), nothing
-    hangs on a threshold. Two more things are not known, and widen the interval:
-
-    - A recording may be unlike those: its log odds are shifted by a number of standard deviation
-      ``evidence_sd``, the same for all its peaks.
-    - Two calls closer than ``min_separation_s`` have one peak. Birds may take turns, then none is
-      hidden; if they call independently of each other, as many are as follow from their rate
-      (the dead time of a counter). The upper bound allows for the latter.
+    From all peaks, those below the threshold too; see ``model.expected``. None where the rule does
+    not say what peaks are like.
 
     Args:
         starts, scores, rule: as for ``find_calls``.
     """
-    starts, scores, smooth = _smoothed(starts, scores, rule)
+    if rule.evidence is None:
+        return None
     if not len(starts):
         return CountEstimate(0.0, 0, 0)
-    least = (float(log_odds(CANDIDATE_PROBABILITY)) - rule.evidence_offset) / rule.evidence_slope
-    peaks = _peaks(starts, smooth, rule, max(least, 0.1 - _LOGIT_LIMIT))
-    evidence = rule.evidence_slope * smooth[peaks] + rule.evidence_offset
-    mean = float(np.sum(probabilities(evidence)))
-    heard_s = (starts[-1] - starts[0]) / SAMPLE_RATE_HZ + rule.score_s
-    hidden = mean * -np.expm1(-mean / heard_s * rule.min_separation_s)
-    return count_distribution(evidence, rule.evidence_sd, hidden)
-
-
-def count_distribution(evidence: Floats, sd: float = 0.0, hidden: float = 0.0) -> CountEstimate:
-    """The number of calls among candidates: its mean and 5 and 95 % points.
-
-    For given log odds it is Poisson binomial (Hong 2013, Computational Statistics & Data
-    Analysis 59).
-
-    Args:
-        evidence: log odds of each candidate to be a call, float ``[n]``.
-        sd: of a shift of all of them together, normally distributed.
-        hidden: mean of a Poisson number of calls that the upper bound allows for besides.
-
-    >>> count_distribution(log_odds([0.99, 0.99, 0.5]))
-    CountEstimate(mean=2.48..., low=2, high=3)
-    >>> count_distribution(log_odds([0.99, 0.99, 0.5]), sd=2, hidden=0.4)
-    CountEstimate(mean=2.48..., low=1, high=4)
-    """
-    places, weights = np.polynomial.hermite_e.hermegauss(9 if sd else 1)
-    share = np.zeros(len(evidence) + 1)
-    for place, weight in zip(places, weights / weights.sum(), strict=True):
-        given = np.ones(1)
-        for chance in probabilities(evidence + sd * place):
-            given = np.convolve(given, [1 - chance, chance])
-        share += weight * given
-    low = int(np.searchsorted(np.cumsum(share), 0.05))
-    more = np.arange(int(hidden + 6 * np.sqrt(hidden)) + 2)
-    # The logarithm of a factorial, as a sum of logarithms.
-    log_poisson = (
-        more * np.log(max(hidden, 1e-12)) - hidden - np.cumsum(np.log(np.maximum(more, 1)))
-    )
-    high = int(np.searchsorted(np.cumsum(np.convolve(share, np.exp(log_poisson))), 0.95))
-    return CountEstimate(float(np.sum(probabilities(evidence))), low, max(low, high))
+    middles_s, peaks = peak_evidence(starts, scores, rule)
+    heard_s = int(starts.max() - starts.min()) / SAMPLE_RATE_HZ + rule.score_s
+    return expected_count(rule.evidence, middles_s, peaks, heard_s, rule.min_separation_s)
 
 
 def peak_evidence(

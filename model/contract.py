@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, get_args
 
 from model.calls import CountingRule
+from model.expected import PeakDensities
 from model.windows import (
     SAMPLE_RATE_HZ,
     WINDOW_S,
@@ -18,7 +19,7 @@ from model.windows import (
     windows_every,
 )
 
-CONTRACT_VERSION = 2
+CONTRACT_VERSION = 3
 CONTRACT_FILE = "contract.json"
 MODEL_FILE = "model.keras"
 MOST_INPUT_S = 600
@@ -142,9 +143,13 @@ class ServingContract:
                 f"{CONTRACT_VERSION}: train the model again or use the pipeline it was made with"
             )
         values = _checked(cls, raw, "contract")
-        values["rule"] = _checked(CountingRule, raw["rule"], "counting rule")
+        rule = _checked(CountingRule, raw["rule"], "counting rule")
+        if rule["evidence"] is not None:
+            rule["evidence"] = _checked(PeakDensities, rule["evidence"], "counting rule's evidence")
         try:
-            values["rule"] = CountingRule(**values["rule"])
+            if rule["evidence"] is not None:
+                rule["evidence"] = PeakDensities.of(rule["evidence"])
+            values["rule"] = CountingRule(**rule)
             return cls(**values)
         except ContractError:
             raise

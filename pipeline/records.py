@@ -234,7 +234,9 @@ class RecordingCount:
     outcome: str = column("ok, no_calls, truncated or failed.")
     call_count: int | None = optional("Calls. Empty if the recording could not be counted.")
     expected_calls: float | None = optional(
-        "Calls expected from all peaks of the scores, weak ones too. Empty for counted windows.", 2
+        "Calls expected from all peaks of the scores, weak ones too. Empty for counted windows, "
+        "and where the model says nothing of it.",
+        2,
     )
     expected_low: int | None = optional("At least so many calls, with 95 % confidence.")
     expected_high: int | None = optional("At most so many calls, with 95 % confidence.")
@@ -264,7 +266,8 @@ class RecordingCount:
     temperature_c: float | None = optional("Temperature in the recorder, in degrees Celsius.", 1)
     quality_flags: str = text(
         "Any of clipped, silent, dropouts, dc_offset, shorter_than_header, low_sample_rate, "
-        "invalid_time, invalid_position, clock_conflict, clock_unset."
+        "invalid_time, invalid_position, clock_conflict, clock_unset, more_expected, "
+        "fewer_expected."
     )
     clipped_share: float | None = optional("Share of the samples at full scale, as recorded.", 6)
     silent_share: float | None = optional("Share of the recording in blocks below -80 dBFS.", 4)

@@ -11,12 +11,24 @@ import numpy.typing as npt
 
 from model.calls import CountingRule
 from model.contract import CONTRACT_FILE, MODEL_FILE, ServingContract
+from model.expected import PeakDensities
 from model.windows import WINDOW_SAMPLES, Padding, Samples, Starts, windows_every
 from pipeline.inference.count import Counting, count_recording
 from pipeline.inference.transforms import SegmentHandler
 from pipeline.records import DetectedCall, Fact, Listed, Origin, RecordingCount, RecordingHeader
 
-RULE = CountingRule(threshold=0.5)
+_FALLING = np.exp(-np.arange(25) / 2.5)
+EVIDENCE = PeakDensities(
+    mean=5.0,
+    spread=1.2,
+    sd=1.0,
+    sd_spread=0.3,
+    least=-4.25,
+    others_per_hour=tuple((30 * _FALLING).tolist()),
+    companions=tuple((0.05 * _FALLING).tolist()),
+    noise_spread=0.5,
+)
+RULE = CountingRule(threshold=0.5, evidence=EVIDENCE)
 
 
 class PeakScorer:

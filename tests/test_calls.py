@@ -13,15 +13,9 @@ from hypothesis import strategies as st
 
 from model.calls import (
     CountingRule,
-    count_distribution,
     count_positive_windows,
-    estimate_count,
     find_calls,
-    log_odds,
     window_scores,
-)
-from model.calls import (
-    probabilities as from_log_odds,
 )
 from model.windows import (
     ONSETS,
@@ -110,7 +104,6 @@ def test_windows_three_seconds_apart_are_counted_too() -> None:
 
 def test_no_windows_no_calls() -> None:
     assert find_calls(np.zeros(0, np.int64), np.zeros(0, np.float32), RULE, 0) == ()
-    assert estimate_count(np.zeros(0, np.int64), np.zeros(0, np.float32), RULE).high == 0
 
 
 def test_positive_windows_include_the_threshold() -> None:
@@ -126,67 +119,11 @@ def test_positive_windows_include_the_threshold() -> None:
         {"smoothing_s": -1},
         {"min_separation_s": -1},
         {"before_s": -3.0, "after_s": 1.0},
-        {"evidence_slope": 0.0},
-        {"evidence_sd": -1.0},
     ],
 )
 def test_a_rule_that_makes_no_sense_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(changes))):
         CountingRule(**{"threshold": 0.5, **changes})
-
-
-@given(st.lists(st.floats(0, 1), max_size=30))
-def test_count_interval_holds_the_mean(probabilities: list[float]) -> None:
-    estimate = count_distribution(log_odds(probabilities))
-    assert estimate.mean == pytest.approx(sum(probabilities), abs=1e-5)
-    assert 0 <= estimate.low <= estimate.high <= len(probabilities)
-    assert estimate.low <= np.ceil(estimate.mean)
-    assert np.floor(estimate.mean) <= estimate.high
-
-
-def test_count_interval_covers_nine_in_ten_in_simulation() -> None:
-    rng = np.random.default_rng(3)
-    inside = 0
-    for _ in range(2000):
-        probabilities = rng.beta(0.4, 0.4, rng.integers(1, 25))
-        estimate = count_distribution(log_odds(probabilities))
-        count = int(np.sum(rng.random(len(probabilities)) < probabilities))
-        inside += estimate.low <= count <= estimate.high
-    assert inside / 2000 >= 0.9  # whole numbers make it wider than asked, never less
-
-
-@pytest.mark.slow
-def test_count_interval_covers_recordings_that_are_unlike() -> None:
-    """All log odds of a recording are off by the same number; calls may hide behind others."""
-    rng = np.random.default_rng(4)
-    inside = narrow = 0
-    for _ in range(1000):
-        evidence = rng.normal(0, 3, rng.integers(3, 25))
-        count = int(np.sum(rng.random(len(evidence)) < from_log_odds(evidence + rng.normal(0, 2))))
-        hidden = 0.2 * len(evidence)
-        count += int(rng.poisson(hidden)) if rng.random() < 0.5 else 0
-        estimate = count_distribution(evidence, sd=2.0, hidden=hidden)
-        inside += estimate.low <= count <= estimate.high
-        plain = count_distribution(evidence)
-        narrow += plain.low <= count <= plain.high
-        assert estimate.low <= plain.low
-        assert plain.high <= estimate.high
-    assert inside / 1000 >= 0.9
-    assert narrow / 1000 < 0.8  # or the test would show nothing
-
-
-def test_the_upper_bound_allows_for_overlap_as_the_rate_wants() -> None:
-    """Sure peaks a second apart: independent birds would hide about a quarter as many again."""
-    rule = CountingRule(0.5, 0.128, 0.0, 0.9)
-    starts = np.arange(1400, dtype=np.int64) * 2048
-    scores = np.full(1400, 0.0003, np.float32)
-    scores[::24] = 0.9997
-    dense = estimate_count(starts, scores, rule)
-    assert dense.low == pytest.approx(dense.mean, abs=1)
-    assert 1.1 * dense.mean < dense.high < 1.5 * dense.mean
-    scores[24:] = 0.0003
-    alone = estimate_count(starts, scores, rule)
-    assert (alone.low, alone.high) == (1, 1)
 
 
 @given(

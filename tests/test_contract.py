@@ -46,7 +46,7 @@ def test_a_model_with_context_has_a_grid_of_its_own() -> None:
 def test_a_contract_of_an_older_layout_is_refused_in_one_line() -> None:
     raw = json.loads(contract().to_json())
     del raw["input_samples"]
-    with pytest.raises(ContractError, match="schema 1, this pipeline reads 2: train"):
+    with pytest.raises(ContractError, match="schema 1, this pipeline reads 3: train"):
         ServingContract.from_json(json.dumps({**raw, "schema_version": 1}))
 
 

@@ -310,7 +310,8 @@ def test_the_rule_of_onsets_keeps_close_calls_apart() -> None:
     rule = choice.rule
     assert rule.score_s == pytest.approx(0.128)
     assert rule.min_separation_s < 1
-    assert rule.evidence_sd >= 1
+    assert rule.evidence
+    assert rule.evidence.spread >= 1
     counted = [len(calibrated(t, choice.slope, choice.offset).found(rule)) for t in trials]
     assert counted == [len(t.calls) for t in trials]
     found = calibrated(trials[1], choice.slope, choice.offset).found(rule)

@@ -44,7 +44,15 @@ from pipeline.records import (
     SegmentScores,
 )
 from tests.conftest import Recordings
-from tests.fakes import PeakScorer, cut_windows, load_broken, origin, peak_handler, row_and_calls
+from tests.fakes import (
+    EVIDENCE,
+    PeakScorer,
+    cut_windows,
+    load_broken,
+    origin,
+    peak_handler,
+    row_and_calls,
+)
 
 RULE = CountingRule(threshold=0.5, smoothing_s=0, min_separation_s=2)
 GRID = windows_every(16_000)
@@ -224,9 +232,22 @@ def test_count_does_not_depend_on_the_order_of_the_evidence() -> None:
     assert [c.end_s - c.start_s for c in calls] == pytest.approx([3, 3])
     assert [c.windows for c in calls] == [1, 1]
     assert [c.start_s for c in calls] == pytest.approx([(0.9 + 2 * 0.4) / 1.3, 7], abs=1e-6)
-    assert row.expected_low is not None
-    assert row.expected_high is not None
-    assert row.expected_low <= 2 <= row.expected_high
+    assert row.expected_calls is None  # the rule does not say what peaks are like
+
+
+@pytest.mark.parametrize(
+    ("threshold", "flag"), [(0.9, ""), (0.02, "fewer_expected"), (0.99999, "more_expected")]
+)
+def test_a_count_outside_its_interval_is_flagged(threshold: float, flag: str) -> None:
+    values = [0.0001] * 60
+    values[5::10] = [0.995] * 6
+    values[10::10] = [0.03] * 5
+    header = replace(HEADER, duration_s=62.0, n_samples=992_000, n_segments=1)
+    counting = replace(COUNTING, rule=replace(RULE, threshold=threshold, evidence=EVIDENCE))
+    row, _ = row_and_calls("a.wav", [header, scores_of(values, heard=992_000)], counting)
+    assert (row.expected_low, row.expected_high) == (6, 6)
+    assert row.expected_calls == pytest.approx(6, abs=0.2)
+    assert row.quality_flags == flag
 
 
 @pytest.mark.parametrize(

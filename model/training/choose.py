@@ -8,20 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from model.calls import MOO_S, CountingRule, Floats, log_odds, probabilities
+from model.training.expectation import fit_evidence
 from model.training.measure import call_figures, fit_log_odds
 from model.training.separation import separation
-from model.training.trials import Trial, conditions, interval_coverage, windows_of
+from model.training.trials import Trial, conditions, windows_of
 from model.windows import SAMPLE_RATE_HZ, Grid
 
 SEPARATIONS_S = (0.9, 0.6, 1.2)
 """Of onsets: what is tried, in order of preference."""
-
-COVERAGE = 0.9
-"""Share of recordings whose 90 % interval must hold the truth, in each condition."""
-
-SPREADS = (1.0, 1.5, 2.0, 2.5, 3.0)
-"""Tried, of the log odds of recordings. Never less than 1: a few takes cannot show how much birds
-differ."""
 
 TIE = 0.01
 """Thresholds this little worse than the best are as good: one recording in a hundred."""
@@ -70,26 +64,7 @@ def choose(trials: Sequence[Trial]) -> Choice:
         slope, offset = fit_log_odds(*peaks_of(trials, rules[0]))
     trials = [calibrated(t, slope, offset) for t in trials]
     rule = placed(_best(rules, trials), trials)
-    evidence_slope, evidence_offset = fit_log_odds(*peaks_of(trials, rule))
-    rule = replace(rule, evidence_slope=evidence_slope, evidence_offset=evidence_offset)
-    return Choice(slope, offset, replace(rule, evidence_sd=_spread(rule, trials)))
-
-
-def _spread(rule: CountingRule, trials: Sequence[Trial]) -> float:
-    """The least spread with which the intervals of every condition hold the truth often enough.
-
-    Where no spread does, the least that does best in the worst condition.
-    """
-    parts = conditions([t for t in trials if not t.overlooked]).values()
-    worst = [
-        min(
-            (interval_coverage(part, replace(rule, evidence_sd=sd)) or 0.0 for part in parts),
-            default=1.0,
-        )
-        for sd in SPREADS
-    ]
-    enough = min(COVERAGE, max(worst))
-    return next(sd for sd, covered in zip(SPREADS, worst, strict=True) if covered >= enough)
+    return Choice(slope, offset, replace(rule, evidence=fit_evidence(trials, rule)))
 
 
 def peaks_of(trials: Sequence[Trial], rule: CountingRule) -> tuple[Floats, Floats]:

@@ -35,7 +35,7 @@ from model.training.trials import (
     Trial,
     all_trials,
     conditions,
-    interval_coverage,
+    interval_figures,
     windows_of,
 )
 from model.windows import SAMPLE_RATE_HZ
@@ -63,6 +63,7 @@ class Report:
         negatives = [t for t in clean if not t.calls and not t.overlooked]
         hours = sum(t.n_samples for t in negatives) / SAMPLE_RATE_HZ / 3600
         false = sum(len(t.match(self.rule).false) for t in negatives)
+        expected = interval_figures(negatives, self.rule)
         tried = {}
         for name, part in conditions(self.trials).items():
             found = call_figures([t.match(self.rule) for t in part])
@@ -71,7 +72,7 @@ class Report:
                 "calls_a_minute": part[0].a_minute,
                 "f1": found.f1,
                 "counted_share": found.counted_share,
-                "interval_coverage": interval_coverage(part, self.rule),
+                **_intervals(part, self.rule),
                 **asdict(found),
             }
         return {
@@ -87,6 +88,7 @@ class Report:
                 "hours": hours,
                 "false_calls": false,
                 "false_calls_an_hour": false / hours if hours else None,
+                "expected_calls_an_hour": expected and expected.expected_an_hour,
             },
             "not_exact": [
                 {
@@ -99,6 +101,17 @@ class Report:
                 if m.false or m.missed
             ],
         }
+
+
+def _intervals(trials: Sequence[Trial], rule: CountingRule) -> dict[str, float | None]:
+    """Coverage and width of intervals, and mean calls expected and there; None where none are."""
+    figures = interval_figures(trials, rule)
+    return {
+        "interval_coverage": figures.coverage if figures else None,
+        "interval_width": figures.width if figures else None,
+        "expected_mean": figures.expected if figures else None,
+        "true_mean": figures.true if figures else None,
+    }
 
 
 def _in_words(counts: CallFigures, tried: Mapping[str, Mapping[str, Any]]) -> str:

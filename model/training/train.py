@@ -32,7 +32,7 @@ from model.training.trials import (
     Trial,
     all_trials,
     conditions,
-    interval_coverage,
+    interval_figures,
     run_trial,
     windows_of,
 )
@@ -231,13 +231,16 @@ def figures_of(trials: Sequence[Trial], rule: CountingRule) -> dict[str, float]:
         "false_calls": float(counts.false),
         "f1": counts.f1,
     }
+    if intervals := interval_figures([t for t in recordings if not t.calls], rule):
+        figures["expected_an_hour_without_calls"] = intervals.expected_an_hour
     for name, part in conditions(trials).items():
         totals = call_figures([t.match(rule) for t in part])
         figures[f"f1_{name}"] = totals.f1
         if part[0].a_minute is not None:
             figures[f"counted_share_{name}"] = totals.counted_share
-        if (covered := interval_coverage(part, rule)) is not None:
-            figures[f"interval_coverage_{name}"] = covered
+        if intervals := interval_figures(part, rule):
+            figures[f"interval_coverage_{name}"] = intervals.coverage
+            figures[f"interval_width_{name}"] = intervals.width
     windows = window_figures(*windows_of(clean), rule.threshold)
     figures |= {
         "window_precision": windows.precision,

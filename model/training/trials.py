@@ -349,11 +349,35 @@ def windows_of(trials: Sequence[Trial]) -> tuple[Any, Any]:
     return np.concatenate([s for s, _ in pairs]), np.concatenate([y for _, y in pairs])
 
 
-def interval_coverage(trials: Sequence[Trial], rule: CountingRule) -> float | None:
-    """Share of recordings whose count lies in its 90 % interval."""
-    inside = []
+@dataclass(frozen=True)
+class IntervalFigures:
+    """Expected calls and their 90 % intervals held against the truth, means over recordings.
+
+    Attributes:
+        coverage: share of the recordings whose number of calls lies in its interval.
+        width: of the intervals, in calls.
+        expected, true: calls in a recording.
+        expected_an_hour: calls.
+    """
+
+    coverage: float
+    width: float
+    expected: float
+    true: float
+    expected_an_hour: float
+
+
+def interval_figures(trials: Sequence[Trial], rule: CountingRule) -> IntervalFigures | None:
+    """None where no trial says how many calls there are, or the rule expects nothing."""
+    rows = []
     for trial in trials:
-        if not trial.overlooked:
-            estimate = estimate_count(trial.starts, trial.scores, rule)
-            inside.append(estimate.low <= len(trial.calls) <= estimate.high)
-    return float(np.mean(inside)) if inside else None
+        if trial.overlooked or not trial.complete:
+            continue
+        if estimate := estimate_count(trial.starts, trial.scores, rule):
+            n, hours = len(trial.calls), trial.n_samples / SAMPLE_RATE_HZ / 3600
+            inside = estimate.low <= n <= estimate.high
+            rows.append((inside, estimate.high - estimate.low, estimate.mean, n, hours))
+    if not rows:
+        return None
+    coverage, width, expected, true, hours = np.mean(np.array(rows, np.float64), axis=0).tolist()
+    return IntervalFigures(coverage, width, expected, true, expected / max(hours, 1e-9))

@@ -90,10 +90,10 @@ def main(argv: Sequence[str]) -> int:
     for report in reports:
         found = report.figures()
         say(f"{report.title}: exact counts {found['calls']['exact_share']:.3f}")
-        say(f"  {'condition':24}F1      counted/true  truth inside the 90 % interval")
+        say(f"  {'condition':24}F1      counted/true  90 % interval: holds the truth, calls wide")
         for name, row in found["conditions"].items():
             inside = row["interval_coverage"]
-            covered = "-" if inside is None else f"{inside:.2f}"
+            covered = "-" if inside is None else f"{inside:.2f}, {row['interval_width']:.1f}"
             figures = f"{row['f1']:<8.3f}{row['counted_share']:<14.3f}{covered}"
             say(f"  {name.replace('_', ' '):24}{figures}")
         say(found["verdict"])

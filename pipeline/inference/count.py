@@ -23,6 +23,7 @@ from model.calls import (
     window_scores,
 )
 from model.contract import ServingContract
+from model.expected import CountEstimate
 from model.quality import flags
 from model.quality import total as sum_of
 from model.windows import (
@@ -308,13 +309,7 @@ def _counted_row(
         rms_dbfs=quality.rms_dbfs,
     )
     if counting.method == "calls":
-        estimate = estimate_count(starts, scores, counting.rule)
-        row = replace(
-            row,
-            expected_calls=estimate.mean,
-            expected_low=estimate.low,
-            expected_high=estimate.high,
-        )
+        row = _with_expectation(row, estimate_count(starts, scores, counting.rule))
     return row, tuple(
         DetectedCall(
             recording=recording,
@@ -329,6 +324,21 @@ def _counted_row(
             schema_version=SCHEMA_VERSION,
         )
         for call in calls
+    )
+
+
+def _with_expectation(row: RecordingCount, estimate: CountEstimate | None) -> RecordingCount:
+    """The row with calls expected, and a flag where the count is not among their likely numbers."""
+    if estimate is None:
+        return row
+    count, low, high = row.call_count or 0, estimate.low, estimate.high
+    doubt = "more_expected" if count < low else "fewer_expected" if count > high else ""
+    return replace(
+        row,
+        expected_calls=estimate.mean,
+        expected_low=low,
+        expected_high=high,
+        quality_flags=f"{row.quality_flags} {doubt}".strip(),
     )
 
 

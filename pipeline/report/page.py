@@ -34,6 +34,7 @@ from pipeline.tables.rows import OUTCOME_WORDS, is_failure, local_start, was_cou
 from pipeline.tables.score_scale import TICKS, score_place, score_text
 
 FAILURES_AT_MOST = 200
+DOUBTS = ("more_expected", "fewer_expected")
 TIMES_AT_MOST = 200
 """Calls of a recording that its row opens to."""
 
@@ -137,6 +138,7 @@ def render_page(
         n_with_calls=sum(1 for row in recordings if row.call_count),
         heard_h=sum(row.heard_s or 0 for row in recordings) / 3600,
         expected=expected_total(recordings),
+        **{f"n_{flag}": sum(flag in r.quality_flags for r in recordings) for flag in DOUBTS},
         made=_made(results.run),
         groups=groups,
         by_score=_by_score(results),
@@ -321,7 +323,7 @@ def _panels(run: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         "Configuration of the last run": {
             **given,
             "counting": counting.get("method", ""),
-            **counting.get("rule", {}),
+            **{k: v for k, v in counting.get("rule", {}).items() if k != "evidence"},
         },
         "Last run": times | run.get("throughput", {}),
         "Versions": run.get("versions", {}),

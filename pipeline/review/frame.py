@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -37,9 +37,11 @@ def each_recording(output: str, results: RunResults) -> Iterator[tuple[Recording
     for call in results.calls:
         calls[call.recording].append(call)
     used = results.run.get("counting", {}).get("rule", {})
+    of_peaks = {f.name for f in fields(CountingRule)} - {"evidence"}
+    rule = CountingRule(**{"threshold": 0.5, **{k: v for k, v in used.items() if k in of_peaks}})
     for recording, scores in _each_scores(output, rows):
         row = rows[recording]
-        rule = CountingRule(**{**used, "threshold": row.threshold})
+        rule = replace(rule, threshold=row.threshold)
         yield row, units_of(row, calls[recording], scores, rule)
 
 

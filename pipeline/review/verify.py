@@ -122,10 +122,7 @@ def verify(output: str, tables: Sequence[str], min_precision: float) -> Verifica
     sample = tabulate(answered, strata, frame, results)
     rng = np.random.default_rng(SEED)
     both, by_site = estimate(sample, rng), estimate_sites(sample, rng)
-    rule = results.run.get("counting", {}).get("rule", {})
-    slope, offset = rule.get("evidence_slope", 1.0), rule.get("evidence_offset", 0.0)
-    of_evidence = curve_of(sample)
-    curve = Curve(of_evidence.offset + of_evidence.slope * offset, of_evidence.slope * slope)
+    curve = curve_of(sample)
     shares = shifted_shares(sample.units, both.rates.mean(0))
     birds = float(both.calls.sum() / max(both.yes.sum(), 1e-9))
     common: dict[str, Any] = {
@@ -299,8 +296,6 @@ def tabulate(
         labelled[at] += 1
         yes[at] += entry.yes
         extra[at] += entry.extra
-    rule = results.run.get("counting", {}).get("rule", {})
-    slope, offset = rule.get("evidence_slope", 1.0), rule.get("evidence_offset", 0.0)
     together = sum(frame.units.values(), np.zeros((len(KINDS), N_LEVELS), np.int64))
     levels = log_odds_of_level(np.arange(N_LEVELS))
     means = []
@@ -313,7 +308,7 @@ def tabulate(
         labelled=labelled,
         yes=yes,
         extra=extra,
-        evidence=slope * np.array(means) + offset,
+        evidence=np.array(means),
         counted=np.array([bin_.kind == CALL for bin_ in strata]),
     )
 
