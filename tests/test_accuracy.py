@@ -207,6 +207,7 @@ def test_what_no_fold_left_out_is_refused_and_so_are_tables_that_lack_something(
         read_clips(material)
 
 
+@pytest.mark.slow
 def test_leks_hold_birds_and_backgrounds_that_the_fold_left_out(material: Path) -> None:
     forest, clips, folds = read_forest(material), read_clips(material), read_folds(material)
     leks = list(plan_leks(forest, clips, folds, n=4))
@@ -239,6 +240,7 @@ def test_leks_hold_birds_and_backgrounds_that_the_fold_left_out(material: Path) 
         assert heard.std() > 1.2 * quiet
 
 
+@pytest.mark.slow
 def test_the_whole_way_from_files_to_tables(
     material: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -221,6 +221,7 @@ def test_a_lek_holds_clips_of_its_birds_apart_and_below_its_loudest(
         assert -1 < 20 * np.log10(rms / 0.01) < 13
 
 
+@pytest.mark.slow
 def test_leks_are_of_clips_and_choruses_of_recordings(
     scenes: list[Scene], calls: list[Example]
 ) -> None:

@@ -20,6 +20,8 @@ from model.export import (
 from model.quiet import without_start_up_noise
 from model.windows import ONSETS
 
+pytestmark = pytest.mark.slow  # each needs a network
+
 with without_start_up_noise():
     import tensorflow as tf
 

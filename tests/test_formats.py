@@ -535,6 +535,7 @@ def rows_of(row_type: type[Row]) -> st.SearchStrategy[Any]:
     return st.builds(row_type, **{c.name: values(c) for c in columns_of(row_type)})
 
 
+@pytest.mark.slow
 @given(st.lists(rows_of(RecordingCount), max_size=3), st.lists(rows_of(DetectedCall), max_size=3))
 def test_rows_come_back_as_they_were_written(
     counts: list[RecordingCount], calls: list[DetectedCall]

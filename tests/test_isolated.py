@@ -55,6 +55,7 @@ def test_the_samples_are_the_same_bit_for_bit(tmp_path: Path, extension: str) ->
                 assert (found.missing, found.quality) == (expected.missing, expected.quality)
 
 
+@pytest.mark.slow
 def test_a_decoder_that_crashes_twice_fails_its_recording(tmp_path: Path, hostile: None) -> None:
     path = write(tmp_path / "crash.wav")
     with (

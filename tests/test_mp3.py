@@ -154,6 +154,7 @@ def test_lost_bytes_cost_their_minute_at_most(recording: bytes) -> None:
         assert np.array_equal(found.samples[960_000:], whole[960_000:])
 
 
+@pytest.mark.slow
 def test_where_no_frames_are_the_minute_is_missing(tmp_path: Path) -> None:
     content = bytearray(encoded(150, 16_000, 1, **MODES["constant, no tag"]))
     with Recording(io.BytesIO(bytes(content))) as opened:

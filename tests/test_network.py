@@ -95,6 +95,7 @@ def test_scores_do_not_depend_on_what_is_scored_with_them(
     assert scorer.score(inputs[:0]).size == 0
 
 
+@pytest.mark.slow
 def test_threads_that_share_a_model_do_not_mix_their_audio(
     scorer: Scorer, audio: npt.NDArray[np.float32]
 ) -> None:

@@ -85,6 +85,7 @@ def test_the_job_equals_a_plain_loop(recordings: Recordings, tmp_path: Path) -> 
     assert Counter(r["outcome"] for r in rows) == {"ok": 4, "no_calls": 2, "failed": 1}
 
 
+@pytest.mark.slow
 def test_the_runner_of_other_tests_writes_the_same(recordings: Recordings, tmp_path: Path) -> None:
     """Their jobs run as a plain loop, see ``plain_runner``; here beside one on Beam's runner."""
 

@@ -54,6 +54,7 @@ def test_counts_of_recordings_that_are_easy_to_get_wrong(
     assert counts == {name: truth[name] for name in names}
 
 
+@pytest.mark.slow
 def test_no_call_in_recordings_from_elsewhere(released: LoadedModel, field: Path) -> None:
     heard = 0
     for path in sorted(field.iterdir()):
