@@ -80,7 +80,7 @@ def test_one_argument_gives_a_model_that_scores(
     verdict, following = printed.splitlines()[-2:]
     assert verdict.startswith(("finds ", "cannot be counted on"))
     assert following == (
-        f"next: capuchinbird --model {tmp_path / 'model'} --input recordings/ --output results"
+        f"next: capuchinbird count recordings/ --model {tmp_path / 'model'} --output results"
     )
     assert "4 calls of" in said
     work = tmp_path / "model-training"
