@@ -96,6 +96,7 @@ def test_a_doubtful_peak_is_a_call_only_among_others() -> None:
     assert among.low >= 11
 
 
+@pytest.mark.slow
 @given(peaks=st.lists(st.floats(-8, 8), max_size=25), more=st.floats(-8, 8))
 def test_bounds_are_in_order_and_within_what_there_is(peaks: list[float], more: float) -> None:
     estimate = estimate_of(peaks, apart_s=0.9)
