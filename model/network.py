@@ -184,10 +184,10 @@ class SpanSummary(layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         before, n = MOO_SPAN_BEFORE_STEPS, MOO_SPAN_STEPS
-        mean = tf.pad(inputs, [[0, 0], [before, n - 1 - before], [0, 0]])
+        padded = tf.pad(inputs, [[0, 0], [before, n - 1 - before], [0, 0]])
         # Activations are 0 or more: zeros beyond the ends never are the maximum of a span.
         return tf.concat(
-            [tf.nn.avg_pool1d(mean, n, 1, "VALID"), tf.nn.max_pool1d(mean, n, 1, "VALID")], -1
+            [tf.nn.avg_pool1d(padded, n, 1, "VALID"), tf.nn.max_pool1d(padded, n, 1, "VALID")], -1
         )
 
 

@@ -6,7 +6,7 @@ lost), level against the background down to what nobody hears, place in the wind
 made from nothing but numbers vary what copies of two birds cannot; made-up sounds that are no calls
 (engines, choruses, frogs, whistles) stand for the forests nobody has recorded.
 
-Changing a sound costs more than mixing it. So a ``MixedWindows`` prepares stores of changed sounds,
+Changing a sound costs more than mixing it. So ``MixedStretches`` prepares stores of changed sounds,
 renews a part of them now and then, and mixes windows from the stores. Everything follows from one
 random generator: the same seed gives the same windows.
 """
@@ -267,13 +267,12 @@ class MixedStretches:
                 begins = place + call.cue_start - first
                 if begins < len(audio) - rate:
                     moos.append((begins, min(place + call.call_end - first, place + len(sound))))
+            elif not self._backgrounds:
+                break
             else:
-                other = self._backgrounds or self._calls
-                piece = other[rng.integers(len(other))].audio
+                piece = self._backgrounds[rng.integers(len(self._backgrounds))].audio
                 n = min(len(piece), int(rng.uniform(1.5, 5) * rate))
                 first = int(rng.integers(0, len(piece) - n + 1))
-                if not self._backgrounds:
-                    break
                 sound = piece[first : first + n]
             rms = float(np.sqrt(np.mean(sound**2)))
             if rms > 0:

@@ -87,8 +87,9 @@ def _best(rules: Sequence[CountingRule], trials: Sequence[Trial]) -> CountingRul
     """
     candidates = probabilities(np.arange(0, 5.01, 0.25))
     candidates = candidates[candidates >= LEAST_THRESHOLD]
+    parts = list(conditions(trials).values())
     worth = np.array(
-        [[_worth(replace(r, threshold=float(t)), trials) for t in candidates] for r in rules]
+        [[_worth(replace(r, threshold=float(t)), parts) for t in candidates] for r in rules]
     )
     best = int(np.argmax(worth.max(axis=1)))
     equal = log_odds(candidates[worth[best] >= worth[best].max() - TIE])
@@ -101,15 +102,13 @@ def _best(rules: Sequence[CountingRule], trials: Sequence[Trial]) -> CountingRul
     return replace(rules[best], threshold=round(float(probabilities(middle)), 4))
 
 
-def _worth(rule: CountingRule, trials: Sequence[Trial]) -> float:
-    """Mean F1 over the conditions, and the share of exact counts in recordings as they are.
+def _worth(rule: CountingRule, parts: Sequence[Sequence[Trial]]) -> float:
+    """Mean F1 over the conditions, and the share of exact counts in the first, as recorded.
 
     Of a chorus under noise nobody expects an exact count.
     """
-    parts = conditions(trials)
-    figures = {n: call_figures([t.match(rule) for t in part]) for n, part in parts.items()}
-    mean_f1 = float(np.mean([totals.f1 for totals in figures.values()]))
-    return mean_f1 + figures[next(iter(parts))].exact_share
+    figures = [call_figures([t.match(rule) for t in part]) for part in parts]
+    return float(np.mean([totals.f1 for totals in figures])) + figures[0].exact_share
 
 
 def placed(rule: CountingRule, trials: Sequence[Trial]) -> CountingRule:

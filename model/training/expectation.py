@@ -19,7 +19,6 @@ from model.expected import (
     shares_of_calls,
 )
 from model.training.trials import Trial
-from model.windows import SAMPLE_RATE_HZ
 
 Counts = npt.NDArray[np.int64]
 
@@ -62,10 +61,10 @@ def fit_evidence(trials: Sequence[Trial], rule: CountingRule) -> PeakDensities:
     complete = np.array([t.complete for t in trials])
     others = _Others(
         peaks=np.array([_histogram(x[y == 0])[first:] for x, y in peaks])[complete],
-        hours=np.array([t.n_samples / SAMPLE_RATE_HZ / 3600 for t in trials])[complete],
+        hours=np.array([t.duration_s / 3600 for t in trials])[complete],
         calls=np.array([len(t.calls) + len(t.overlooked) for t in trials])[complete],
     )
-    plain = np.array([t.level_db is None and t.a_minute is None for t in trials])[complete]
+    plain = np.array([t.as_recorded for t in trials])[complete]
     per_hour, companions = others.rates()
     per_hour += UNSEEN / max(float(others.hours[plain].sum()), 0.1) / len(per_hour)
     mean, spread, sd, sd_spread = _fit_calls(np.column_stack([calls, missed]))

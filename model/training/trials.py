@@ -101,6 +101,7 @@ class Trial:
 
     @property
     def duration_s(self) -> float:
+        """Its length."""
         return self.n_samples / SAMPLE_RATE_HZ
 
     def with_calls_of(self, take: str) -> Trial:
@@ -374,7 +375,7 @@ def interval_figures(trials: Sequence[Trial], rule: CountingRule) -> IntervalFig
         if trial.overlooked or not trial.complete:
             continue
         if estimate := estimate_count(trial.starts, trial.scores, rule):
-            n, hours = len(trial.calls), trial.n_samples / SAMPLE_RATE_HZ / 3600
+            n, hours = len(trial.calls), trial.duration_s / 3600
             inside = estimate.low <= n <= estimate.high
             rows.append((inside, estimate.high - estimate.low, estimate.mean, n, hours))
     if not rows:
