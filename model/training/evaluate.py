@@ -36,6 +36,7 @@ from model.training.trials import (
     all_trials,
     conditions,
     interval_figures,
+    recordings_among,
     windows_of,
 )
 from model.windows import SAMPLE_RATE_HZ
@@ -57,8 +58,7 @@ class Report:
     def figures(self) -> dict[str, Any]:
         """Everything measured, for JSON."""
         clean = [t for t in self.trials if t.as_recorded]
-        recordings = [t for t in clean if not t.is_clip] or clean
-        counts = call_figures([t.match(self.rule) for t in recordings])
+        counts = call_figures([t.match(self.rule) for t in recordings_among(clean)])
         diagram = reliability(*windows_of(self.trials))
         negatives = [t for t in clean if not t.calls and not t.overlooked]
         hours = sum(t.n_samples for t in negatives) / SAMPLE_RATE_HZ / 3600

@@ -55,8 +55,9 @@ class Separation:
 
 def separation(trials: Sequence[Trial], rule: CountingRule) -> Separation:
     """Of trials scored alike, best of recordings as they are."""
-    calls = np.concatenate([call_peaks(t, rule) for t in trials])
-    others = np.concatenate([other_peaks(t, rule) for t in trials])
+    peaks = [peaks_apart(t, rule) for t in trials]
+    calls = np.concatenate([of_calls for of_calls, _ in peaks])
+    others = np.concatenate([of_others for _, of_others in peaks])
     calls = calls if len(calls) else np.array([np.nan])
     others = others if len(others) else np.array([FLOOR])
     return Separation(
@@ -67,17 +68,12 @@ def separation(trials: Sequence[Trial], rule: CountingRule) -> Separation:
     )
 
 
-def call_peaks(trial: Trial, rule: CountingRule) -> Floats:
-    """Log odds of the peak of every call to be found, ``FLOOR`` where there is none."""
+def peaks_apart(trial: Trial, rule: CountingRule) -> tuple[Floats, Floats]:
+    """Log odds of the peak of every call to be found, ``FLOOR`` for none, and of all others."""
     evidence, labels = trial.labelled_peaks(rule)
-    peaks = evidence[labels == 1]
-    return np.asarray(np.append(peaks, np.full(len(trial.calls) - len(peaks), FLOOR)))
-
-
-def other_peaks(trial: Trial, rule: CountingRule) -> Floats:
-    """Log odds of every peak that is no call."""
-    evidence, labels = trial.labelled_peaks(rule)
-    return np.asarray(evidence[labels == 0])
+    calls = evidence[labels == 1]
+    missed = np.full(len(trial.calls) - len(calls), FLOOR)
+    return np.append(calls, missed), np.asarray(evidence[labels == 0])
 
 
 def source_figures(trials: Sequence[Trial], rule: CountingRule) -> list[dict[str, Any]]:
@@ -86,7 +82,7 @@ def source_figures(trials: Sequence[Trial], rule: CountingRule) -> list[dict[str
     places: dict[str, list[Trial]] = {}
     for trial in (t for t in trials if t.as_recorded):
         for take in {a.take for a in trial.calls}:
-            birds.setdefault(take, []).extend(call_peaks(trial.with_calls_of(take), rule))
+            birds.setdefault(take, []).extend(peaks_apart(trial.with_calls_of(take), rule)[0])
         if not trial.calls and not trial.overlooked and trial.complete:
             places.setdefault(trial.group, []).append(trial)
     threshold = float(log_odds(rule.threshold))
@@ -106,7 +102,7 @@ def source_figures(trials: Sequence[Trial], rule: CountingRule) -> list[dict[str
             "hours": round(sum(t.duration_s for t in part) / 3600, 4),
             "false_calls": sum(len(t.match(rule).false) for t in part),
             "most_log_odds": round(
-                float(max(other_peaks(t, rule).max(initial=FLOOR) for t in part)), 2
+                float(max(peaks_apart(t, rule)[1].max(initial=FLOOR) for t in part)), 2
             ),
         }
         for group, part in places.items()

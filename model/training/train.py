@@ -11,7 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,7 @@ from model.training.trials import (
     all_trials,
     conditions,
     interval_figures,
+    recordings_among,
     run_trial,
     windows_of,
 )
@@ -95,7 +96,7 @@ def try_fold(
     In a left-out background, calls of birds that it did hear need not be found.
     """
     left_out = [e for e in material.examples if e.kind == "call" and fold.tries(e)]
-    trials = all_trials(
+    return all_trials(
         fold.scenes(material.scenes),
         left_out,
         subject,
@@ -104,7 +105,6 @@ def try_fold(
         plan.noise_levels_db,
         plan.calls_a_minute,
     )
-    return [replace(trial, fold=fold.name) for trial in trials]
 
 
 def train_and_export(
@@ -221,7 +221,7 @@ def train_and_export(
 def figures_of(trials: Sequence[Trial], rule: CountingRule) -> dict[str, float]:
     """Out-of-fold figures: separation, counts as recorded, then each condition, windows."""
     clean = [t for t in trials if t.as_recorded]
-    recordings = [t for t in clean if not t.is_clip] or clean
+    recordings = recordings_among(clean)
     counts = call_figures([t.match(rule) for t in recordings])
     figures = {
         **separation(clean, rule).figures(),

@@ -71,7 +71,6 @@ class Trial:
         calls: what should be found.
         overlooked: calls that need not be found, such as those of a take that was trained on.
         complete: whether ``calls`` and ``overlooked`` are all that there are.
-        fold: which network scored it.
         of_clips: whether its calls are clips laid over it.
     """
 
@@ -86,7 +85,6 @@ class Trial:
     calls: tuple[Annotation, ...]
     overlooked: tuple[Annotation, ...] = ()
     complete: bool = True
-    fold: str = ""
     of_clips: bool = False
 
     @property
@@ -342,6 +340,11 @@ def conditions(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
         plain = "clips" if trial.is_clip else "as_recorded"
         parts.setdefault("_".join(words) or plain, []).append(trial)
     return parts
+
+
+def recordings_among(trials: Sequence[Trial]) -> list[Trial]:
+    """Those that are no clips, or all where there are only clips."""
+    return [t for t in trials if not t.is_clip] or list(trials)
 
 
 def windows_of(trials: Sequence[Trial]) -> tuple[Any, Any]:
