@@ -149,6 +149,27 @@ def test_shades_tell_no_recording_from_no_call() -> None:
     assert [shade(activity, 10.0) for activity in rates] == ["l1", "l3", "l5"]
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 5000), st.floats(0.01, 1e6)), min_size=1, max_size=20),
+)
+def test_the_highest_rate_has_the_darkest_shade(parts: list[tuple[int, float]]) -> None:
+    every = [Activity(str(n), *part) for n, part in enumerate(parts)]
+    rates = [one.calls_per_hour or 0.0 for one in every]
+    shades = [shade(one, max(rates)) for one in every]
+    assert set(shades) <= {f"l{level}" for level in range(6)}
+    assert [one == "l0" for one in shades] == [rate == 0 for rate in rates]
+    if max(rates):
+        assert shades[rates.index(max(rates))] == "l5"
+    ordered = sorted(zip(rates, shades, strict=True))
+    assert [one for _, one in ordered] == sorted(shades)
+
+
+def test_a_rate_whose_fivefold_is_rounded_up_is_drawn() -> None:
+    rate = 31 / 59.7 * 3600
+    assert 5 * rate / rate > 5
+    assert shade(Activity("Lek", 31, 59.7), rate) == "l5"
+
+
 def test_a_strip_keeps_the_highest_score_of_a_long_recording() -> None:
     scores = np.zeros(40_000, np.float32)
     scores[31_234] = 1.0

@@ -41,7 +41,10 @@ def shade(activity: Activity, highest: float) -> str:
     rate = activity.calls_per_hour
     if rate is None:
         return "absent"
-    return f"l{math.ceil(5 * rate / highest)}" if rate and highest else "l0"
+    if not rate or not highest:
+        return "l0"
+    # Floats: five times a rate by itself may be a trifle more than 5.
+    return f"l{min(5, max(1, math.ceil(5 * rate / highest - 1e-9)))}"
 
 
 @dataclass(frozen=True)
