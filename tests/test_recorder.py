@@ -19,7 +19,8 @@ from pipeline.inputs.deployments import (
     where_and_when_called,
 )
 from pipeline.inputs.manifests import read_places
-from pipeline.inputs.recorder_notes import note_from_name, read_note
+from pipeline.inputs.recorder_names import note_from_name
+from pipeline.inputs.recorder_notes import read_note
 from pipeline.records import Failure, Place, RecorderNote
 from tests import fakes
 

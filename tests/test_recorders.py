@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from pipeline.__main__ import main
 from pipeline.inputs.deployments import clock_flags, when_and_where
-from pipeline.inputs.recorder_notes import note_from_name, read_note
+from pipeline.inputs.recorder_names import note_from_name
+from pipeline.inputs.recorder_notes import read_note
 from pipeline.inputs.times import Clock
 from pipeline.records import Place, RecorderNote, RecordingCount
 from pipeline.survey.histories import histories, left_out

@@ -37,7 +37,7 @@ from model.windows import (
     seconds_from_samples,
 )
 from pipeline.inputs.deployments import clock_flags, when_and_where, where_and_when_called
-from pipeline.inputs.recorder_notes import note_from_name
+from pipeline.inputs.recorder_names import note_from_name
 from pipeline.options import Config
 from pipeline.records import (
     SCHEMA_VERSION,

@@ -2,24 +2,27 @@
 
 Headers are chunks of a RIFF file: GUANO (``guan``, text), Wildlife Acoustics' ``wamd`` (Song Meter)
 and AudioMoth's comment (``LIST``/``ICMT``); or the comments of a FLAC file by Frontier Labs'
-recorders. Names are Song Meter's ``NAME_YYYYMMDD_HHMMSS``, AudioMoth's
-``YYYYMMDD_HHMMSS``, ``HHMMSS`` in a folder of the date ``YYYYMMDD``, or eight hexadecimal digits,
-and Frontier Labs' ``YYYYMMDDTHHMMSS+HHMM_NAME [latitude longitude]``.
+recorders. Names: see ``recorder_names``.
 
-If header and name state different times, the header's counts and the other one is a conflict.
+If header and name state different times, the header's counts and the other one is a conflict. A
+header that states no zone takes the one that a name states for the same time.
 """
 
 from __future__ import annotations
 
 import os
-import posixpath
 import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import IO
 
+from pipeline.inputs.recorder_names import (
+    DEGREES_PAIR,
+    note_from_name,
+    note_of_time,
+    with_position,
+)
 from pipeline.inputs.times import Clock, parse_moment
 from pipeline.records import RecorderNote
 
@@ -36,14 +39,18 @@ def read_note(source: str | IO[bytes], name: str) -> RecorderNote:
     """
     if isinstance(source, str):
         with open(source, "rb") as file:
-            chunks = dict(_note_chunks(file))
+            chunks = list(_note_chunks(file))
     else:
-        chunks = dict(_note_chunks(source))
-    comments = _flac_comments(chunks.get(b"fLaC", b""))
+        chunks = list(_note_chunks(source))
+
+    def of(kind: bytes) -> Iterator[bytes]:
+        return (content for name, content in chunks if name == kind)
+
+    comments = _flac_comments(next(of(b"fLaC"), b""))
     notes = [
-        _guano(_text(chunks.get(b"guan", b""))),
-        _wamd(chunks.get(b"wamd", b"")),
-        _audiomoth(_text(chunks.get(b"LIST", b""))),
+        *(_guano(_text(content)) for content in of(b"guan")),
+        *map(_wamd, of(b"wamd")),
+        *(_audiomoth(_text(content)) for content in of(b"LIST")),
         *(_guano(text) for text in comments.values() if text.startswith("GUANO|")),
         *map(_audiomoth, comments.values()),
         _frontier_labs(comments),
@@ -58,8 +65,12 @@ def _joined(notes: list[RecorderNote]) -> RecorderNote:
     placed = next((note for note in notes if note.latitude is not None), RecorderNote())
     clocks = [(note.source, _clock_of(note)) for note in timed]
     others = {f"{source} says {c}": None for source, c in clocks[1:] if not clocks[0][1].may_be(c)}
+    first = timed[0] if timed else RecorderNote()
+    if not first.utc_offset:
+        same = (n for n in timed[1:] if n.utc_offset and _is_one_clock(first, n))
+        first = replace(first, utc_offset=next((note.utc_offset for note in same), ""))
     return replace(
-        timed[0] if timed else RecorderNote(),
+        first,
         latitude=placed.latitude,
         longitude=placed.longitude,
         dropped=" ".join(sorted({word for note in notes for word in note.dropped.split()})),
@@ -72,6 +83,11 @@ def _joined(notes: list[RecorderNote]) -> RecorderNote:
     )
 
 
+def _is_one_clock(note: RecorderNote, other: RecorderNote) -> bool:
+    clocks = (Clock.of(parse_moment(one.clock)) for one in (note, other))
+    return next(clocks).may_be(next(clocks))  # type: ignore[union-attr]
+
+
 def _clock_of(note: RecorderNote) -> Clock:
     clock = Clock.of(parse_moment(note.clock + note.utc_offset))
     assert clock
@@ -81,16 +97,20 @@ def _clock_of(note: RecorderNote) -> Clock:
 def _note_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
     """Notes among the chunks of a RIFF or RF64 file, also those after the audio, or of a FLAC file.
 
-    A damaged header ends the search: the decoder reports damage.
+    A tag (ID3) may stand in front. A damaged header ends the search: the decoder reports damage.
     """
     size_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
-    head = file.read(12)
+    start, head = 0, file.read(12)
+    if head[:3] == b"ID3" and len(head) == 12:
+        start = 10 + sum((byte & 0x7F) << 7 * (3 - i) for i, byte in enumerate(head[6:10]))
+        file.seek(min(start, size_bytes))
+        head = file.read(12)
     if head[:4] == b"fLaC":
-        yield from _flac_blocks(file)
+        yield from _flac_blocks(file, start + 4)
     if head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
         return
-    position, long_data_bytes = 12, 0
+    position, long_data_bytes = start + 12, 0
     for _ in range(_MOST_CHUNKS):
         if position > size_bytes:  # by more, perhaps, than a file can be long
             return
@@ -115,9 +135,8 @@ def _note_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
 _VORBIS_COMMENT, _LAST_BLOCK = 4, 0x80
 
 
-def _flac_blocks(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
+def _flac_blocks(file: IO[bytes], position: int) -> Iterator[tuple[bytes, bytes]]:
     """The block of comments of a FLAC file, https://xiph.org/flac/format.html."""
-    position = 4
     for _ in range(_MOST_CHUNKS):
         file.seek(position)
         head = file.read(4)
@@ -164,37 +183,6 @@ def _text(content: bytes) -> str:
     return content.decode("utf-8", errors="replace").strip(" \0\r\n\t")
 
 
-def _note(timestamp: str, source: str) -> RecorderNote:
-    """A note of an ISO 8601 time; empty when it is none.
-
-    >>> _note("2024-06-11T05:30:00-03:00", "guano")
-    RecorderNote(clock='2024-06-11T05:30:00', utc_offset='-03:00', source='guano', latitude=None, \
-longitude=None, dropped='', conflict='', recorder='', firmware='', gain='', battery_v=None, \
-temperature_c=None)
-    >>> _note("0001-01-01T00:00:00Z", "guano").dropped
-    'invalid_time'
-    """
-    try:
-        datetime.fromisoformat(timestamp)
-    except ValueError:
-        return RecorderNote()
-    try:
-        moment = parse_moment(timestamp)
-    except ValueError:
-        return RecorderNote(dropped="invalid_time")
-    offset = moment.isoformat()[-6:] if moment.tzinfo else ""
-    return RecorderNote(moment.replace(tzinfo=None).isoformat(), offset, source)
-
-
-def _placed(note: RecorderNote, latitude: float, longitude: float) -> RecorderNote:
-    """Adds a position unless it is invalid; recorders write 0, 0 without a fix."""
-    if (latitude, longitude) == (0, 0):
-        return note
-    if not (abs(latitude) <= 90 and abs(longitude) <= 180):  # also what is not a number
-        return replace(note, dropped=f"{note.dropped} invalid_position".strip())
-    return replace(note, latitude=latitude, longitude=longitude)
-
-
 def _guano(text: str) -> RecorderNote:
     """https://guano-md.org: lines ``Key: value``, time in ISO 8601 with or without an offset.
 
@@ -206,7 +194,7 @@ def _guano(text: str) -> RecorderNote:
         fields.setdefault(key.strip(), value.strip())
         fields.setdefault(key.rpartition("|")[2].strip(), value.strip())
     note = replace(
-        _note(fields.get("Timestamp", ""), "guano"),
+        note_of_time(fields.get("Timestamp", ""), "guano"),
         recorder=fields.get("Serial", ""),
         firmware=fields.get("Firmware Version", ""),
         gain=fields.get("Gain", ""),
@@ -217,7 +205,7 @@ def _guano(text: str) -> RecorderNote:
         latitude, longitude = map(float, fields.get("Loc Position", "").split())
     except ValueError:
         return note
-    return _placed(note, latitude, longitude)
+    return with_position(note, latitude, longitude)
 
 
 _WAMD_SERIAL, _WAMD_FIRMWARE, _WAMD_START, _WAMD_POSITION = 0x02, 0x03, 0x05, 0x06
@@ -235,7 +223,7 @@ def _wamd(content: bytes) -> RecorderNote:
         entries.setdefault(kind, _text(content[position + 6 : position + 6 + size]))
         position += 6 + size
     note = replace(
-        _note(entries.get(_WAMD_START, ""), "song_meter_header"),
+        note_of_time(entries.get(_WAMD_START, ""), "song_meter_header"),
         recorder=entries.get(_WAMD_SERIAL, ""),
         firmware=entries.get(_WAMD_FIRMWARE, ""),
         temperature_c=_number(entries.get(_WAMD_TEMPERATURE, "")),
@@ -243,13 +231,13 @@ def _wamd(content: bytes) -> RecorderNote:
     if match := _WAMD_DEGREES.search(entries.get(_WAMD_POSITION, "")[:_POSITION_CHARACTERS]):
         latitude = float(match[1]) * (1 if match[2] == "N" else -1)
         longitude = float(match[3]) * (1 if match[4] == "E" else -1)
-        return _placed(note, latitude, longitude)
+        return with_position(note, latitude, longitude)
     return note
 
 
 _AUDIOMOTH = re.compile(
     r"Recorded at (\d{2}:\d{2}:\d{2})(?:\.\d+)? (\d{2})/(\d{2})/(\d{4}) "
-    r"\(UTC(?:([+-])(\d{1,2})(?::(\d{2}))?)?\)"
+    r"(?:\(UTC(?:([+-])(\d{1,2})(?:: ?(\d{1,2}))?)?\)|by AudioMoth )"
 )
 
 
@@ -262,7 +250,7 @@ _AUDIOMOTH_STATE = {
 
 
 def _audiomoth(text: str) -> RecorderNote:
-    """AudioMoth's comment, in the words of its firmware since 1.0.
+    """AudioMoth's comment, in the words of its firmware since 1.0, whose clock is UTC unsaid.
 
     ``Recorded at 10:25:00 04/04/2020 (UTC-3) by AudioMoth 24526B065D325963 at medium gain while
     battery was 4.2V and temperature was 24.5C.``
@@ -271,11 +259,11 @@ def _audiomoth(text: str) -> RecorderNote:
     if not match:
         return RecorderNote()
     clock, day, month, year, sign, hours, minutes = match.groups()
-    offset = f"{sign or '+'}{int(hours or 0):02d}:{minutes or '00'}"
+    offset = f"{sign or '+'}{int(hours or 0):02d}:{int(minutes or 0):02d}"
     states = {name: pattern.search(text) for name, pattern in _AUDIOMOTH_STATE.items()}
     said = {name: next(filter(None, m.groups()), "") if m else "" for name, m in states.items()}
     return replace(
-        _note(f"{year}-{month}-{day}T{clock}{offset}", "audiomoth_header"),
+        note_of_time(f"{year}-{month}-{day}T{clock}{offset}", "audiomoth_header"),
         recorder=said["recorder"],
         gain=said["gain"],
         battery_v=_number(said["battery"]),
@@ -283,7 +271,6 @@ def _audiomoth(text: str) -> RecorderNote:
     )
 
 
-_DEGREES_PAIR = re.compile(r"([+-]?\d{1,3}(?:\.\d{1,9})?) ?([+-]\d{1,3}\.\d{1,9}|\d{1,3}\.\d{1,9})")
 _VOLTS = re.compile(r"(\d{1,2}(?:\.\d{1,3})?) ?V\b")
 
 
@@ -294,50 +281,12 @@ def _frontier_labs(comments: Mapping[str, str]) -> RecorderNote:
     volts = _VOLTS.search(comments.get("batterylevel", "")[:100])
     firmware = comments.get("sensorfirmwareversion", "").removeprefix("Firmware:").split()
     note = replace(
-        _note(comments.get("recordingstart", ""), "flac_comment"),
+        note_of_time(comments.get("recordingstart", ""), "flac_comment"),
         recorder=comments.get("sensoruid", ""),
         firmware=firmware[0].removeprefix("V") if firmware else "",
         gain=comments.get("channelgain", ""),
         battery_v=float(volts[1]) if volts else None,
     )
-    if match := _DEGREES_PAIR.match(comments.get("sensorlocation", "")[:_POSITION_CHARACTERS]):
-        return _placed(note, float(match[1]), float(match[2]))
+    if match := DEGREES_PAIR.match(comments.get("sensorlocation", "")[:_POSITION_CHARACTERS]):
+        return with_position(note, float(match[1]), float(match[2]))
     return note
-
-
-_NAME = re.compile(r"(?<!\d)(\d{8})[_T](\d{6})(?!\d)(Z|[+-]\d{4}(?!\d))?")
-_DATE_FOLDER, _CLOCK_NAME = re.compile(r"\d{8}"), re.compile(r"\d{6}T?")  # T: triggered
-_HEX_NAME = re.compile(r"[0-9A-F]{8}")
-_POSITION_IN_NAME = re.compile(rf"\[{_DEGREES_PAIR.pattern}\]")
-_SERIAL_IN_NAME = re.compile(
-    r"(?:(S4[A-Z]\d{5}|SM[A-Z]\d{5}|SMM\d{5}|2M[A-Z]\d{5}|[0-9A-F]{16})_)?\d{8}[_T]\d{6}"
-)
-_FIRST_AUDIOMOTH, _END_OF_32_BITS = datetime(2015, 1, 1, tzinfo=UTC), 0x7FFF_FFFF
-
-
-def note_from_name(name: str) -> RecorderNote:
-    """Times in names are the recorder's clock; only hexadecimal ones are UTC by definition.
-
-    >>> note_from_name("card/20240601/050000.WAV").clock
-    '2024-06-01T05:00:00'
-    """
-    stem, extension = os.path.splitext(posixpath.basename(name))
-    note = _time_in_name(name, stem, extension)
-    if (match := _SERIAL_IN_NAME.match(stem)) and match[1]:
-        note = replace(note, recorder=match[1])
-    if match := _POSITION_IN_NAME.search(stem):
-        note = _placed(note, float(match[1]), float(match[2]))
-    return note
-
-
-def _time_in_name(name: str, stem: str, extension: str) -> RecorderNote:
-    if match := _NAME.search(stem):
-        return _note(f"{match[1]}T{match[2]}{match[3] or ''}", "file_name")
-    date = posixpath.basename(posixpath.dirname(name))
-    if _CLOCK_NAME.fullmatch(stem) and _DATE_FOLDER.fullmatch(date):
-        return _note(f"{date}T{stem[:6]}", "file_name")
-    if _HEX_NAME.fullmatch(stem) and extension.lower() == ".wav":
-        seconds = int(stem, 16)
-        if _FIRST_AUDIOMOTH.timestamp() <= seconds <= _END_OF_32_BITS:
-            return _note(datetime.fromtimestamp(seconds, UTC).isoformat(), "file_name")
-    return RecorderNote()
