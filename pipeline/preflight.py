@@ -22,8 +22,9 @@ from pipeline.beam_options import (
     runs_here,
     starts_job_server,
 )
-from pipeline.inputs.deployments import parse_zone, read_deployments
+from pipeline.inputs.deployments import read_deployments
 from pipeline.inputs.manifests import read_manifest, remarks
+from pipeline.inputs.times import parse_zone
 from pipeline.inputs.versions import NOTHING_LISTED, Listings, list_pattern
 from pipeline.ledger import drift, entries, migrate, parts
 from pipeline.ledger.moves import Move, read_moves, where_now, write_moves

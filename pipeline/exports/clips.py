@@ -26,7 +26,7 @@ from model.decoders import AudioError, SndfileDecoder
 from model.isolated import IsolatedRecording
 from model.windows import SAMPLE_RATE_HZ, Samples, samples_from_seconds
 from pipeline.exports.species import CAPUCHINBIRD, species_of
-from pipeline.inputs.deployments import later
+from pipeline.inputs.local_time import called_at, called_local
 from pipeline.records import SCORE_DIGITS, RecordingCount
 from pipeline.storage import files
 from pipeline.survey.findings import Finding
@@ -173,7 +173,7 @@ def _stretches(
 
 def _row(finding: Finding, begin_s: float, audio_format: AudioFormat, names: set[str]) -> SavedClip:
     recording = finding.recording
-    local = later(recording.recorded_local, begin_s)
+    local = called_local(recording, begin_s)
     stem = posixpath.splitext(posixpath.basename(recording.recording))[0]
     when = f"{datetime.fromisoformat(local):%Y%m%d_%H%M%S}" if local else ""
     parts = [recording.site, when, stem, f"{begin_s:.1f}s"]
@@ -222,7 +222,7 @@ def guano(row: SavedClip, finding: Finding, n_frames: int, rate_hz: int) -> str:
     has_position = recording.latitude is not None and recording.longitude is not None
     entries: Mapping[str, str] = {
         "GUANO|Version": "1.0",
-        "Timestamp": later(recording.recorded_at, row.begin_s) or row.starts_local,
+        "Timestamp": called_at(recording, row.begin_s) or row.starts_local,
         "Length": f"{n_frames / rate_hz:.3f}",
         "Samplerate": str(rate_hz),
         "Original Filename": posixpath.basename(row.recording),

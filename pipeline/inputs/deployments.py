@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import datetime, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
+from pipeline.inputs.local_time import called_at, called_local
 from pipeline.inputs.sheets import Sheet, SheetRow, parse_degrees, parse_sheet, read_text
-from pipeline.inputs.times import FIRST_SET_YEAR, LAST_YEAR, Clock, parse_moment, read_moment
+from pipeline.inputs.times import (
+    FIRST_SET_YEAR,
+    LAST_YEAR,
+    Clock,
+    parse_moment,
+    parse_zone,
+    read_moment,
+)
 from pipeline.records import Place, RecorderNote, RecordingCount
 from pipeline.storage import files
 
@@ -71,17 +77,9 @@ def where_and_when_called(row: RecordingCount, start_s: float) -> dict[str, Any]
         "site": row.site,
         "latitude": row.latitude,
         "longitude": row.longitude,
-        "called_at": later(row.recorded_at, start_s),
-        "called_local": later(row.recorded_local, start_s),
+        "called_at": called_at(row, start_s),
+        "called_local": called_local(row, start_s),
     }
-
-
-def later(recorded_at: str, seconds: float) -> str:
-    """A moment in ISO 8601 some seconds later, to the millisecond; empty stays empty."""
-    if not recorded_at:
-        return ""
-    moment = datetime.fromisoformat(recorded_at) + timedelta(seconds=seconds)
-    return moment.isoformat(timespec="milliseconds")
 
 
 def _moment(text: str) -> datetime | None:
@@ -92,29 +90,6 @@ def _localised(clock: datetime, zone: tzinfo) -> datetime | None:
     """A clock's time in its zone; None in the hour that clocks skip or repeat once a year."""
     first, second = clock.replace(tzinfo=zone, fold=0), clock.replace(tzinfo=zone, fold=1)
     return first if first.utcoffset() == second.utcoffset() else None
-
-
-_OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?")
-
-
-def parse_zone(text: str) -> tzinfo:
-    """A zone's name or an offset such as ``-03:00`` as a time zone.
-
-    Raises:
-        ValueError: neither.
-    """
-    if text in ("UTC", "Z"):
-        return UTC
-    if match := _OFFSET.fullmatch(text):
-        delta = timedelta(hours=int(match[2]), minutes=int(match[3] or 0))
-        if delta < timedelta(hours=24):
-            return timezone(delta if match[1] == "+" else -delta)
-    try:
-        return ZoneInfo(text)
-    except (OSError, ValueError, KeyError):
-        raise ValueError(
-            f"time zone {text!r}: give a name such as America/Cayenne or an offset such as -03:00"
-        ) from None
 
 
 def folder_of(name: str) -> str:

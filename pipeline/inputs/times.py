@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from zoneinfo import ZoneInfo
 
 FIRST_YEAR, LAST_YEAR = 1970, 2100
 """Possible years of a recording. 1970 is the year of an unset clock."""
@@ -73,6 +74,29 @@ def _as_iso(iso: str, text: str) -> datetime:
         raise ValueError(
             f"{reason}; write 2024-06-01 05:45, 2024-06-01T05:45:00-03:00 or, with the day first, "
             "01/06/2024 5:45"
+        ) from None
+
+
+_OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?")
+
+
+def parse_zone(text: str) -> tzinfo:
+    """A zone's name or an offset such as ``-03:00`` as a time zone.
+
+    Raises:
+        ValueError: neither.
+    """
+    if text in ("UTC", "Z"):
+        return UTC
+    if match := _OFFSET.fullmatch(text):
+        delta = timedelta(hours=int(match[2]), minutes=int(match[3] or 0))
+        if delta < timedelta(hours=24):
+            return timezone(delta if match[1] == "+" else -delta)
+    try:
+        return ZoneInfo(text)
+    except (OSError, ValueError, KeyError):
+        raise ValueError(
+            f"time zone {text!r}: give a name such as America/Cayenne or an offset such as -03:00"
         ) from None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from pipeline.inputs.deployments import parse_zone
+from pipeline.inputs.times import parse_zone
 from pipeline.records import RecordingCount
 from pipeline.tables.rows import local_start, was_counted
 

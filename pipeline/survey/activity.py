@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
+from pipeline.inputs.local_time import SiteClock, full_hour
 from pipeline.records import ActivityHour, DetectedCall, RecordingCount
-from pipeline.tables.rows import local_start, row_order, sound_share, was_counted
+from pipeline.tables.rows import row_order, sound_share, was_counted
 
 SiteHour = tuple[str, str, int]
 """Site, date and hour of the day."""
@@ -20,16 +21,13 @@ Amount = tuple[int, int]
 
 
 def recorded_hours(row: RecordingCount) -> Iterator[tuple[SiteHour, Amount]]:
-    """A recording's valid time, cut at the full hours of the clock."""
-    start = local_start(row)
-    if start is None or not was_counted(row):
+    """A recording's valid time, cut at the full hours of the clock on site."""
+    clock = SiteClock.of(row)
+    if clock is None or not was_counted(row):
         return
-    end, share = start + timedelta(seconds=row.heard_s or 0), sound_share(row)
-    while start < end:
-        full_hour = start.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
-        stop = min(full_hour, end)
-        yield _hour(row.site, start), (round((stop - start).total_seconds() * share * 1000), 0)
-        start = stop
+    share, heard = sound_share(row), timedelta(seconds=row.heard_s or 0)
+    for local, begin, end in clock.spans(heard, full_hour):
+        yield _hour(row.site, local), (round((end - begin).total_seconds() * share * 1000), 0)
 
 
 def called_hours(call: DetectedCall) -> Iterator[tuple[SiteHour, Amount]]:

@@ -19,6 +19,7 @@ from pipeline.inputs.deployments import (
     when_and_where,
     where_and_when_called,
 )
+from pipeline.inputs.local_time import SiteClock
 from pipeline.records import DetectedCall, Place, RecorderNote, RecordingCount
 from pipeline.survey.labels import Answer, Label, read_tables
 from pipeline.tables.read import read_results
@@ -73,8 +74,8 @@ class Finding:
     @property
     def local(self) -> datetime | None:
         """When it began by the clock on site; None if unknown."""
-        began = self.recording.recorded_local
-        return datetime.fromisoformat(began) + timedelta(seconds=self.start_s) if began else None
+        clock = SiteClock.of(self.recording)
+        return clock.shown(timedelta(seconds=self.start_s)) if clock else None
 
 
 @dataclass(frozen=True)

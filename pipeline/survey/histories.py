@@ -16,12 +16,13 @@ from datetime import date, datetime, time, timedelta
 from typing import Literal, get_args
 
 from pipeline.inputs.deployments import clock_flags
+from pipeline.inputs.local_time import SiteClock
 from pipeline.records import RecordingCount, SiteVisit
 from pipeline.survey.findings import Survey
 from pipeline.tables.cell_text import encode, guard_text
 from pipeline.tables.csv_text import csv_line
 from pipeline.tables.parquet import parquet_bytes
-from pipeline.tables.rows import local_start, sound_share, was_counted
+from pipeline.tables.rows import sound_share, was_counted
 from pipeline.tables.schema import cells
 
 VisitKind = Literal["night", "day", "week"]
@@ -60,22 +61,19 @@ def time_shares(row: RecordingCount, kind: VisitKind) -> Iterator[tuple[date, in
 
     The decoded part of a truncated recording counts as its beginning.
     """
-    start = local_start(row)
-    if start is None:
+    clock = SiteClock.of(row)
+    if clock is None:
         return
     heard_s = (row.heard_s or 0.0) if was_counted(row) else 0.0
     recorded_s = max(row.duration_s or 0.0, heard_s)
-    at, end, decoded_to = (
-        start,
-        start + timedelta(seconds=recorded_s),
-        start + timedelta(seconds=heard_s),
-    )
-    while at < end:
-        visit = visit_of(at, kind)
-        stop = min(bounds(visit, kind)[1], end)
-        decoded = max(timedelta(), min(stop, decoded_to) - at)
-        yield visit, _ms(stop - at), round(_ms(decoded) * sound_share(row))
-        at = stop
+    decoded_to = timedelta(seconds=heard_s)
+
+    def following(local: datetime) -> datetime:
+        return bounds(visit_of(local, kind), kind)[1]
+
+    for local, begin, end in clock.spans(timedelta(seconds=recorded_s), following):
+        decoded = max(timedelta(), min(end, decoded_to) - begin)
+        yield visit_of(local, kind), _ms(end - begin), round(_ms(decoded) * sound_share(row))
 
 
 def _ms(length: timedelta) -> int:

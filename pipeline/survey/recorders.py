@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from itertools import groupby, pairwise
 from statistics import median
 
-from pipeline.inputs.deployments import clock_flags, parse_zone
+from pipeline.inputs.deployments import clock_flags
+from pipeline.inputs.local_time import SiteClock
+from pipeline.inputs.recorder_names import note_from_name
+from pipeline.inputs.times import parse_zone
 from pipeline.records import RecorderAtSite, RecordingCount
-from pipeline.tables.rows import local_start
 
 TOLERATED_OVERLAP = timedelta(seconds=2)
 LONG_GAP = timedelta(days=20)
@@ -26,8 +29,27 @@ LARGEST_SHIFT_MINUTES = 120
 SEPARATOR = " | "
 """Between warnings."""
 
-Timed = tuple[datetime, datetime, RecordingCount]
-"""Start and end by the clock on site."""
+
+@dataclass(frozen=True)
+class Timed:
+    """A recording with a time.
+
+    Attributes:
+        start, end: by the clock on site.
+        earliest, latest: when it can have begun, on a time that no change of clocks bends: UTC, or
+            what the clock showed if no zone is known. They differ in the hour that clocks repeat.
+    """
+
+    start: datetime
+    end: datetime
+    earliest: datetime
+    latest: datetime
+    row: RecordingCount
+
+    @property
+    def length(self) -> timedelta:
+        """As recorded."""
+        return timedelta(seconds=self.row.duration_s or 0)
 
 
 def recorders(rows: Iterable[RecordingCount]) -> list[RecorderAtSite]:
@@ -40,12 +62,25 @@ def recorders(rows: Iterable[RecordingCount]) -> list[RecorderAtSite]:
 
 
 def _timed(rows: Iterable[RecordingCount]) -> list[Timed]:
+    clocks = [(row, SiteClock.of(row)) for row in rows if "clock_unset" not in clock_flags(row)]
+    zones = {clock.zone: None for _, clock in clocks if clock and clock.zone}
     timed = []
-    for row in rows:
-        start = local_start(row)
-        if start is not None and "clock_unset" not in clock_flags(row):
-            timed.append((start, start + timedelta(seconds=row.duration_s or 0), row))
-    return sorted(timed, key=lambda one: (one[0], one[2].recording))
+    for row, clock in clocks:
+        if clock:
+            begins = _possible(clock, next(iter(zones), None))
+            end = clock.shown(timedelta(seconds=row.duration_s or 0))
+            timed.append(Timed(clock.local, end, min(begins), max(begins), row))
+    return sorted(timed, key=lambda one: (one.earliest, one.row.recording))
+
+
+def _possible(clock: SiteClock, zone: tzinfo | None) -> list[datetime]:
+    """When a recording can have begun; in UTC if a zone is known of any of the recorder's."""
+    if clock.at:
+        return [clock.at.replace(tzinfo=None)]
+    if zone is None:
+        return [clock.local]
+    both = (clock.local.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
+    return [moment.astimezone(UTC).replace(tzinfo=None) for moment in both]
 
 
 def _line(
@@ -55,7 +90,7 @@ def _line(
     timed: Sequence[Timed],
     others: dict[tuple[str, str], list[Timed]],
 ) -> RecorderAtSite:
-    ordered = [row for _, _, row in timed] or sorted(rows, key=lambda row: row.recording)
+    ordered = [one.row for one in timed] or sorted(rows, key=lambda row: row.recording)
     volts = [row.battery_v for row in ordered if row.battery_v is not None]
     degrees = [row.temperature_c for row in rows if row.temperature_c is not None]
     placed = next((row for row in ordered if row.latitude is not None), None)
@@ -71,8 +106,8 @@ def _line(
         site=site,
         recorder=recorder,
         recordings=len(rows),
-        first_local=timed[0][0].isoformat() if timed else "",
-        last_local=max(end for _, end, _ in timed).isoformat() if timed else "",
+        first_local=timed[0].start.isoformat() if timed else "",
+        last_local=max(one.end for one in timed).isoformat() if timed else "",
         recorded_h=sum(row.duration_s or 0 for row in rows) / 3600,
         firmware=_all_of(row.firmware for row in ordered),
         gain=_all_of(row.gain for row in ordered),
@@ -113,11 +148,11 @@ def _flagged(rows: Sequence[RecordingCount]) -> Iterator[str]:
 def _overlapping(timed: Sequence[Timed]) -> Iterator[str]:
     """One recorder makes one recording at a time."""
     n, first = 0, None
-    latest = timed[0][1] if timed else None
-    for start, end, _ in timed[1:]:
-        if latest and start < latest - TOLERATED_OVERLAP:
-            n, first = n + 1, first or start
-        latest = max(latest or end, end)
+    ended = timed[0].earliest + timed[0].length if timed else datetime.min
+    for one in timed[1:]:
+        if one.latest < ended - TOLERATED_OVERLAP:
+            n, first = n + 1, first or one.start
+        ended = max(ended, one.earliest + one.length)
     if first:
         yield (
             f"{n:,} recordings begin before the one before has ended, first at "
@@ -126,7 +161,10 @@ def _overlapping(timed: Sequence[Timed]) -> Iterator[str]:
 
 
 def _gaps(timed: Sequence[Timed]) -> Iterator[str]:
-    gaps = [(after[0] - before[1], before[1]) for before, after in pairwise(timed)]
+    gaps = [
+        (after.earliest - before.earliest - before.length, before.end)
+        for before, after in pairwise(timed)
+    ]
     usual = timedelta(seconds=median(gap.total_seconds() for gap, _ in gaps)) if gaps else LONG_GAP
     for gap, at in gaps:
         if gap >= max(LONG_GAP, 10 * usual):
@@ -142,8 +180,8 @@ def _shifted(timed: Sequence[Timed]) -> Iterator[str]:
     The first and last day are incomplete and do not take part.
     """
     days = [
-        (day, frozenset(start.hour * 60 + start.minute for start, _, _ in those))
-        for day, those in groupby(timed, key=lambda timed: timed[0].date())
+        (day, frozenset(one.start.hour * 60 + one.start.minute for one in those))
+        for day, those in groupby(timed, key=lambda one: one.start.date())
     ][1:-1]
     runs = [(minutes, list(those)) for minutes, those in groupby(days, key=lambda day: day[1])]
     for (before, earlier), (after, later) in pairwise(runs):
@@ -165,14 +203,18 @@ def _shift_in_words(day: date, minutes: int) -> str:
 def _zone_changed(timed: Sequence[Timed]) -> Iterator[str]:
     """An offset that changes, or clocks on site that change while the recorder does not say so."""
     offsets = [
-        (start, row.recorded_at[-6:])
-        for start, _, row in timed
-        if row.recorded_at and row.time_zone == row.recorded_at[-6:]
+        (one.start, one.row.recorded_at[-6:])
+        for one in timed
+        if one.row.recorded_at and one.row.time_zone == one.row.recorded_at[-6:]
     ]
     for (_, before), (start, after) in pairwise(offsets):
         if before != after:
             yield f"its clock's offset changes from {before} to {after} at {start.isoformat()}"
-    silent = [(start, row) for start, _, row in timed if row.time_source == "file_name"]
+    silent = [
+        (one.start, one.row)
+        for one in timed
+        if one.row.time_source == "file_name" and not note_from_name(one.row.recording).utc_offset
+    ]
     for (start, row), (end, other) in pairwise(silent):
         if row.time_zone != other.time_zone or not row.time_zone:
             continue
@@ -201,11 +243,18 @@ def _elsewhere(
 
 def _meet(one: Sequence[Timed], other: Sequence[Timed]) -> bool:
     """Whether a recording of each was made at one time; both are in order of their starts."""
+    in_utc = all(any(timed.row.recorded_at for timed in both) for both in (one, other))
+
+    def span(timed: Timed) -> tuple[datetime, datetime]:
+        begin = timed.latest if in_utc else timed.start
+        return begin, begin + timed.length - TOLERATED_OVERLAP
+
     i = j = 0
     while i < len(one) and j < len(other):
-        if one[i][1] - TOLERATED_OVERLAP <= other[j][0]:
+        (begin, end), (other_begin, other_end) = span(one[i]), span(other[j])
+        if end <= other_begin:
             i += 1
-        elif other[j][1] - TOLERATED_OVERLAP <= one[i][0]:
+        elif other_end <= begin:
             j += 1
         else:
             return True

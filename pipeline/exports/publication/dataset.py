@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from pipeline.inputs.deployments import clock_flags
+from pipeline.inputs.local_time import SiteClock
 from pipeline.records import RecordingCount
 from pipeline.survey.findings import Finding, Survey
 from pipeline.survey.recorders import recorders
@@ -174,10 +175,7 @@ def data_set(survey: Survey, about: About, unverified: bool = False) -> DataSet:
 def _deployment(site: str, recorder: str, rows: Sequence[RecordingCount]) -> Deployment:
     (line,) = recorders(rows)
     starts = [datetime.fromisoformat(row.recorded_at) for row in rows]
-    ends = [
-        start + timedelta(seconds=row.duration_s or 0)
-        for start, row in zip(starts, rows, strict=True)
-    ]
+    ends = [after_start(row, row.duration_s or 0) for row in rows]
     first = rows[0]
     assert first.latitude is not None
     assert first.longitude is not None
@@ -210,7 +208,10 @@ def whole_second(moment: datetime, up: bool = False) -> datetime:
 
 def after_start(row: RecordingCount, seconds: float) -> datetime:
     """The moment some seconds after a recording's start. The recording must have a time."""
-    return datetime.fromisoformat(row.recorded_at) + timedelta(seconds=seconds)
+    clock = SiteClock.of(row)
+    moment = clock.moment(timedelta(seconds=seconds)) if clock else None
+    assert moment
+    return moment
 
 
 def file_paths(names: Sequence[str]) -> dict[str, str]:
