@@ -23,7 +23,7 @@ from pipeline.beam_options import (
     starts_job_server,
 )
 from pipeline.inputs.deployments import read_deployments
-from pipeline.inputs.manifests import read_manifest, remarks
+from pipeline.inputs.manifests import check_tables, named_in, read_manifest, remarks
 from pipeline.inputs.times import parse_zone
 from pipeline.inputs.versions import NOTHING_LISTED, Listings, list_pattern
 from pipeline.ledger import drift, entries, migrate, parts
@@ -159,7 +159,7 @@ def list_inputs(config: Config, listings: Listings) -> dict[str, Listed]:
         found.update((files.identity(known.recording), known) for known in matched)
     for manifest in config.manifests:
         try:
-            names = list(read_manifest(manifest))
+            names = list(read_manifest(manifest)) if config.allow_empty else named_in(manifest)
         except OSError as error:
             raise UsageError(f"--manifest {manifest}: {error}") from None
         except ValueError as error:
@@ -168,7 +168,12 @@ def list_inputs(config: Config, listings: Listings) -> dict[str, Listed]:
             raise UsageError(f"--manifest {manifest}: lists no recording")
         for name in names:
             found.setdefault(files.identity(name), Listed(name))
-    for line in remarks(config, None if lists_a_bucket(config) else found):
+    known = None if lists_a_bucket(config) else found
+    try:
+        check_tables(config, known)
+    except (OSError, ValueError) as error:
+        raise UsageError(str(error)) from None
+    for line in remarks(config, known):
         print(f"capuchinbird: {line}", file=sys.stderr)
     return found
 

@@ -44,6 +44,7 @@ class Place:
         latitude, longitude: degrees, WGS 84.
         recorded_at: start of the recording, ISO 8601, with or without an offset from UTC.
         time_zone: a name such as ``America/Cayenne`` or an offset such as ``-03:00``.
+        stays: of a recorder that moved on; the one that the recording's time lies in holds.
     """
 
     site: str = ""
@@ -51,6 +52,21 @@ class Place:
     longitude: float | None = None
     recorded_at: str = ""
     time_zone: str = ""
+    stays: tuple[Stay, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stay:
+    """A place for a while, by the clock on site.
+
+    Attributes:
+        first, last: moments in ISO 8601 without an offset, both included; empty without a bound.
+        place: without stays.
+    """
+
+    first: str
+    last: str
+    place: Place
 
 
 @dataclass(frozen=True)

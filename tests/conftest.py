@@ -1,6 +1,9 @@
 """What tests share: sounds, recordings and the project's real data."""
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -43,6 +46,18 @@ def field() -> Path:
     folder = SHARED / "field"
     if not folder.is_dir():
         pytest.skip(f"the recorder files are not at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Inputs that people met; what is right of each stands beside their maker."""
+    maker = SHARED.parent / "cases" / "make_cases.py"
+    if not maker.is_file():
+        pytest.skip(f"the cases are not made: {maker} is not there")
+    folder = tmp_path_factory.mktemp("cases")
+    root = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    subprocess.run([sys.executable, maker, folder], env=root, check=True)
     return folder
 
 

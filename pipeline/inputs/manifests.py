@@ -8,10 +8,12 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from model.audio import AUDIO_EXTENSIONS
 from pipeline.inputs import deployments, versions
+from pipeline.inputs.deployments import DeploymentRow, clock_in_name
 from pipeline.inputs.sheets import is_comment, parse_sheet, read_text
 from pipeline.options import Config
 from pipeline.records import Listed, Place
@@ -31,19 +33,56 @@ def read_places(manifest: str) -> Iterator[tuple[str, Place]]:
         ValueError: a table without a column of recordings, or an impossible cell.
         OSError: the manifest is unreadable.
     """
+    for line in _lines(manifest):
+        for recording in line.recordings:
+            yield recording, line.place
+
+
+def named_in(manifest: str) -> list[str]:
+    """The recordings that a manifest lists, each of its lines at least one.
+
+    Raises:
+        ValueError, OSError: see ``read_places``; or a folder or pattern without a recording.
+    """
+    names: list[str] = []
+    for line in _lines(manifest):
+        if not line.recordings:
+            why = files.why_nothing(line.text)
+            raise ValueError(f"{manifest}: row {line.number}, {line.text}: {why}")
+        names += line.recordings
+    return names
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of a manifest, and the recordings that it means."""
+
+    number: int
+    text: str
+    recordings: Sequence[str]
+    place: Place = field(default_factory=Place)
+
+
+def _lines(manifest: str) -> Iterator[_Line]:
     text, folder = read_text(manifest), deployments.folder_of(manifest)
     sheet = parse_sheet(manifest, text)
     if sheet and "recording" in sheet.columns:
         for row in sheet.rows:
-            if name := row.cells.get("recording"):
-                yield deployments.resolve(folder, name), deployments.place_of_row(row)
+            if (name := row.cells.get("recording")) and name.strip():
+                recording = deployments.meant(folder, name)
+                yield _Line(row.number, name, [recording], deployments.place_of_row(row))
         return
-    lines = [line.strip() for line in text.splitlines() if not is_comment(line)]
-    if lines and (sheet or (re.search("[,;\t]", lines[0]) and not _looks_like_audio(lines[0]))):
-        raise ValueError(f"{manifest}: has no column named recording or uri, only {lines[0]}")
-    for line in lines:
-        for name in _named(deployments.resolve(folder, line)):
-            yield name, Place()
+    lines = [
+        (number, line)
+        for number, line in enumerate(text.splitlines(), 1)
+        if line.strip() and not is_comment(line, manifest)
+    ]
+    first = lines[0][1].strip() if lines else ""
+    if lines and (sheet or (re.search("[,;\t]", first) and not _looks_like_audio(first))):
+        raise ValueError(f"{manifest}: has no column named recording or uri, only {first}")
+    for number, line in lines:
+        name = deployments.meant(folder, line)
+        yield _Line(number, name, _named(name))
 
 
 def _named(line: str) -> list[str]:
@@ -57,7 +96,8 @@ def _named(line: str) -> list[str]:
         is_many = line.endswith("/") or "*" in line or "?" in line
     if not is_many:
         return [line]
-    return sorted(listed.recording for listed in versions.list_pattern(line))
+    named = sorted(listed.recording for listed in versions.list_pattern(line))
+    return named or ([line] if _looks_like_audio(line) and not set("*?") & set(line) else [])
 
 
 def _looks_like_audio(line: str) -> bool:
@@ -87,6 +127,120 @@ def list_recordings(
     return [complete(one, table, config.time_zone) for one in mentioned]
 
 
+def check_tables(config: Config, recordings: Collection[str] | None) -> None:
+    """Refuses tables that give two answers, or none, before anything is started.
+
+    Args:
+        config: of the run.
+        recordings: names of all recordings, if known.
+
+    Raises:
+        ValueError: naming both lines, or an example of what does not match.
+        OSError: a table is unreadable.
+    """
+    stated = _each_once(config.manifests)
+    if config.deployments:
+        rows = deployments.rows_of_deployments(config.deployments)
+        check_deployments(config.deployments, rows, recordings, stated)
+
+
+def _each_once(manifests: Iterable[str]) -> dict[str, Place]:
+    """What manifests say of recordings, by ``deployments.key_of``.
+
+    Raises:
+        ValueError: one is named twice, with different places.
+    """
+    lines: dict[str, tuple[str, int]] = {}
+    stated: dict[str, Place] = {}
+    for manifest in manifests:
+        for line in _lines(manifest):
+            if line.place == Place():
+                continue
+            [recording] = line.recordings
+            key = deployments.key_of(recording)
+            if stated.setdefault(key, line.place) != line.place:
+                table, earlier = lines[key]
+                where = f"rows {earlier} and {line.number}"
+                if table != manifest:
+                    where = f"row {line.number}, and row {earlier} of {table},"
+                raise ValueError(
+                    f"{manifest}: {where} both name {recording} and differ; keep one of them"
+                )
+            lines.setdefault(key, (manifest, line.number))
+    return stated
+
+
+def check_deployments(
+    table: str,
+    rows: Sequence[DeploymentRow],
+    recordings: Collection[str] | None,
+    stated: Mapping[str, Place] = MappingProxyType({}),
+) -> None:
+    """Refuses a deployment table of which two rows, or none, match.
+
+    Args:
+        table: its name.
+        rows: of it.
+        recordings: names of all recordings, if known; their times are taken from these names.
+        stated: what manifests say of them, by ``deployments.key_of``.
+
+    Raises:
+        ValueError: naming both lines, or an example of what does not match.
+    """
+    of: dict[str, list[DeploymentRow]] = {}
+    for row in rows:
+        of.setdefault(row.folder, []).append(row)
+    doubtful = {
+        folder: pair for folder, own in of.items() if (pair := _overlapping(own)) is not None
+    }
+    if recordings is None and doubtful:
+        raise ValueError(_two_rows(table, *next(iter(doubtful.values())), "its recordings"))
+    n_placed = 0
+    outside = ""
+    for name in recordings or ():
+        folder = deployments.folder_with_deployment(name, of)
+        if not folder:
+            continue
+        place = stated.get(deployments.key_of(name), Place())
+        moment = place.recorded_at or clock_in_name(name)
+        holding = [row for row in of[folder] if deployments.may_hold(row.stay, moment)]
+        if len(holding) > 1 and (moment or folder in doubtful):
+            raise ValueError(_two_rows(table, holding[0], holding[1], name))
+        n_placed += bool(holding)
+        outside = outside or (f"{name} ({moment})" if not holding else "")
+    if recordings and rows and not n_placed:
+        row, name = rows[0], next(iter(recordings))
+        if outside:
+            when = f"{row.stay.first or '…'} to {row.stay.last or '…'}"
+            raise ValueError(
+                f"{table}: no recording was made while a row holds: row {row.line} is of {when}, "
+                f"but {outside}; correct the dates, or the recorder's clock in a manifest"
+            )
+        raise ValueError(
+            f"{table}: none of its folders holds a recording: row {row.line} means {row.folder}, "
+            f"but recordings lie elsewhere, such as {name}; write folders as on the disk, relative "
+            "to this table"
+        )
+
+
+def _overlapping(rows: Sequence[DeploymentRow]) -> tuple[DeploymentRow, DeploymentRow] | None:
+    """Two rows of one folder that hold at once; None if there are none."""
+    ordered = sorted(rows, key=lambda row: (row.stay.first, row.line))
+    for i, row in enumerate(ordered):
+        for other in ordered[i + 1 :]:
+            if not row.stay.last or other.stay.first <= row.stay.last:
+                return row, other
+    return None
+
+
+def _two_rows(table: str, one: DeploymentRow, other: DeploymentRow, what: str) -> str:
+    lines = sorted((one.line, other.line))
+    return (
+        f"{table}: rows {lines[0]} and {lines[1]} are both about {one.folder} when {what} may have "
+        "been made; state deployed_from and deployed_to so that one of them holds"
+    )
+
+
 def remarks(config: Config, recordings: Collection[str] | None) -> list[str]:
     """Remarks on unused inputs, a line each.
 
@@ -102,23 +256,58 @@ def remarks(config: Config, recordings: Collection[str] | None) -> list[str]:
         for pattern in config.inputs
         for link in files.linked_folders(pattern)
     ]
-    sheets = [parse_sheet(name, read_text(name)) for name in config.manifests]
+    sheets = []
+    for name in config.manifests:
+        text = read_text(name)
+        sheets.append(parse_sheet(name, text))
+        lines += _commented_out(name, text)
     if config.deployments:
         sheets.append(deployments.deployment_sheet(config.deployments))
     if config.deployments and recordings is not None:
-        table = deployments.read_deployments(config.deployments)
-        used = Counter(deployments.folder_with_deployment(name, table) for name in recordings)
-        if idle := sorted(table.keys() - used.keys()):
-            lines.append(
-                f"{config.deployments}: no recording lies in {_some(idle)}; is each folder "
-                "spelt as on the disk, relative to this table?"
-            )
-        if n := used[""]:
-            lines.append(f"{config.deployments}: has no row for {n:,} of the recordings")
+        lines += _unused_deployments(config.deployments, recordings)
     for sheet in filter(None, sheets):
         if sheet.ignored:
             lines.append(f"{sheet.name}: columns that are not used: {_some(sheet.ignored)}")
     return lines
+
+
+def _commented_out(manifest: str, text: str) -> Iterator[str]:
+    """What seems to be a recording and is taken for a comment."""
+    out = [
+        (number, line.strip())
+        for number, line in enumerate(text.splitlines(), 1)
+        if is_comment(line, manifest) and _looks_like_audio(line)
+    ]
+    if out:
+        number, line = out[0]
+        yield (
+            f"{manifest}: {len(out):,} lines such as {line!r} (row {number}) are comments; of a "
+            f"recording that is called so, write ./{line}"
+        )
+
+
+def _unused_deployments(table: str, recordings: Collection[str]) -> Iterator[str]:
+    places = deployments.read_deployments(table)
+    used: Counter[str] = Counter()
+    outside = 0
+    for name in recordings:
+        folder = deployments.folder_with_deployment(name, places)
+        used[folder] += 1
+        stays = places[folder].stays if folder else ()
+        clock = clock_in_name(name)
+        outside += bool(stays) and not any(deployments.may_hold(stay, clock) for stay in stays)
+    if idle := sorted(places.keys() - used.keys()):
+        yield (
+            f"{table}: no recording lies in {_some(idle)}; is each folder "
+            "spelt as on the disk, relative to this table?"
+        )
+    if n := used[""]:
+        yield f"{table}: has no row for {n:,} of the recordings"
+    if outside:
+        yield (
+            f"{table}: {outside:,} recordings were made, by their names, before or after all rows "
+            "of their folder, and get no site"
+        )
 
 
 def _some(names: Sequence[str]) -> str:

@@ -1,17 +1,20 @@
 """Tables by people, as spreadsheets save them in any country.
 
-Commas, semicolons or tabs between cells, UTF-8 with or without a byte order mark, UTF-16 or
-Latin-1, decimal commas, several spellings of a column's name, and lines of comment.
+Workbooks of Excel; text with commas, semicolons or tabs between cells, in UTF-8 with or without a
+byte order mark, UTF-16 or Latin-1; decimal commas, several spellings of a column's name, and lines
+of comment.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from pipeline.inputs.workbooks import is_workbook, workbook_text
 from pipeline.storage import files
 
 _T = TypeVar("_T")
@@ -28,7 +31,25 @@ COLUMNS = {
 }
 """A column's name here, and its spellings in tables, in upper or lower case."""
 
-_NAMES = {spelling: name for name, spellings in COLUMNS.items() for spelling in spellings}
+OF_DEPLOYMENTS = {
+    "deployed_from": (
+        *("deployed_from", "deployment_start", "deploymentstart", "start", "start_time"),
+        *("start_date", "start_datetime", "date_deployed", "setup_date"),
+    ),
+    "deployed_to": (
+        *("deployed_to", "deployment_end", "deploymentend", "end", "end_time"),
+        *("end_date", "end_datetime", "date_retrieved", "retrieval_date"),
+    ),
+}
+"""The same in a table of folders: its start is that of a deployment, not of a recording."""
+
+
+def _by_spelling(columns: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    return {spelling: name for name, spellings in columns.items() for spelling in spellings}
+
+
+_NAMES = _by_spelling(COLUMNS)
+_NAMES_OF_DEPLOYMENTS = _NAMES | _by_spelling(OF_DEPLOYMENTS)
 
 
 @dataclass(frozen=True)
@@ -88,7 +109,7 @@ class Sheet:
         reader = csv.reader(self.lines, delimiter=self.separator)
         for cells in reader:
             number, stripped = self.above + reader.line_num, [cell.strip() for cell in cells]
-            if not any(stripped) or stripped[0].startswith("#"):
+            if not any(stripped) or is_comment(cells[0], self.name):
                 continue
             if any(stripped[len(self.header) :]):
                 raise ValueError(
@@ -108,8 +129,14 @@ def read_text(name: str) -> str:
 
     Raises:
         OSError: the file is unreadable.
+        ValueError: a spreadsheet's own file of a kind that is not read here.
     """
     content = files.read_bytes(name)
+    if is_workbook(content):
+        try:
+            return workbook_text(content)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return content.decode("utf-16")
     try:
@@ -118,9 +145,18 @@ def read_text(name: str) -> str:
         return content.decode("cp1252", "replace")
 
 
-def is_comment(line: str) -> bool:
-    """Whether a line is a comment or empty."""
-    return not line.strip() or line.lstrip().startswith("#")
+def is_comment(line: str, table: str) -> bool:
+    """Whether a line is a comment: ``#1.wav`` is none where a file is called so.
+
+    Args:
+        line: the line, or the first cell of a row.
+        table: in which it stands; names in it start at its folder.
+    """
+    text = line.strip()
+    if not text.startswith("#"):
+        return False
+    beside = os.path.join(os.path.dirname(table), text)
+    return not (files.is_local(table) and os.path.isfile(beside))
 
 
 def parse_sheet(name: str, text: str) -> Sheet | None:
@@ -132,7 +168,9 @@ def parse_sheet(name: str, text: str) -> Sheet | None:
     lines = list(io.StringIO(text, newline=""))
     first = 0
     while first < len(lines) and (
-        is_comment(lines[first]) or lines[first].lower().startswith("sep=")
+        not lines[first].strip()
+        or is_comment(lines[first], name)
+        or lines[first].lower().startswith("sep=")
     ):
         first += 1
     if first == len(lines):
@@ -141,7 +179,10 @@ def parse_sheet(name: str, text: str) -> Sheet | None:
         ((next(csv.reader([lines[first]], delimiter=mark)), mark) for mark in ",;\t"),
         key=lambda read: len(_with_meaning(read[0])),
     )
-    columns = [_NAMES.get(_spelled(cell), "") for cell in header]
+    spelled = [_spelled(cell) for cell in header]
+    is_of_folders = "folder" in spelled and not {"recording", "uri"} & set(spelled)
+    names = _NAMES_OF_DEPLOYMENTS if is_of_folders else _NAMES
+    columns = [names.get(cell, "") for cell in spelled]
     meanings = [column for column in columns if column]
     if not meanings:
         return None

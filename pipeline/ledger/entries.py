@@ -26,7 +26,7 @@ from typing import Any
 from model.windows import Grid
 from pipeline.inference.count import Counted, Counting, count_recording, digest
 from pipeline.inference.decode import plan_segments
-from pipeline.inputs.deployments import where_and_when_called
+from pipeline.inputs.deployments import place_from_dict, stated, where_and_when_called
 from pipeline.ledger import parts, traces
 from pipeline.ledger.kept_scores import KeptSegment
 from pipeline.ledger.moves import Moves, read_moves, where_now
@@ -89,7 +89,7 @@ class Entry:
     def from_line(cls, line: str) -> Entry:
         """Reads what ``to_line`` wrote, also by an earlier version with fewer columns."""
         raw = json.loads(line)
-        raw["place"] = Place(**raw["place"])
+        raw["place"] = place_from_dict(raw["place"])
         raw["histogram"] = tuple(raw["histogram"])
         row = _row(RecordingCount, raw["row"])
         raw["row"] = row
@@ -108,7 +108,7 @@ def _row(kind: type[Any], raw: dict[str, Any]) -> Any:
 def settings_of(counting: Counting, place: Place) -> str:
     """Digest of all but the content that a recording's row depends on."""
     return digest(
-        counting.scoring, counting.method, asdict(counting.rule), counting.label, asdict(place)
+        counting.scoring, counting.method, asdict(counting.rule), counting.label, stated(place)
     )
 
 

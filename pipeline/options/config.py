@@ -65,8 +65,8 @@ class Config:
         tuple[str, ...],
         Flag(
             "a list of recordings: a text file with a file, folder or pattern a line (# begins a "
-            "comment), or a CSV with a column named 'recording' or 'uri'; relative names start at "
-            "the manifest's folder",
+            "comment), or a CSV or .xlsx with a column named 'recording' or 'uri' and any of site, "
+            "latitude, longitude, recorded_at and time_zone; relative names start at its folder",
             "FILE",
             name="manifest",
             group=_WHAT,
@@ -142,8 +142,9 @@ class Config:
     deployments: Annotated[
         str | None,
         Flag(
-            "a CSV with the column folder and any of site, latitude, longitude, recorded_at and "
-            "time_zone, for all recordings below each folder; a manifest may have the same columns",
+            "a CSV or .xlsx with the column folder and any of site, latitude, longitude, "
+            "time_zone, deployed_from and deployed_to, for all recordings below each folder; a "
+            "recorder that moved on has a row for each stay",
             "FILE",
             group=_FIRST,
         ),

@@ -58,7 +58,7 @@ def expand(pattern: str) -> list[str]:
         elif os.path.exists(pattern):
             paths = iter([pattern])
         else:
-            paths = filter(os.path.isfile, _glob(pattern))
+            paths = filter(os.path.isfile, _glob_with_brackets(pattern))
             if posixpath.basename(pattern) == "**":
                 paths = filter(is_recording, paths)
         return sorted({_as_text(os.path.normpath(path)) for path in paths})
@@ -82,6 +82,20 @@ def is_meant(name: str, pattern: str) -> bool:
     """As on a disk, a pattern passes over hidden files, and over what marks a folder."""
     base = posixpath.basename(name)
     return bool(base) and (base[0] != "." or posixpath.basename(pattern).startswith("."))
+
+
+def _glob_with_brackets(pattern: str) -> list[str]:
+    """What a pattern matches; brackets in the names of its folders need no escape.
+
+    A folder that is called so is that folder. Brackets that match nothing mean themselves.
+    """
+    parts = pattern.split("/")
+    for n, part in enumerate(parts[:-1]):
+        if glob.has_magic(part):
+            if not os.path.isdir("/".join(pattern.split("/")[: n + 1])):
+                break
+            parts[n] = glob.escape(part)
+    return list(_glob("/".join(parts))) or list(_glob(pattern.replace("[", "[[]")))
 
 
 def _glob(pattern: str) -> Iterator[str]:

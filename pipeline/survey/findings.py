@@ -13,13 +13,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pipeline.inputs.deployments import (
+    by_folder,
     deployment_of,
+    key_of,
     merge,
-    read_deployments,
+    rows_of_deployments,
     when_and_where,
     where_and_when_called,
 )
 from pipeline.inputs.local_time import SiteClock
+from pipeline.inputs.manifests import check_deployments
 from pipeline.records import DetectedCall, Place, RecorderNote, RecordingCount
 from pipeline.survey.labels import Answer, Label, read_tables
 from pipeline.tables.read import read_results
@@ -110,7 +113,13 @@ def read_survey(output: str, deployments: str = "", labels: Sequence[str] = ()) 
     results = read_results(output)
     rows, calls = list(results.recordings), list(results.calls)
     if deployments:
-        table = read_deployments(deployments)
+        stays = rows_of_deployments(deployments)
+        made = {
+            key_of(row.recording): Place(recorded_at=row.recorded_at or row.recorded_local)
+            for row in rows
+        }
+        check_deployments(deployments, stays, [row.recording for row in rows], made)
+        table = by_folder(stays)
         rows = [placed_again(row, deployment_of(row.recording, table)) for row in rows]
         of = {row.recording: row for row in rows}
         calls = [
