@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,6 +30,9 @@ Listings = Mapping[str, Sequence[Listed]]
 
 NOTHING_LISTED: Listings = {}
 
+Others = Counter[str]
+"""How many files were passed over, by kind; see ``storage.passed_over``."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -38,24 +42,31 @@ class Part:
     prefix: str = ""
 
 
-def list_pattern(pattern: str, listings: Listings = NOTHING_LISTED) -> Iterator[Listed]:
+def list_pattern(
+    pattern: str, listings: Listings = NOTHING_LISTED, others: Others | None = None
+) -> Iterator[Listed]:
     """Yields the recordings of a file name, a folder or a pattern.
 
     Args:
         pattern: name, folder or pattern.
         listings: results of earlier listings, which the function reuses.
+        others: counts what is passed over, by kind.
     """
     if pattern in listings:
         yield from listings[pattern]
         return
-    for part in parts_of(pattern):
-        yield from list_part(part)
+    for part in parts_of(pattern, others):
+        yield from list_part(part, others)
 
 
-def parts_of(pattern: str) -> Iterator[Part | Listed]:
+def parts_of(pattern: str, others: Others | None = None) -> Iterator[Part | Listed]:
     """Divides a pattern into parts for several workers; yields recordings on upper levels itself.
 
     Each folder of a bucket's first level is a part; with one folder only, those of the next level.
+
+    Args:
+        pattern: name, folder or pattern.
+        others: counts what is passed over on upper levels, by kind.
     """
     if not pattern.startswith("gs://"):
         yield Part(pattern)
@@ -73,7 +84,7 @@ def parts_of(pattern: str) -> Iterator[Part | Listed]:
         pattern = f"gs://{bucket}/{prefix}**"
     else:
         prefix = _fixed(path)
-    means = _meaning(pattern)
+    means = _meaning(pattern, others)
     folders = [prefix]
     while len(folders) == 1:
         blobs = list_level(f"gs://{bucket}/{folders[0]}")
@@ -83,16 +94,21 @@ def parts_of(pattern: str) -> Iterator[Part | Listed]:
     yield from (Part(pattern, f"gs://{bucket}/{folder}") for folder in folders)
 
 
-def list_part(part: Part | Listed) -> Iterator[Listed]:
-    """Yields the recordings of a part; passes a recording on."""
+def list_part(part: Part | Listed, others: Others | None = None) -> Iterator[Listed]:
+    """Yields the recordings of a part; passes a recording on.
+
+    Args:
+        part: of a pattern's files.
+        others: counts what is passed over, by kind.
+    """
     if isinstance(part, Listed):
         yield part
     elif part.prefix:
-        means = _meaning(part.pattern)
+        means = _meaning(part.pattern, others)
         objects = map(_as_listed, list_objects(part.prefix))
         yield from (listed for listed in objects if means(listed.recording))
     else:
-        yield from map(Listed, files.expand(part.pattern))
+        yield from map(Listed, files.expand(part.pattern, others))
 
 
 def _fixed(path: str) -> str:
@@ -106,12 +122,10 @@ def _may_hold(bucket: str, folder: str, pattern: str) -> bool:
     return "**" in pattern or f"gs://{bucket}/{folder}".count("/") <= pattern.count("/")
 
 
-def _meaning(pattern: str) -> Callable[[str], bool]:
-    """Whether a pattern in a bucket means an object. Two stars at its end mean recordings only."""
+def _meaning(pattern: str, others: Others | None = None) -> Callable[[str], bool]:
+    """Whether a pattern in a bucket means an object."""
     matches = re.compile(as_expression(pattern)).match
-    if pattern.endswith("/**"):
-        return lambda name: bool(matches(name)) and files.is_recording(name)
-    return lambda name: bool(matches(name)) and files.is_meant(name, pattern)
+    return lambda name: bool(matches(name)) and files.is_meant(name, pattern, others)
 
 
 _WILD = re.compile(r"\*\*|\*|\?|\[!?\]?[^\]]*\]")

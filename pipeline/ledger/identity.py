@@ -110,7 +110,7 @@ def _name_of_base(content: bytes) -> str:
 
 def add_base(output: str, listed: Iterable[Listed], bases: list[str]) -> None:
     """Keeps the folder that relative names start at, where there are any and it is another."""
-    here = os.getcwd()
+    here = files.identity(os.curdir)
     if here not in bases and any(_is_relative(known.recording) for known in listed):
         name = files.join(parts.ledger(output), _name_of_base(here.encode()))
         files.write_atomically(name, [here.encode()])

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from model.windows import WINDOW_S
 from pipeline.options import values
 from pipeline.options.command import EXIT_CODES, Command, Flag
+from pipeline.options.paths import as_text, is_text
 
 RELEASED_MODEL = str(Path(__file__).resolve().parents[2] / "model" / "released")
 
@@ -297,6 +298,15 @@ def parse(
         UsageError: it is wrong; one clear line.
     """
     config, given = command.read(argv)
+    paths = {
+        "--output": [config.output],
+        "--model": [config.model],
+        "--manifest": config.manifests,
+        "--deployments": [config.deployments or ""],
+    }
+    for flag, path in ((flag, path) for flag, some in paths.items() for path in some):
+        if not is_text(path):
+            command.parser.error(f"{flag} {as_text(path)}: its name is not valid UTF-8; rename it")
     if needs_recordings and not config.inputs and not config.manifests:
         reason = "name the recordings, or a table of them with --manifest"
         command.refuse(["--input"], config.beam_args, reason)
@@ -306,4 +316,5 @@ def parse(
         )
     if isinstance(config.threshold, values.Shift):
         config = replace(config, threshold=None, threshold_shift=float(config.threshold))
-    return replace(config, states_counting=bool(given & _COUNTING))
+    inputs = tuple(map(as_text, config.inputs))
+    return replace(config, inputs=inputs, states_counting=bool(given & _COUNTING))

@@ -10,18 +10,22 @@ import base64
 import glob
 import os
 import posixpath
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import IO, Any, TypeVar
 from uuid import uuid4
 
 from model.audio import AUDIO_EXTENSIONS
 from model.decoders import AudioError
+from pipeline.options.paths import as_path, as_text
+from pipeline.storage.passed_over import below, in_words, is_put_aside, is_system_folder, kind_of
 
 _READS_AT_ONCE = 16
+_COUNTED_IN_SYSTEM_FOLDERS = 1000  # a file server's snapshots hold all there ever was
 
 _Read = TypeVar("_Read")
 
@@ -38,50 +42,69 @@ def join(folder: str, name: str) -> str:
 
 def identity(name: str) -> str:
     """One string for all the ways to write a path, so that no recording is counted twice."""
-    return os.path.abspath(name) if is_local(name) else name
+    return as_text(os.path.abspath(name)) if is_local(name) else name
 
 
-def expand(pattern: str) -> list[str]:
+def expand(pattern: str, others: Counter[str] | None = None) -> list[str]:
     """The recordings of a file name, a folder or a pattern, sorted.
 
     An existing name is that file, even with brackets in it. In a folder, with or without ``/**``
-    behind it, the function takes audio files of all levels except hidden ones (macOS leaves ``._``
-    files beside recordings, recorders their settings).
+    behind it, the function takes audio files of all levels except those that ``passed_over`` tells
+    by their names (macOS leaves ``._`` files beside recordings, Windows what was deleted).
+
+    Args:
+        pattern: name, folder or pattern.
+        others: counts what is passed over, by kind.
+
+    Raises:
+        OSError: a folder cannot be listed.
     """
     match = _remote_names
+    others = Counter() if others is None else others
+    pattern = as_path(pattern)
     folder = pattern.removesuffix("/**")
     if folder != pattern and not glob.has_magic(folder):
         pattern = folder if os.path.isdir(folder) or not is_local(folder) else pattern
     if is_local(pattern):
         if os.path.isdir(pattern):
-            paths = _audio_in_folder(pattern)
+            paths = _audio_in_folder(pattern, others)
         elif os.path.exists(pattern):
             paths = iter([pattern])
         else:
-            paths = filter(os.path.isfile, _glob_with_brackets(pattern))
-            if posixpath.basename(pattern) == "**":
-                paths = filter(is_recording, paths)
-        return sorted({_as_text(os.path.normpath(path)) for path in paths})
+            paths = iter(sorted({*filter(os.path.isfile, _glob_with_brackets(pattern))}))
+            paths = filter(lambda path: is_meant(path, pattern, others), paths)
+        return sorted({as_text(os.path.normpath(path)) for path in paths})
     if glob.has_magic(pattern):
-        return sorted(name for name in match(pattern) if is_meant(name, pattern))
+        return sorted(name for name in match(pattern) if is_meant(name, pattern, others))
     matched = [] if pattern.endswith("/") else match(pattern)
     if not matched:
-        matched = [n for n in match(pattern.rstrip("/") + "/**") if is_recording(n)]
+        whole = pattern.rstrip("/") + "/**"
+        matched = [name for name in match(whole) if is_meant(name, whole, others)]
     return sorted(matched)
 
 
-def _as_text(path: str) -> str:
-    """A path as text that every table can hold: bytes that are not UTF-8 become ``\\udcXX``.
+def is_meant(name: str, pattern: str, others: Counter[str] | None = None) -> bool:
+    """Whether a pattern that matches a file means it.
 
-    It then names no file any more, so that the recording fails in a row of its own.
+    Two stars at its end mean recordings only. Any other means whatever matches, but nothing that is
+    hidden, deleted or unfinished, unless it says so; and nothing that only marks a folder.
+
+    Args:
+        name: of the file.
+        pattern: matches it.
+        others: counts what is passed over, by kind.
     """
-    return path.encode("utf-8", "backslashreplace").decode()
-
-
-def is_meant(name: str, pattern: str) -> bool:
-    """As on a disk, a pattern passes over hidden files, and over what marks a folder."""
-    base = posixpath.basename(name)
-    return bool(base) and (base[0] != "." or posixpath.basename(pattern).startswith("."))
+    base, last = posixpath.basename(name), posixpath.basename(pattern)
+    if not base:
+        return False
+    kind = kind_of(below(name, pattern))
+    is_passed = bool(kind) if last == "**" else is_put_aside(kind)
+    is_named = last.startswith(".") or posixpath.splitext(last)[1] == kind
+    if is_passed and (last == "**" or not is_named):
+        if others is not None:
+            others[kind] += 1
+        return False
+    return True
 
 
 def _glob_with_brackets(pattern: str) -> list[str]:
@@ -117,8 +140,8 @@ def _folders(top: str) -> Iterator[str]:
     tops = [top]
     while tops:
         links: list[str] = []
-        for parent, names, _ in os.walk(tops.pop(0) or "."):
-            names[:] = sorted(name for name in names if not name.startswith("."))
+        for parent, names, _ in os.walk(tops.pop(0) or ".", onerror=_refuse):
+            names[:] = sorted(name for name in names if not is_system_folder(name))
             status = os.stat(parent)
             if (status.st_dev, status.st_ino) in seen:
                 names.clear()
@@ -130,12 +153,26 @@ def _folders(top: str) -> Iterator[str]:
         tops += links
 
 
-def _audio_in_folder(folder: str) -> Iterator[str]:
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+def _audio_in_folder(folder: str, others: Counter[str]) -> Iterator[str]:
+    for parent, folders, names in os.walk(folder, onerror=_refuse):
+        for name in filter(is_system_folder, folders):
+            lie_there = (1 for _, _, some in os.walk(os.path.join(parent, name)) for _ in some)
+            others[f"{name}/"] += sum(islice(lie_there, _COUNTED_IN_SYSTEM_FOLDERS))
+        folders[:] = [name for name in folders if not is_system_folder(name)]
         for name in names:
-            if is_recording(name):
+            if kind := kind_of(name):
+                others[kind] += 1
+            else:
                 yield os.path.join(parent, name)
+
+
+def _refuse(error: OSError) -> None:
+    """What a search that comes upon a folder does which it may not read: all or nothing."""
+    if not isinstance(error, FileNotFoundError):
+        raise OSError(
+            f"{as_text(str(error.filename))}: this folder cannot be listed ({error.strerror}), so "
+            "its recordings would be passed over; change its permissions, or name the others only"
+        ) from None
 
 
 def why_nothing(pattern: str) -> str:
@@ -145,8 +182,11 @@ def why_nothing(pattern: str) -> str:
     if links := linked_folders(pattern):
         return f"holds only links to folders ({links[0]}), which are not followed; name them"
     kinds = ", ".join(sorted(kind.removeprefix(".") for kind in AUDIO_EXTENSIONS))
-    n = sum(len(names) for _, _, names in os.walk(pattern))
-    return f"holds no recording ({n:,} other files); recordings end in {kinds}"
+    others: Counter[str] = Counter()
+    for _ in _audio_in_folder(pattern, others):
+        pass
+    what, *remedies = in_words(others) or ["no other files"]
+    return "; ".join([f"holds no recording ({what})", *remedies, f"recordings end in {kinds}"])
 
 
 def linked_folders(pattern: str) -> list[str]:
@@ -155,12 +195,6 @@ def linked_folders(pattern: str) -> list[str]:
         return []
     paths = (os.path.join(up, name) for up, names, _ in os.walk(pattern) for name in names)
     return sorted(path for path in paths if os.path.islink(path))
-
-
-def is_recording(name: str) -> bool:
-    """Whether a file in a folder is a recording, by its name; hidden files are not."""
-    base = posixpath.basename(name)
-    return not base.startswith(".") and os.path.splitext(base)[1].lower() in AUDIO_EXTENSIONS
 
 
 def _remote_names(pattern: str) -> list[str]:
