@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
 from model.windows import samples_from_seconds
-from pipeline.inference.count import Counting
 from pipeline.inference.transforms import (
     FAILURES,
     HEADERS,
@@ -20,7 +20,6 @@ from pipeline.inference.transforms import (
     SegmentHandler,
 )
 from pipeline.inputs.transforms import MatchRecordings
-from pipeline.inputs.versions import NOTHING_LISTED, Listings
 from pipeline.ledger.transforms import (
     CHANGED,
     PARTS,
@@ -34,52 +33,50 @@ from pipeline.ledger.transforms import (
     KeepScores,
     Tidy,
 )
-from pipeline.options import Config
 from pipeline.storage import files
 from pipeline.tables.run_report import RunReport
 from pipeline.tables.transforms import Finish, UpdateParts
 
+if TYPE_CHECKING:
+    from pipeline.run import Run
+
 
 def build_pipeline(
     root: beam.Pipeline,
-    config: Config,
-    counting: Counting,
+    run: Run,
     handler: SegmentHandler,
     night: beam.PTransform | None = None,
-    report: RunReport | None = None,
     *,
     gate: bool = False,
-    listings: Listings = NOTHING_LISTED,
 ) -> None:
     """Recordings in, tables out.
 
     Args:
         root: the pipeline to add to. The caller runs it.
-        config: what to read and where to write.
-        counting: how to count.
+        run: what to read, how to count and where to write.
         handler: the model.
         night: takes (parts that were added to, all updated) to a database as well.
-        report: what run.json begins with; None for no run.json.
         gate: whether the job fails when too many of its inputs failed.
-        listings: what is known of patterns already.
     """
+    config, counting, output = run.config, run.counting, run.config.output
     grid, segment = counting.grid, samples_from_seconds(config.segment_s)
     night_kept = config.night.isoformat() if night and config.night else ""
 
     recordings = root | "Match" >> MatchRecordings(
-        config.inputs, config.manifests, config.deployments, config.time_zone, listings
+        *(config.inputs, config.manifests, config.deployments, config.time_zone),
+        run.recordings.listings,
     )
-    found = recordings | "Find work" >> FindWork(
-        config.output, counting, segment, config.retry_failed, night_kept
+    work = recordings | "Find work" >> FindWork(
+        output, counting, segment, config.retry_failed, night_kept
     )
     # Nothing is changed before all parts were found fit to be added to.
-    begun = (
-        found[PARTS]
+    ready = (
+        work[PARTS]
         | "All found" >> beam.combiners.Count.Globally()
-        | "Begin" >> beam.Map(_begin, config.output)
+        | "Begin" >> beam.Map(_begin, output)
     )
     todo = {
-        tag: found[tag] | f"Then {tag}" >> beam.Map(_after, AsSingleton(begun))
+        tag: work[tag] | f"Then {tag}" >> beam.Map(_after, AsSingleton(ready))
         for tag in ("facts", PROBE, PLANS)
     }
     probed = todo[PROBE] | "Probe" >> ProbeRecordings(grid, segment)
@@ -88,7 +85,7 @@ def build_pipeline(
     scores = (
         decoded.audio
         | "Score" >> ScoreSegments(handler)
-        | "Keep scores" >> KeepScores(config.output, counting)
+        | "Keep scores" >> KeepScores(output, counting)
     )
     counted = (
         (
@@ -98,42 +95,30 @@ def build_pipeline(
         | "All that is known" >> beam.Flatten()
         | "Count" >> CountCalls(counting)
     )
-    committed = counted | "Commit" >> Commit(config.output, counting)
-    listed = found[PARTS] | "Listed parts" >> beam.Keys()
-    n_inputs = found[PARTS] | beam.Values() | "Inputs" >> beam.CombineGlobally(sum)
-    build_tables(
-        (committed.parts, listed), (committed[SUMS], n_inputs), config, counting.run_id, night,
-        report, gate=gate,
-    )  # fmt: skip
+    committed = counted | "Commit" >> Commit(output, counting)
+    listed = work[PARTS] | "Listed parts" >> beam.Keys()
+    n_inputs = work[PARTS] | beam.Values() | "Inputs" >> beam.CombineGlobally(sum)
+    report = replace(run.report, reference=run.reference())
+    build_tables((committed.parts, listed), (committed[SUMS], n_inputs), report, night, gate=gate)
 
 
-def build_rescoring(
-    root: beam.Pipeline,
-    config: Config,
-    counting: Counting,
-    night: beam.PTransform | None = None,
-    report: RunReport | None = None,
-) -> None:
+def build_rescoring(root: beam.Pipeline, run: Run, night: beam.PTransform | None = None) -> None:
     """The state of the ledger in, the same state counted in another way out."""
-    counted = (
-        root | "All" >> AllParts(config.output) | "Rescore" >> CountAgain(config.output, counting)
-    )
-    committed = counted.counted | "Commit" >> Commit(config.output, counting)
+    output, counting = run.config.output, run.counting
+    counted = root | "All" >> AllParts(output) | "Rescore" >> CountAgain(output, counting)
+    committed = counted.counted | "Commit" >> Commit(output, counting)
     nothing = root | "Nothing listed" >> beam.Create([], reshuffle=False)
     changed = counted[CHANGED] | "Changed" >> beam.CombineGlobally(sum)
     build_tables(
-        (committed.parts, nothing), (committed[SUMS], changed), config, counting.run_id, night,
-        report, recounts=True,
-    )  # fmt: skip
+        (committed.parts, nothing), (committed[SUMS], changed), run.report, night, recounts=True
+    )
 
 
 def build_tables(
     touched: tuple[beam.PCollection[str], beam.PCollection[str]],
     totals: tuple[beam.PCollection[Any], beam.PCollection[int]],
-    config: Config,
-    run_id: str,
+    report: RunReport,
     night: beam.PTransform | None = None,
-    report: RunReport | None = None,
     *,
     gate: bool = False,
     recounts: bool = False,
@@ -143,24 +128,20 @@ def build_tables(
     Args:
         touched: parts that were added to, and that were listed.
         totals: sums of the parts of what was counted; number of inputs, or of changed counts.
-        config: where to write what.
-        run_id: the run.
-        night: see ``build_pipeline``, as ``report`` and ``gate``.
+        report: what run.json begins with.
+        night: see ``build_pipeline``, as ``gate``.
         recounts: whether all that the output holds is counted again.
     """
+    output, formats, run_id = report.config.output, report.config.formats, report.counting.run_id
     committed, _ = touched
     sums, n = totals
     updated = (
-        touched
-        | "Touched" >> beam.Flatten()
-        | "Pieces" >> UpdateParts(config.output, run_id, config.formats)
+        touched | "Touched" >> beam.Flatten() | "Pieces" >> UpdateParts(output, run_id, formats)
     )
     total = sums | "Add up" >> beam.CombineGlobally(AddUp())
-    (updated, total, n) | "Finish" >> Finish(
-        config.output, run_id, config.formats, report, gate=gate, recounts=recounts
-    )
+    (updated, total, n) | "Finish" >> Finish(report, gate=gate, recounts=recounts)
     # In the job, since whoever handed it over to a service may not wait for its end.
-    updated | "Tidy up" >> Tidy(config.output, run_id)
+    updated | "Tidy up" >> Tidy(output, run_id)
     if night:
         (committed, updated) | "Fill nights" >> night
 

@@ -21,10 +21,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, WorkerOptions
 from model.audio import probe
 from model.quiet import without_decoder_notes
 from model.windows import samples_from_seconds
-from pipeline.inputs.manifests import list_recordings
 from pipeline.ledger import entries, migrate, parts
-from pipeline.ledger.entries import Entry
-from pipeline.ledger.moves import read_moves
 from pipeline.options import UsageError
 from pipeline.records import Listed
 from pipeline.run import Run
@@ -103,7 +100,7 @@ def make_plan(run: Run, options: PipelineOptions) -> Plan:
         options: Beam's, for machine and workers.
     """
     counting = run.counting
-    recordings = list_recordings(run.config)
+    recordings = run.recordings.all()
     is_done = _ledger_of(run)
     todo = [known for known in recordings if not is_done(known)]
     hours, headers, unreadable = _audio_hours(todo)
@@ -183,17 +180,13 @@ def check_cost(plan: Plan, max_cost_usd: float | None) -> None:
 
 def _ledger_of(run: Run) -> Callable[[Listed], bool]:
     """Whether a recording is done; of parts, those are read that are asked for."""
-    output = run.output
-    moves = read_moves(parts.ledger(output))
-    is_old = migrate.is_old(output)
-    old = entries.read_state(output) if is_old else {}
+    ledger = run.output.ledger()
+    is_old = migrate.is_old(ledger.output)
+    old = ledger.state() if is_old else {}
     # A first run has no part to look at, and of an archive there may be thousands.
-    is_known = is_old or bool(files.folders_in(parts.ledger(output)))
+    is_known = is_old or bool(files.folders_in(parts.ledger(ledger.output)))
 
-    @lru_cache(maxsize=64)
-    def state_of(part: str) -> dict[str, Entry]:
-        there = parts.look(output, part)
-        return entries.read_part(output, part, moves, there.entries)
+    state_of = lru_cache(maxsize=64)(ledger.part)
 
     def is_done(known: Listed) -> bool:
         if not is_known:

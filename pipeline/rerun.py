@@ -7,12 +7,11 @@ now, and each table must be, byte for byte, what the ledger says. Else there is 
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 
 from pipeline.inputs import versions
-from pipeline.inputs.manifests import list_recordings, read_manifest, remarks
+from pipeline.inputs.named import MOST_OBJECTS
 from pipeline.inputs.sheets import read_text
 from pipeline.ledger import entries, migrate, parts
 from pipeline.ledger import kept_scores as scores
@@ -22,26 +21,19 @@ from pipeline.options import Config, UsageError, say
 from pipeline.records import Listed
 from pipeline.run import Run
 from pipeline.storage import files
-from pipeline.tables.join import Output
+from pipeline.tables.join import Holdings
 from pipeline.tables.read import run_file
 from pipeline.tables.render import all_tables
 from pipeline.tables.run_report import Totals, summary
 
 LARGEST_LEDGER_BYTES = 32 * 1024 * 1024
 """A larger ledger is compared by a job, on all cores."""
-MOST_OBJECTS = 5000
-"""In a bucket at most so many recordings, or files of an output, are listed here: five requests."""
-
 _Files = Mapping[str, files.Stored]
 """The files of an output, by name."""
 
 
-def done_already(run: Run, listings: MutableMapping[str, list[Listed]]) -> int | None:
+def done_already(run: Run) -> int | None:
     """Ends a run that has nothing to do, as the job would have ended it.
-
-    Args:
-        run: what was asked.
-        listings: takes what was found in buckets, by pattern, so that no job asks once more.
 
     Returns:
         An exit code; None when there may be something to do or to refuse, and nothing was changed.
@@ -54,14 +46,11 @@ def done_already(run: Run, listings: MutableMapping[str, list[Listed]]) -> int |
         there = _files_of(config.output)
         if there is None:
             return None
-        state = entries.read_state(config.output)
+        state = run.output.ledger().state()
         if not _current(config, state, there):
             return None
-        found = _list(config, listings)
-        if found is None:
-            return None
-        listed = list_recordings(config, found)
-        if not _all_done(listed, state, run):
+        listed = run.recordings.few()
+        if listed is None or not _all_done(listed, state, run):
             return None
     except (OSError, ValueError, UsageError):
         return None  # the launcher says what is wrong
@@ -92,22 +81,6 @@ def _files_of(output: str) -> dict[str, files.Stored] | None:
     ledger = f"{parts.ledger(output)}/"
     shards = (n for n in there if n.startswith(ledger) and n.endswith(".jsonl.gz"))
     return there if sum(there[name].size for name in shards) <= LARGEST_LEDGER_BYTES else None
-
-
-def _list(
-    config: Config, listings: MutableMapping[str, list[Listed]]
-) -> Mapping[str, list[Listed]] | None:
-    """What each pattern stands for; None if one, or a manifest, names nothing, or one too many."""
-    found: dict[str, list[Listed]] = {}
-    for pattern in config.inputs:
-        at_most = None if files.is_local(pattern) else MOST_OBJECTS + 1
-        found[pattern] = list(islice(versions.list_pattern(pattern), at_most))
-        if len(found[pattern]) == at_most or not (found[pattern] or config.allow_empty):
-            return None
-        if at_most:
-            listings[pattern] = found[pattern]
-    named = (any(True for _ in read_manifest(manifest)) for manifest in config.manifests)
-    return found if config.allow_empty or all(named) else None
 
 
 def _all_done(listed: Sequence[Listed], state: Mapping[str, Entry], run: Run) -> bool:
@@ -149,13 +122,12 @@ def _holds(name: str, known: files.Stored, content: bytes) -> bool:
 
 def _end(run: Run, listed: Sequence[Listed], state: Mapping[str, Entry]) -> int:
     config = run.config
-    totals, found = Totals.of(Sums(), len(listed)), Output(Sums.of(state.values()))
+    totals, holdings = Totals.of(Sums(), len(listed)), Holdings(Sums.of(state.values()))
     for name in scores.unfinished_files(config.output):
         if entries.is_to_be_tidied(name, run.run_id):
             files.delete_if_there(name)
-    report = run.report.write(totals, found)
-    for line in remarks(config, [known.identity for known in listed]):
-        print(f"capuchinbird: {line}", file=sys.stderr)
-    page = files.join(config.output, "report.html") if config.report else ""
+    report = run.report.write(totals, holdings)
+    run.recordings.say_remarks([one.identity for one in listed])
+    page = run.output.page if config.report else ""
     say(summary(config, report, page), run=report, report=page)
     return 0

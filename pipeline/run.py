@@ -8,8 +8,11 @@ from datetime import UTC, datetime
 from model.contract import ServingContract
 from pipeline.inference.count import Counting
 from pipeline.inference.model_folder import check_model, current_version
-from pipeline.ledger import runs
+from pipeline.inputs.named import NamedRecordings
+from pipeline.ledger import drift
+from pipeline.ledger.runs import RunNotes, as_chosen
 from pipeline.options import Config
+from pipeline.output import Output
 from pipeline.tables.render import formats_in
 from pipeline.tables.run_report import RunReport, new_run_id
 
@@ -24,6 +27,7 @@ class Run:
         started: when; names of runs sort by it, which the ledger relies on.
         contract: of the model.
         counting: how to count; ``counting.run_id`` names the run.
+        recordings: those that are named.
         remark: says what was filled in; may be empty.
     """
 
@@ -31,14 +35,17 @@ class Run:
     started: datetime
     contract: ServingContract
     counting: Counting
+    recordings: NamedRecordings
     remark: str = ""
 
     @classmethod
-    def of(cls, config: Config, contract: ServingContract, remark: str = "") -> Run:
-        """A run that starts now."""
+    def of(
+        cls, config: Config, contract: ServingContract, remark: str = "", run_id: str = ""
+    ) -> Run:
+        """A run that starts now; it gets a name of its own if none is stated."""
         started = datetime.now(UTC)
-        counting = Counting.of(config, contract, new_run_id(started))
-        return cls(config, started, contract, counting, remark)
+        counting = Counting.of(config, contract, run_id or new_run_id(started))
+        return cls(config, started, contract, counting, NamedRecordings(config), remark)
 
     @property
     def run_id(self) -> str:
@@ -46,14 +53,23 @@ class Run:
         return self.counting.run_id
 
     @property
-    def output(self) -> str:
+    def output(self) -> Output:
         """The output folder."""
-        return self.config.output
+        return Output(self.config.output)
+
+    @property
+    def notes(self) -> RunNotes:
+        """What the run says to other runs."""
+        return RunNotes(self.config.output, self.run_id)
 
     @property
     def report(self) -> RunReport:
         """What run.json begins with."""
         return RunReport(self.config, self.counting, self.contract, self.started)
+
+    def reference(self) -> tuple[int, ...] | None:
+        """Windows by score in tenths, as the model usually gives them; see ``drift``."""
+        return drift.read_reference(self.config.model, self.counting.model_version)
 
 
 def run_of(config: Config) -> Run:
@@ -67,5 +83,5 @@ def run_of(config: Config) -> Run:
     # Tables that lie in the output are kept up to date, or they would grow stale beside the others.
     formats = tuple(dict.fromkeys([*config.formats, *formats_in(config.output)]))
     config = replace(config, model=model, formats=formats)
-    config, remark = runs.as_chosen(config, contract.model_version)
+    config, remark = as_chosen(config, contract.model_version)
     return Run.of(config, contract, remark)

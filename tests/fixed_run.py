@@ -10,8 +10,9 @@ import soundfile
 
 from pipeline import options
 from pipeline.beam_options import beam_options
-from pipeline.inference.count import Counting
 from pipeline.launch import run_job
+from pipeline.preflight import Checked
+from pipeline.run import Run
 from tests import fakes
 
 RUN_ID = "20240611T050000Z-fixed0"
@@ -43,6 +44,6 @@ def run_in(folder: Path, arguments: list[str], run_id: str = RUN_ID) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         config = options.parse([*arguments, "--output", "out", "--direct_num_workers=1"])
-        counting = Counting.of(config, fakes.contract(), run_id)
-        run_job(config, counting, fakes.peak_handler(), beam_options(config.beam_args), 4)
+        run = Run.of(config, fakes.contract(), run_id=run_id)
+        run_job(run, fakes.peak_handler(), Checked(beam_options(config.beam_args), 4))
     return folder / "out"

@@ -25,8 +25,8 @@ import pytest
 import soundfile
 
 from pipeline import launch, options
-from pipeline.ledger import entries
 from pipeline.ledger import kept_scores as scores
+from pipeline.ledger.ledger import Ledger
 from pipeline.run import run_of
 from pipeline.storage import files
 from tests import plain_runner
@@ -80,7 +80,7 @@ def wait_until(has_come: Callable[[], bool], patience_s: float = 120) -> None:
 
 def kept_scores(output: Path) -> Iterator[tuple[Any, Any, Any]]:
     """Rows with the scores they were counted from: first samples of windows in order, scores."""
-    state = entries.read_state(str(output))
+    state = Ledger(str(output)).state()
     segments: dict[str, dict[int, scores.KeptSegment]] = {}
     for name in scores.kept_files(str(output)):
         for scoring in {entry.scoring for entry in state.values()}:

@@ -10,16 +10,16 @@ from typing import Any
 from apache_beam.pvalue import TaggedOutput
 
 from model.windows import samples_from_seconds
-from pipeline import preflight
 from pipeline.commands import rescore
 from pipeline.inference import transforms as inference
 from pipeline.inference.count import Counted, count_recording
 from pipeline.inference.score import score_segment
 from pipeline.inputs.manifests import list_recordings
 from pipeline.job import _begin
-from pipeline.ledger import parts, runs
+from pipeline.ledger import parts
 from pipeline.ledger import transforms as ledger
 from pipeline.ledger.entries import identity_of
+from pipeline.ledger.runs import Note
 from pipeline.ledger.sums import Sums
 from pipeline.options import Config
 from pipeline.records import Fact, Listed
@@ -38,11 +38,12 @@ def count(config: Config, night: str = "") -> bool:
         night: to keep the recordings as a night's.
     """
     run = run_of(config)
-    if not night and done_already(run, {}) == 0:
+    if not night and done_already(run) == 0:
         return False
-    preflight.prepare_output(run.output)
-    preflight.take_over_moved(run, preflight.check_moves(run.config, run.run_id))
-    runs.start(run.output, run.run_id)
+    run.output.make_ready()
+    if moves := run.output.ledger().new_moves(config.moved, run.run_id):
+        run.output.ledger().add_moves(moves)
+    run.notes.start()
     facts, work, listed = _find(run, night)
     decode = inference._Decode(run.counting.grid, samples_from_seconds(config.segment_s))
     scorer = fakes.PeakScorer()
@@ -63,13 +64,13 @@ def count_again(config: Config, threshold: float) -> None:
     """What ``rescore`` does."""
     asked = replace(config, inputs=(), threshold=threshold, states_counting=True)
     run = rescore.recount_of(asked, rescore.what_is_held(config.output))
-    runs.start(run.output, run.run_id)
-    again = ledger._CountAgain(run.output, run.counting)
+    run.notes.start()
+    again = ledger._CountAgain(config.output, run.counting)
     again.start_bundle()
-    found = [one for part in set(parts.all_parts(run.output)) for one in again.process(part)]
+    found = [one for part in set(parts.all_parts(config.output)) for one in again.process(part)]
     counted = [one for one in found if isinstance(one, Counted)]
     _finish(run, counted, [], tables._Recounted, len(found) - len(counted))
-    runs.keep_choice(run.output, run.run_id, asked, run.contract.model_version)
+    run.notes.keep_choice(asked, run.contract.model_version)
 
 
 def _find(
@@ -80,7 +81,7 @@ def _find(
     for known in list_recordings(run.config):
         listed[parts.part_of(identity_of(known))].append(known)
     find = ledger._FindWork(
-        *(run.output, run.counting, samples_from_seconds(run.config.segment_s)),
+        *(run.config.output, run.counting, samples_from_seconds(run.config.segment_s)),
         *(run.config.retry_failed, night),
     )
     find.start_bundle()
@@ -107,8 +108,9 @@ def _finish(
     n: int,
 ) -> None:
     """Writes down what was counted, and what an output shows of it."""
-    _begin(0, run.output)
-    commit = ledger._Commit(run.output, run.counting)
+    output, formats = run.config.output, run.config.formats
+    _begin(0, output)
+    commit = ledger._Commit(output, run.counting)
     of_part: dict[str, list[Counted]] = defaultdict(list)
     for one in counted:
         of_part[parts.part_of(identity_of(one.listed))].append(one)
@@ -116,8 +118,7 @@ def _finish(
     for part, some in of_part.items():
         for found in commit.process((part, some)):
             sums += found.value if isinstance(found, TaggedOutput) else Sums()
-    formats = run.config.formats
-    for part in {*listed, *of_part, *tables.left_undone(run.output, run.run_id, formats)}:
-        update_part(run.output, part, formats)
-    list(finish(run.output, run.run_id, formats, run.report).process(0, sums, n))
-    runs.take(run.output, run.run_id, runs.Note.REPORT)
+    for part in {*listed, *of_part, *tables.left_undone(output, run.run_id, formats)}:
+        update_part(output, part, formats)
+    list(finish(run.report).process(0, sums, n))
+    run.notes.take(Note.REPORT)

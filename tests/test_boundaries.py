@@ -24,7 +24,7 @@ from pipeline.inference import count, decode
 from pipeline.inputs import recorder_notes
 from pipeline.inputs.deployments import resolve
 from pipeline.inputs.times import parse_moment
-from pipeline.ledger import entries
+from pipeline.ledger.ledger import Ledger
 from pipeline.records import Listed, RecorderNote
 from pipeline.storage import files
 from tests import fakes, nights
@@ -306,7 +306,7 @@ def test_samples_far_above_full_scale_are_said(tmp_path: Path, job: Job) -> None
 def test_entries_are_written_in_ascii(tmp_path: Path, job: Job) -> None:
     nights.write_recording(tmp_path / "archive" / "araponga-é-\u2029.wav", bursts=0)
     assert job() == 0
-    [shard] = entries.shards(str(tmp_path / "out"))
+    [shard] = Ledger(str(tmp_path / "out")).shards()
     assert gzip.decompress(Path(shard).read_bytes()).isascii()
 
 

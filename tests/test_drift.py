@@ -15,7 +15,7 @@ from pipeline import launch
 from pipeline.__main__ import main
 from pipeline.commands import canaries
 from pipeline.ledger import drift
-from pipeline.ledger import entries as ledger
+from pipeline.ledger.ledger import Ledger
 from tests import fakes, nights
 from tests.conftest import noise_with_bursts
 
@@ -163,5 +163,5 @@ def test_a_cut_off_file_is_flagged(tmp_path: Path, job: Run) -> None:
     job(tmp_path / "a", tmp_path / "out")
     [row] = nights.read(tmp_path / "out" / "counts.csv")
     assert row["quality_flags"] == "shorter_than_header"
-    [entry] = ledger.read_state(str(tmp_path / "out")).values()
+    [entry] = Ledger(str(tmp_path / "out")).state().values()
     assert sum(entry.histogram) == entry.row.windows

@@ -15,6 +15,7 @@ from model.windows import windows_every
 from pipeline.inference.count import Counting, count_recording
 from pipeline.ledger import entries
 from pipeline.ledger.entries import Entry
+from pipeline.ledger.ledger import Ledger
 from pipeline.records import Failure, Listed
 from tests.fakes import RULE
 
@@ -83,6 +84,6 @@ def test_the_state_does_not_depend_on_how_entries_were_shared_out(
             cut = dice.randrange(len(found) + 1)
             for part in (found[:cut], found[cut:], found[:1]):
                 entries.write_shard(folder, dice.choice("123"), part)
-            states.append(entries.read_state(folder))
-            assert all(Path(name).exists() for name in entries.shards(folder))
+            states.append(Ledger(folder).state())
+            assert all(Path(name).exists() for name in Ledger(folder).shards())
     assert states[0] == states[1]

@@ -23,11 +23,13 @@ from hypothesis import strategies as st
 from pipeline import launch
 from pipeline.__main__ import main
 from pipeline.inference import decode
-from pipeline.ledger import entries, migrate, parts, runs
+from pipeline.ledger import migrate, parts
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.runs import RunNotes
 from pipeline.options import UsageError
 from pipeline.storage import files
 from pipeline.tables import join
-from pipeline.tables.join import merged, read_output
+from pipeline.tables.join import merged, read_holdings
 from tests import fakes, nights
 
 pytestmark = pytest.mark.usefixtures("plain_loop")
@@ -235,10 +237,10 @@ def test_an_output_of_an_earlier_version_is_taken_over(
         night(tmp_path, f"2024-06-0{day}", bursts=day)
     archive = tmp_path / "archive"
     assert count("--input", archive) == 0
-    before, state = nights.bytes_of(out), entries.read_state(str(out))
+    before, state = nights.bytes_of(out), Ledger(str(out)).state()
     scores = [(row.recording, list(values)) for row, _, values in nights.kept_scores(out)]
     to_old_layout(out)
-    assert entries.read_state(str(out)) == state  # also without taking over
+    assert Ledger(str(out)).state() == state  # also without taking over
     monkeypatch.delattr(decode, "decode_segment")
     assert count("--input", archive) == 0
     assert nights.bytes_of(out) == before
@@ -314,7 +316,7 @@ def test_too_many_failures_end_a_job_elsewhere_after_its_tables_are_written(
     assert "failures: 1 of 2 recordings failed" in caplog.text
     assert len(nights.read(out / "counts.csv")) == 2
     assert json.loads((out / "run.json").read_text())["totals"]["outcomes"]["failed"] == 1
-    assert not runs.others(str(out), "")
+    assert not RunNotes(str(out), "").others()
 
 
 @pytest.mark.slow
@@ -326,7 +328,7 @@ def test_a_refused_run_changes_nothing(tmp_path: Path, count: Count) -> None:
     with pytest.raises(UsageError, match="2 recordings are gone"):
         count("--input", tmp_path / "moved")
     assert (tmp_path / "out" / "run.json").read_bytes() == before
-    assert not runs.others(str(tmp_path / "out"), "")
+    assert not RunNotes(str(tmp_path / "out"), "").others()
 
 
 @pytest.mark.slow
@@ -347,11 +349,11 @@ def test_moves_take_recordings_from_part_to_part(tmp_path: Path, count: Count) -
     assert counts(tmp_path) == before
     names = {row["recording"] for row in nights.read(tmp_path / "out" / "counts.csv")}
     assert names == {f"{last}/{name}" for name in before}
-    assert read_output(str(tmp_path / "out")).sums.recordings == 3
+    assert read_holdings(str(tmp_path / "out")).sums.recordings == 3
 
 
 def test_entries_of_an_output_come_part_by_part(tmp_path: Path) -> None:
-    assert list(entries.holding_entries(str(tmp_path))) == []
+    assert list(Ledger(str(tmp_path)).entries()) == []
     assert migrate.is_old(str(tmp_path)) is False
     (tmp_path / "ledger").mkdir()
     (tmp_path / "ledger" / "1-2.jsonl.gz").write_bytes(gzip.compress(b""))

@@ -17,10 +17,10 @@ from model.decoders import AudioError
 from model.windows import window_starts, windows_every
 from pipeline import launch, options
 from pipeline.beam_options import beam_options
-from pipeline.inference.count import Counting
 from pipeline.inference.transforms import SegmentHandler
+from pipeline.preflight import Checked
 from pipeline.records import Listed
-from pipeline.run import run_of
+from pipeline.run import Run, run_of
 from tests import plain_runner
 from tests.conftest import Recordings, noise_with_bursts
 from tests.fakes import CountedLoader, PeakScorer, contract, cut_windows, peak_handler, write_model
@@ -36,8 +36,9 @@ def run(
     """The tables of a run with the stand-in network, rows as dictionaries."""
     output = tmp_path / "output"
     config = options.parse([*arguments, "--output", str(output)])
-    counting = Counting.of(config, MODEL, "run")
-    launch.run_job(config, counting, handler or peak_handler(), beam_options(config.beam_args), 1)
+    asked = Run.of(config, MODEL, run_id="run")
+    checked = Checked(beam_options(config.beam_args), 1)
+    launch.run_job(asked, handler or peak_handler(), checked)
     return read(output / "counts.csv"), read(output / "calls.csv")
 
 

@@ -58,7 +58,7 @@ def rerun(night: Path, tmp_path: Path) -> Callable[..., int | None]:
 
     def rerun(*more: str) -> int | None:
         config = config_of(night, tmp_path, *more)
-        return done_already(run_of(config), {})
+        return done_already(run_of(config))
 
     return rerun
 
@@ -202,7 +202,7 @@ def test_a_new_a_changed_and_no_longer_a_transient_failure_take_a_job(
     other = tmp_path / "more"
     nights.write_recording(other / "new.wav", 1)
     more = replace(config, inputs=(*config.inputs, str(other)))
-    assert done_already(run_of(more), {}) is None
+    assert done_already(run_of(more)) is None
     changed = tmp_path / "changed"
     shutil.copytree(night / "archive", changed)
     name = night / "archive" / "b.wav"
@@ -222,12 +222,12 @@ def test_a_page_that_is_missing_or_older_than_the_tables_takes_a_job(
 ) -> None:
     output = tmp_path / "night" / "out"
     config = replace(config_of(night, tmp_path), report=True)
-    assert done_already(run_of(config), {}) is None
+    assert done_already(run_of(config)) is None
     page = output / "report.html"
     page.write_text("a page")
-    assert done_already(run_of(config), {}) == 0
+    assert done_already(run_of(config)) == 0
     os.utime(page, (0, 0))
-    assert done_already(run_of(config), {}) is None
+    assert done_already(run_of(config)) is None
     assert rerun() is None  # a page that is not asked for
 
 

@@ -21,15 +21,16 @@ from model.windows import windows_every
 from pipeline import options
 from pipeline.__main__ import main
 from pipeline.inference.count import Counting, count_recording
-from pipeline.ledger import entries, parts, runs
+from pipeline.ledger import entries, parts
 from pipeline.ledger.entries import Entry
+from pipeline.ledger.runs import RunNotes
 from pipeline.options import UsageError
 from pipeline.records import Fact, Failure, Listed
 from pipeline.run import run_of
 from pipeline.storage import files
 from pipeline.storage.sealed import DamagedError, seal, unseal, with_checksum
 from pipeline.tables import bigquery, join
-from pipeline.tables.join import join_tables, read_output
+from pipeline.tables.join import join_tables, read_holdings
 from pipeline.tables.pieces import piece_file, summary_file, update_part, write_made
 from pipeline.tables.read import read_run, run_file
 from tests import fakes, flips, nights
@@ -107,7 +108,7 @@ def test_a_summary_that_is_damaged_is_made_again(out: str) -> None:
     whole = Path(summary_file(out, part)).read_bytes()
     Path(summary_file(out, part)).write_bytes(whole.replace(b'"recordings": 3', b'"recordings": 2'))
     assert joined(out) == all_rows(3)
-    assert read_output(out).sums.recordings == 3
+    assert read_holdings(out).sums.recordings == 3
 
 
 def test_a_disk_that_gives_back_other_bytes_ends_a_join(
@@ -142,14 +143,15 @@ def test_a_join_leaves_to_another_run_what_it_will_join(
             monkeypatch.undo()
 
     monkeypatch.setattr(join, "_join_all", join_and_change)
-    runs.start(out, "8")
+    other = RunNotes(out, "8")
+    other.start()
     join_tables(out, (), "9")
     assert len(passes) == join.PASSES
-    runs.start_joining(out, "8")  # both write tables now: who writes last must have seen all
+    other.start_joining()  # both write tables now: who writes last must have seen all
     passes.clear()
     join_tables(out, (), "9")
     assert len(passes) == 9
-    runs.end(out, ["8", "9"])
+    other.end(["9"])
     assert not list(Path(out, "ledger").glob("*.joining"))
 
 
@@ -253,7 +255,7 @@ def test_whichever_bit_is_wrong_the_tables_come_out_right() -> None:
 def test_what_was_chosen_and_cannot_be_read_is_one_line(tmp_path: Path, out: str) -> None:
     model = fakes.write_model(tmp_path / "model")
     flags = ["--input", "x", "--model", str(model), "--output", out]
-    runs.keep_choice(out, "1", options.parse([*flags, "--threshold", "0.6"]), "peak-1")
+    RunNotes(out, "1").keep_choice(options.parse([*flags, "--threshold", "0.6"]), "peak-1")
     (chosen,) = Path(out, "ledger").glob("*.chosen.json")
     chosen.write_bytes(chosen.read_bytes().replace(b"0.6", b"0.7"))
     with pytest.raises(UsageError, match=r"is damaged; state --threshold, or choose it again"):

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from model.quiet import without_collecting, without_unused_libraries
 from pipeline.options import COUNT, parse
-from pipeline.records import Listed
 
 COMMAND = COUNT
 
@@ -18,8 +17,7 @@ def main(argv: Sequence[str]) -> int:
     from pipeline.run import run_of
 
     run = run_of(config)
-    listings: dict[str, list[Listed]] = {}
-    if (code := done_already(run, listings)) is not None:
+    if (code := done_already(run)) is not None:
         return code
     with without_collecting(), without_unused_libraries():
         import pyarrow as pa
@@ -28,4 +26,4 @@ def main(argv: Sequence[str]) -> int:
 
         pa.array([])  # PyArrow looks for pandas when it first makes an array, and never again
 
-    return launch(run, listings)
+    return launch(run)

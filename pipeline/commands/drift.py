@@ -10,7 +10,7 @@ from typing import Annotated
 from pipeline.commands import EarlierOutput
 from pipeline.inference.model_folder import check_model
 from pipeline.ledger.drift import REFERENCE_FILE
-from pipeline.ledger.entries import holding_entries
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.sums import TENTHS
 from pipeline.options import Command, Flag, UsageError, say
 from pipeline.storage import files
@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
     flags = COMMAND.parse(argv)
     version = check_model(flags.model).model_version
     counted, histogram = 0, (0,) * TENTHS
-    for entry in holding_entries(flags.output):
+    for entry in Ledger(flags.output).entries():
         if not entry.failed and entry.row.model_version == version:
             counted += 1
             histogram = tuple(a + b for a, b in zip(histogram, entry.histogram, strict=True))

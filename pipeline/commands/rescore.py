@@ -43,38 +43,36 @@ COMMAND = count_command(
 def main(argv: Sequence[str]) -> int:
     """Counts again. Returns an exit code, see ``options.EXIT_CODES``."""
     asked = parse(argv, command=COMMAND, needs_recordings=False)
-    from pipeline import launch, preflight
+    from pipeline import preflight
     from pipeline.beam_options import beam_options
     from pipeline.job import build_rescoring
-    from pipeline.ledger import migrate, runs
+    from pipeline.ledger import migrate
     from pipeline.ledger.runs import Note
     from pipeline.runtime import new_pipeline, run_to_end
-    from pipeline.tables.read import run_file
 
     beam_arguments = beam_options(asked.beam_args)
     preflight.check_reach(asked, beam_arguments)
     before = what_is_held(asked.output)
     run = recount_of(asked, before)
-    output = run.output
     night = preflight.nights_of_ledger(run.config, beam_arguments)
-    migrate.into_parts(output)
-    had_report = files.exists(files.join(output, "report.html"))
-    runs.start(output, run.run_id)
-    files.delete_if_there(run_file(output))
+    migrate.into_parts(asked.output)
+    had_page = files.exists(run.output.page)
+    run.notes.start()
+    run.output.delete_run_file()
     pipeline = new_pipeline(beam_arguments)
-    build_rescoring(pipeline, run.config, run.counting, night, run.report)
+    build_rescoring(pipeline, run, night)
     run_to_end(pipeline)
     if asked.threshold_shift is not None:
         asked = replace(asked, threshold=run.counting.rule.threshold, threshold_shift=None)
     # Only now: what failed must not be taken up by the next run.
-    runs.keep_choice(output, run.run_id, asked, run.contract.model_version)
-    if had_report:
-        launch.make_report(output)  # or it would show the counts of before
-    n_changed = runs.take(output, run.run_id, Note.REPORT)["changed"]
-    after = what_is_held(output)
+    run.notes.keep_choice(asked, run.contract.model_version)
+    if had_page:
+        run.output.make_page()  # or it would show the counts of before
+    n_changed = run.notes.take(Note.REPORT)["changed"]
+    after = what_is_held(asked.output)
     say(
         what_changed(before, after, n_changed, run),
-        output=output,
+        output=asked.output,
         threshold=run.counting.rule.threshold,
         calls=after.calls,
         calls_before=before.calls,
@@ -115,12 +113,12 @@ def recount_of(asked: Config, held: Sums) -> Run:
 
 def what_is_held(output: str) -> Sums:
     """The sums of an output, by the summaries of its parts; of an older one, by its entries."""
-    from pipeline.ledger.entries import holding_entries
+    from pipeline.ledger.ledger import Ledger
     from pipeline.ledger.sums import Sums
-    from pipeline.tables.join import read_output
+    from pipeline.tables.join import read_holdings
 
-    held = read_output(output).sums
-    return held if held.recordings else Sums.of(holding_entries(output))
+    held = read_holdings(output).sums
+    return held if held.recordings else Sums.of(Ledger(output).entries())
 
 
 def what_changed(before: Sums, after: Sums, n_changed: int, run: Run) -> str:

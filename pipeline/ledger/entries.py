@@ -29,7 +29,7 @@ from pipeline.inference.decode import plan_segments
 from pipeline.inputs.deployments import place_from_dict, stated, where_and_when_called
 from pipeline.ledger import parts, traces
 from pipeline.ledger.kept_scores import KeptSegment
-from pipeline.ledger.moves import Moves, read_moves, where_now
+from pipeline.ledger.moves import Moves, where_now
 from pipeline.ledger.traces import Content
 from pipeline.records import (
     SCHEMA_VERSION,
@@ -186,30 +186,6 @@ def is_done(
         return False
 
 
-def shards(output: str) -> list[str]:
-    """All files with entries as they are now, those of earlier versions too."""
-    return sorted(files.list_below(parts.ledger(output), ".jsonl.gz"))
-
-
-def read_part(output: str, part: str, moves: Moves, shards: Iterable[str]) -> dict[str, Entry]:
-    """The entry that holds for each recording of a part, by identity.
-
-    Args:
-        output: the output folder.
-        part: its key.
-        moves: all moves of the ledger.
-        shards: the files with its entries, see ``parts.look``.
-    """
-    own = parts.entries_folder(output, part)
-    found: dict[str, list[Entry]] = {}
-    for shard in shards:
-        is_sure = not moves and shard.startswith(own)
-        for identity, entry in read_shard(shard, moves):
-            if is_sure or parts.part_of(identity) == part:
-                found.setdefault(identity, []).append(entry)
-    return {identity: current(entries) for identity, entries in sorted(found.items())}
-
-
 def read_shard(shard: str, moves: Moves) -> Iterator[tuple[str, Entry]]:
     """(identity, entry) of a shard.
 
@@ -321,31 +297,6 @@ def count_again(entry: Entry, kept: Iterable[KeptSegment], counting: Counting) -
     known, missing = resume(listed, kept, counting.grid, sys.maxsize)
     if known and not missing:
         yield count_recording(name, [listed, *known], counting)
-
-
-def read_state(output: str, more: Moves = ()) -> dict[str, Entry]:
-    """The entry that holds for each recording, by identity: for a small output.
-
-    Args:
-        output: the output folder.
-        more: moves that are about to be added.
-    """
-    moves = read_moves(parts.ledger(output)) + more
-    found: dict[str, list[Entry]] = {}
-    for read in files.read_ahead(lambda shard: list(read_shard(shard, moves)), shards(output)):
-        for identity, entry in read:
-            found.setdefault(identity, []).append(entry)
-    return {identity: current(entries) for identity, entries in sorted(found.items())}
-
-
-def holding_entries(output: str) -> Iterator[Entry]:
-    """The entry that holds for each recording, part by part: for an output of any size."""
-    if files.list_folder(parts.ledger(output), ".jsonl.gz"):  # of an earlier version, and so small
-        yield from read_state(output).values()
-        return
-    moves = read_moves(parts.ledger(output))
-    for part in sorted(set(parts.all_parts(output))):
-        yield from read_part(output, part, moves, parts.look(output, part).entries).values()
 
 
 def is_to_be_tidied(name: str, run_id: str) -> bool:

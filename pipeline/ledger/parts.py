@@ -106,6 +106,11 @@ class PartFiles:
     moves: tuple[str, ...]
     nights: tuple[str, ...]
 
+    @property
+    def part(self) -> str:
+        """The part's key."""
+        return self.sources[0]
+
 
 def look(output: str, part: str) -> PartFiles:
     """Lists a part's folder, and those of parts that it took over recordings from."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -15,49 +15,7 @@ from pipeline.storage import files
 from pipeline.storage.sealed import DamagedError, read_sealed, write_sealed
 
 _CHOICES = ("threshold", "counting", "hop_s")
-
-
-def start(output: str, run_id: str) -> None:
-    """Notes that a run is going on. If it is killed, the note stays, and the next run looks at
-    every part for what was left undone."""
-    files.write_atomically(_started(output, run_id), [b""])
-
-
-def start_joining(output: str, run_id: str) -> None:
-    """Notes that a run has changed all that it will change, and reads what tables are to show."""
-    files.write_atomically(_joining(output, run_id), [b""])
-
-
-def end(output: str, run_ids: Collection[str]) -> None:
-    """Takes back what was noted of this run, and of those whose rest it has done."""
-    for run_id in run_ids:
-        # In this order: a run that seems not to join yet will join.
-        files.delete_if_there(_started(output, run_id))
-        files.delete_if_there(_joining(output, run_id))
-
-
-def others(output: str, run_id: str) -> list[str]:
-    """Other runs that are going on or were killed."""
-    return [name for name in _noted(output, ".started") if name != run_id]
-
-
-def others_have_to_join(output: str, run_id: str) -> bool:
-    """Whether another run is going on that has not begun to read what tables are to show."""
-    joining = set(_noted(output, ".joining"))
-    return bool(set(others(output, run_id)) - joining)
-
-
-def _noted(output: str, kind: str) -> list[str]:
-    names = files.list_folder(parts.ledger(output), kind)
-    return [posixpath.basename(name).removesuffix(kind) for name in names]
-
-
-def _started(output: str, run_id: str) -> str:
-    return files.join(parts.ledger(output), f"{run_id}.started")
-
-
-def _joining(output: str, run_id: str) -> str:
-    return files.join(parts.ledger(output), f"{run_id}.joining")
+_STARTED, _JOINING, _NOTE = ".started", ".joining", ".note.json"
 
 
 class Note(Enum):
@@ -71,38 +29,78 @@ class Note(Enum):
     """That the job failed because too many of its recordings did."""
 
 
-def leave(output: str, run_id: str, note: Note, value: Any) -> None:
-    """Leaves a note for the launcher of a run."""
-    files.write_atomically(_note(output, run_id, note), [json.dumps(value).encode()])
+@dataclass(frozen=True)
+class RunNotes:
+    """Files of the ledger in which a run says what other runs and its launcher have to know.
 
+    Attributes:
+        output: the output folder.
+        run_id: the run's name.
+    """
 
-def take(output: str, run_id: str, note: Note) -> Any:
-    """The value of a job's note, which is removed; None if the job left none."""
-    name = _note(output, run_id, note)
-    try:
-        value = json.loads(files.read_bytes(name))
-    except FileNotFoundError:
-        return None
-    files.delete_if_there(name)
-    return value
+    output: str
+    run_id: str
 
+    def start(self) -> None:
+        """Notes that the run is going on. If it is killed, the note stays, and the next run looks
+        at every part for what was left undone."""
+        self._write(self.run_id + _STARTED)
 
-def _note(output: str, run_id: str, note: Note) -> str:
-    return files.join(parts.ledger(output), f"{run_id}.{note.value}.note.json")
+    def start_joining(self) -> None:
+        """Notes that it has changed all that it will change, and reads what tables are to show."""
+        self._write(self.run_id + _JOINING)
 
+    def end(self, also: Iterable[str] = ()) -> None:
+        """Takes back what was noted of the run, and of those whose rest it has done."""
+        for run_id in (self.run_id, *also):
+            # In this order: a run that seems not to join yet will join.
+            for kind in (_STARTED, _JOINING):
+                files.delete_if_there(self._file(run_id + kind))
 
-def forget_notes(output: str, before: str) -> None:
-    """Removes what launchers that did not wait left, of runs before a time."""
-    for name in files.list_folder(parts.ledger(output), ".note.json"):
-        if posixpath.basename(name) < before:
-            files.delete_if_there(name)
+    def others(self) -> list[str]:
+        """Other runs that are going on or were killed."""
+        return [name for name in self._noted(_STARTED) if name != self.run_id]
 
+    def others_have_to_join(self) -> bool:
+        """Whether another run is going on that has not begun to read what tables are to show."""
+        joining = set(self._noted(_JOINING))
+        return bool(set(self.others()) - joining)
 
-def keep_choice(output: str, run_id: str, config: Config, model_version: str) -> None:
-    """Keeps how rescoring counts, so that later runs of the same model do not undo it."""
-    chosen = {name: getattr(config, name) for name in _CHOICES}
-    name = files.join(parts.ledger(output), f"{run_id}.chosen.json")
-    write_sealed(name, {**chosen, "model_version": model_version}, copies=2)
+    def leave(self, note: Note, value: Any) -> None:
+        """Leaves a note for the run's launcher."""
+        self._write(f"{self.run_id}.{note.value}{_NOTE}", json.dumps(value))
+
+    def take(self, note: Note) -> Any:
+        """The value of a job's note, which is removed; None if the job left none."""
+        name = self._file(f"{self.run_id}.{note.value}{_NOTE}")
+        try:
+            value = json.loads(files.read_bytes(name))
+        except FileNotFoundError:
+            return None
+        files.delete_if_there(name)
+        return value
+
+    def forget_notes(self, before: str) -> None:
+        """Removes what launchers that did not wait left, of runs before a time."""
+        for name in files.list_folder(parts.ledger(self.output), _NOTE):
+            if posixpath.basename(name) < before:
+                files.delete_if_there(name)
+
+    def keep_choice(self, config: Config, model_version: str) -> None:
+        """Keeps how rescoring counts, so that later runs of the same model do not undo it."""
+        chosen = {name: getattr(config, name) for name in _CHOICES}
+        name = self._file(f"{self.run_id}.chosen.json")
+        write_sealed(name, {**chosen, "model_version": model_version}, copies=2)
+
+    def _noted(self, kind: str) -> list[str]:
+        names = files.list_folder(parts.ledger(self.output), kind)
+        return [posixpath.basename(name).removesuffix(kind) for name in names]
+
+    def _write(self, name: str, text: str = "") -> None:
+        files.write_atomically(self._file(name), [text.encode()])
+
+    def _file(self, name: str) -> str:
+        return files.join(parts.ledger(self.output), name)
 
 
 def as_chosen(config: Config, model_version: str) -> tuple[Config, str]:

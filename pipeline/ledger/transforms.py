@@ -13,7 +13,7 @@ from pipeline import progress
 from pipeline.inference.count import Counted, Counting
 from pipeline.inference.transforms import PLANS
 from pipeline.inputs.versions import content_checksum
-from pipeline.ledger import identity, nights, parts, runs, traces
+from pipeline.ledger import identity, nights, parts, traces
 from pipeline.ledger import kept_scores as scores
 from pipeline.ledger.entries import (
     Entry,
@@ -23,14 +23,13 @@ from pipeline.ledger.entries import (
     identity_of,
     is_done,
     is_to_be_tidied,
-    read_part,
     resume,
     write_shard,
 )
 from pipeline.ledger.kept_scores import KeptSegment
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.moves import Moves, read_moves
-from pipeline.ledger.parts import PartFiles
-from pipeline.ledger.runs import Note
+from pipeline.ledger.runs import Note, RunNotes
 from pipeline.ledger.sums import Sums
 from pipeline.records import (
     Failure,
@@ -106,46 +105,18 @@ def _read_unfinished(
         yield parts.part_of(of), (of, segment)
 
 
-class _PartReader(beam.DoFn):
-    """Reads parts of an output."""
-
-    def __init__(self, output: str) -> None:
-        self._output = output
-        self._moves: Moves = ()
-
-    def start_bundle(self) -> None:
-        self._moves = read_moves(parts.ledger(self._output))
-
-    def read(self, part: str) -> tuple[PartFiles, dict[str, Entry]]:
-        """A part's files, and its entries by identity."""
-        there = parts.look(self._output, part)
-        return there, read_part(self._output, part, self._moves, there.entries)
-
-    def kept(
-        self, there: PartFiles, identities: Iterable[str], scoring: str
-    ) -> dict[str, list[KeptSegment]]:
-        """Kept scores of some of a part's recordings, by identity."""
-        wanted = set(identities)
-        found: dict[str, list[KeptSegment]] = {}
-        for name in scores.files_of(self._output, there.sources) if wanted else ():
-            for of, segment in scores.read_of(name, self._moves, wanted, scoring):
-                found.setdefault(of, []).append(segment)
-        return found
-
-
-class _FindWork(_PartReader):
+class _FindWork(beam.DoFn):
     def __init__(
         self, output: str, counting: Counting, segment_samples: int, retry: bool, night: str
     ) -> None:
-        super().__init__(output)
-        self._counting, self._retry, self._night = counting, retry, night
+        self._output, self._counting, self._retry, self._night = output, counting, retry, night
         self._segment_samples = segment_samples
         self._bases: list[str] = []
         self._has_traces = False
         self._of_night: list[str] = []
 
     def start_bundle(self) -> None:
-        super().start_bundle()
+        self._ledger = Ledger(self._output)
         self._bases = identity.read_bases(self._output)
         self._has_traces = traces.are_kept(self._output)
         if self._night:
@@ -163,15 +134,16 @@ class _FindWork(_PartReader):
         listed: dict[str, Listed],
         unfinished: Iterable[tuple[str, KeptSegment]],
     ) -> Iterator[object]:
-        there, state = self.read(part)
+        there = self._ledger.look(part)
+        state = self._ledger.read(there)
         try:
             identity.check_part(
                 *(self._output, part, state, listed, self._bases),
-                lambda other: self.read(other)[1],
+                self._ledger.part,
                 may_have_moved=self._has_traces,
             )
         except identity.IdentityError as error:
-            runs.leave(self._output, self._counting.run_id, Note.REFUSAL, str(error))
+            RunNotes(self._output, self._counting.run_id).leave(Note.REFUSAL, str(error))
             raise
         identity.add_base(self._output, listed.values(), self._bases)
         counting = self._counting
@@ -186,7 +158,7 @@ class _FindWork(_PartReader):
         done = len(listed) - len(todo)
         Metrics.counter("recordings", "skipped").inc(done)
         progress.finish(files=done)
-        kept = self.kept(there, todo, counting.scoring)
+        kept = self._ledger.scores(there, todo, counting.scoring)
         for of, segment in unfinished:
             kept.setdefault(of, []).append(segment)
         for of, known in todo.items():
@@ -241,16 +213,18 @@ class CountAgain(beam.PTransform):
         )
 
 
-class _CountAgain(_PartReader):
+class _CountAgain(beam.DoFn):
     def __init__(self, output: str, counting: Counting) -> None:
-        super().__init__(output)
-        self._counting = counting
+        self._output, self._counting = output, counting
+
+    def start_bundle(self) -> None:
+        self._ledger = Ledger(self._output)
 
     def process(self, part: str) -> Iterator[object]:
-        there, state = self.read(part)
-        counting = self._counting
+        there, counting = self._ledger.look(part), self._counting
+        state = self._ledger.read(there)
         todo = {of: e for of, e in state.items() if can_be_counted_again(e, counting)}
-        kept = self.kept(there, todo, counting.scoring)
+        kept = self._ledger.scores(there, todo, counting.scoring)
         for of, entry in todo.items():
             for counted in count_again(entry, kept.get(of, []), counting):
                 yield counted

@@ -20,7 +20,7 @@ import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
 from pipeline.ledger import nights, parts
-from pipeline.ledger.entries import read_part
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.moves import Moves, read_moves
 from pipeline.options import UsageError
 from pipeline.records import DetectedCall, Outcome, RecordingCount, RunSummary
@@ -309,8 +309,7 @@ def _rows_of_night(
     found: tuple[tuple[str, str], Iterable[list[str]]], output: str
 ) -> Iterator[object]:
     (night, part), identities = found
-    seen = parts.look(output, part)
-    state = read_part(output, part, read_moves(parts.ledger(output)), seen.entries)
+    state = Ledger(output).part(part)
     for identity in sorted(set(chain.from_iterable(identities)) & state.keys()):
         entry = state[identity]
         yield beam.pvalue.TaggedOutput("counts", (night, entry.row))

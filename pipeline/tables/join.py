@@ -17,9 +17,8 @@ from itertools import groupby, pairwise
 from typing import Any
 
 from pipeline.exports.tool_formats import ToolFormat
-from pipeline.ledger import parts, runs
-from pipeline.ledger.entries import read_part
-from pipeline.ledger.moves import read_moves
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.runs import RunNotes
 from pipeline.ledger.sums import Sums
 from pipeline.records import ActivityHour
 from pipeline.storage import files
@@ -55,7 +54,7 @@ Keyed = tuple[Any, Any]
 
 
 @dataclass
-class Output:
+class Holdings:
     """All that an output holds.
 
     Attributes:
@@ -75,14 +74,14 @@ class Output:
             self.pieces.setdefault(table, []).append((summary.part, piece))
 
 
-def read_output(output: str) -> Output:
+def read_holdings(output: str) -> Holdings:
     """What an output holds, by the summaries of its parts."""
     return _read(files.list_folder(summaries_folder(output), ".json"))[0]
 
 
-def _read(names: Collection[str]) -> tuple[Output, list[str]]:
+def _read(names: Collection[str]) -> tuple[Holdings, list[str]]:
     """What summaries say, and the parts of those that cannot be read."""
-    held, damaged = Output(), []
+    held, damaged = Holdings(), []
     for name, summary in zip(names, files.read_ahead(read_summary, names), strict=True):
         if summary:
             held.add(summary)
@@ -96,7 +95,7 @@ PASSES = 3
 _PASSES_IN_VAIN = 20
 
 
-def join_tables(output: str, formats: Sequence[str], run_id: str) -> Output:
+def join_tables(output: str, formats: Sequence[str], run_id: str) -> Holdings:
     """Joins all tables. A piece that is not what its summary names is made again.
 
     Where other runs have changed parts meanwhile the tables are joined again, for this run may have
@@ -106,7 +105,8 @@ def join_tables(output: str, formats: Sequence[str], run_id: str) -> Output:
     Raises:
         OSError: a part cannot be made whole.
     """
-    runs.start_joining(output, run_id)
+    notes = RunNotes(output, run_id)
+    notes.start_joining()
     folder, n_joined = summaries_folder(output), 0
     for _ in range(_PASSES_IN_VAIN):
         before = files.list_versions(folder, ".json")
@@ -122,15 +122,15 @@ def join_tables(output: str, formats: Sequence[str], run_id: str) -> Output:
         n_joined += 1
         if files.list_versions(folder, ".json") == before:
             return held
-        if n_joined >= PASSES and runs.others_have_to_join(output, run_id):
+        if n_joined >= PASSES and notes.others_have_to_join():
             return held
     raise OSError(f"{output}: its parts change or are damaged again and again; see to its disk")
 
 
-def _join_all(output: str, found: Output, formats: Sequence[str]) -> Iterator[str]:
+def _join_all(output: str, holdings: Holdings, formats: Sequence[str]) -> Iterator[str]:
     for table in csv_tables(formats):
         own = table.name.rpartition("/")[2]  # excel/counts.csv has the rows of counts.csv
-        some = sorted(found.pieces.get(own, []), key=lambda of: of[1].first)
+        some = sorted(holdings.pieces.get(own, []), key=lambda of: of[1].first)
         name = files.join(output, table.name)
         if sum(piece.n_bytes for _, piece in some) > JOINED_AT_MOST_BYTES:
             files.delete_if_there(name)
@@ -139,7 +139,7 @@ def _join_all(output: str, found: Output, formats: Sequence[str]) -> Iterator[st
             files.write_atomically(name, _hours(output, table, some, formats))
         else:
             _join(output, table, some, formats)
-    every = sorted(found.pieces.get("counts.csv", []), key=lambda of: of[1].first)
+    every = sorted(holdings.pieces.get("counts.csv", []), key=lambda of: of[1].first)
     for tool in tools_of(formats):
         if tool.run_file:
             files.write_atomically(
@@ -256,22 +256,21 @@ def _hour_rows(piece: bytes) -> Iterator[Keyed]:
 
 def _run_table(output: str, some: Sequence[tuple[str, Piece]], tool: ToolFormat) -> Iterator[bytes]:
     """The table of all recordings for a program: its times may go on from one to the next."""
-    moves = read_moves(parts.ledger(output))
+    ledger = Ledger(output)
 
     def recordings(part: str) -> Iterator[Keyed]:
-        entries = read_part(output, part, moves, parts.look(output, part).entries)
-        for one in counted_recordings(entries.values()):
+        for one in counted_recordings(ledger.part(part).values()):
             yield one.row.recording, one
 
     opened = [(piece.first, lambda part=part: recordings(part)) for part, piece in some]
     return run_table((one for _, one in merged(opened)), tool)
 
 
-def tables_apart(found: Output) -> dict[str, str]:
+def tables_apart(holdings: Holdings) -> dict[str, str]:
     """Where the pieces of tables lie in the output that are too large to be joined."""
     return {
         table: piece_file("", table.rpartition("/")[2].removesuffix(".csv"), "*")
-        for table in found.apart
+        for table in holdings.apart
     }
 
 

@@ -19,8 +19,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.ledger import parts
-from pipeline.ledger.entries import Entry, read_part
-from pipeline.ledger.moves import read_moves
+from pipeline.ledger.entries import Entry
+from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.parts import PartFiles
 from pipeline.ledger.sums import Sums
 from pipeline.records import SCHEMA_VERSION, ActivityHour, DetectedCall, RecordingCount, Row
@@ -206,13 +206,13 @@ def update_part(
         and _is_data_whole(output, there, formats)
     ):
         if tools_of(formats):
-            entries = read_part(output, part, read_moves(parts.ledger(output)), seen.entries)
+            entries = Ledger(output).read(seen)
             _write_own_tables(output, entries.values(), formats)
         return
     made_from = ""
     while made_from != _made_from(seen):
         made_from = _made_from(seen)
-        entries = read_part(output, part, read_moves(parts.ledger(output)), seen.entries)
+        entries = Ledger(output).read(seen)
         pieces, data = _write_pieces(output, part, list(entries.values()), formats)
         if tools_of(formats):
             _write_own_tables(output, entries.values(), formats)

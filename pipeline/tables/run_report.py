@@ -20,7 +20,7 @@ from pipeline.options import Config
 from pipeline.records import SCHEMA_VERSION, Outcome
 from pipeline.storage import files
 from pipeline.storage.sealed import with_checksum
-from pipeline.tables.join import Output, data_sets, tables_apart
+from pipeline.tables.join import Holdings, data_sets, tables_apart
 from pipeline.tables.read import run_file
 from pipeline.tables.rows import OUTCOME_WORDS
 
@@ -147,19 +147,19 @@ class RunReport:
     reference: tuple[int, ...] | None = None
 
     def write(
-        self, totals: Totals, found: Output, notes: Iterable[SiteNote] = (), **more: Any
+        self, totals: Totals, holdings: Holdings, notes: Iterable[SiteNote] = (), **more: Any
     ) -> dict[str, Any]:
         """Writes run.json, when all else is written: its absence means an unfinished run.
 
         Args:
             totals: of the run.
-            found: all that the output holds after it.
+            holdings: all that the output holds after it.
             notes: on drift, one for each site.
             more: what else is to be told.
         """
         config, counting, contract = self.config, self.counting, self.contract
         wall_s = max(0.001, (datetime.now(UTC) - self.started).total_seconds())
-        holds = Totals.of(found.sums, found.sums.recordings)
+        holds = Totals.of(holdings.sums, holdings.sums.recordings)
         outcomes = {k: n for k, n in holds.outcomes.items() if k != SKIPPED}
         report = {
             "schema_version": SCHEMA_VERSION,
@@ -182,10 +182,10 @@ class RunReport:
             "output": {
                 **asdict(holds),
                 "outcomes": outcomes,
-                "untimed": found.sums.untimed,
-                "failures": [error for _, error in found.sums.failures],
+                "untimed": holdings.sums.untimed,
+                "failures": [error for _, error in holdings.sums.failures],
             },
-            "apart": tables_apart(found),
+            "apart": tables_apart(holdings),
             "data_sets": data_sets(config.formats),
             "drift": [asdict(note) for note in notes],
             "throughput": {

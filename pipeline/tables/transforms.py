@@ -9,13 +9,13 @@ from typing import Any
 
 import apache_beam as beam
 
-from pipeline.ledger import drift, parts, runs
+from pipeline.ledger import drift, parts
 from pipeline.ledger.moves import read_moves
-from pipeline.ledger.runs import Note
+from pipeline.ledger.runs import Note, RunNotes
 from pipeline.ledger.sums import Sums
 from pipeline.records import SCHEMA_VERSION
 from pipeline.storage import files
-from pipeline.tables.join import Output, join_tables
+from pipeline.tables.join import Holdings, join_tables
 from pipeline.tables.pieces import LAYOUT, read_made, update_part, write_made
 from pipeline.tables.run_report import RunReport, Totals
 
@@ -68,7 +68,7 @@ def left_undone(output: str, run_id: str, formats: Sequence[str]) -> Iterator[st
     wanted = _made(output, formats)
     same = all(made.get(name) == wanted[name] for name in ("layout", "schema", "moves"))
     there = made.get("formats")
-    if runs.others(output, run_id) or not same or not set(formats) <= set(there or ()):
+    if RunNotes(output, run_id).others() or not same or not set(formats) <= set(there or ()):
         yield from parts.all_parts(output)
 
 
@@ -87,28 +87,16 @@ class Finish(beam.PTransform):
     """How many parts were updated → the joined tables, run.json, and a failed job if need be.
 
     Args:
-        output: the output folder.
-        formats: tables for other programs.
-        report: what run.json begins with; None for no run.json.
+        report: what run.json begins with.
         gate: whether the job fails when too many of its inputs failed.
         recounts: whether all that the output holds is counted again; then what comes in are not
             the inputs of the run but the counts that changed.
     """
 
-    def __init__(
-        self,
-        output: str,
-        run_id: str,
-        formats: tuple[str, ...],
-        report: RunReport | None,
-        *,
-        gate: bool,
-        recounts: bool,
-    ) -> None:
+    def __init__(self, report: RunReport, *, gate: bool, recounts: bool) -> None:
         super().__init__()
-        finish = _Recounted if recounts else _Counted
-        self._finish = finish(output, run_id, formats, report)
-        self._output, self._run_id, self._gate = output, run_id, gate
+        self._finish = (_Recounted if recounts else _Counted)(report)
+        self._notes, self._gate = RunNotes(report.config.output, report.counting.run_id), gate
 
     def expand(
         self,
@@ -124,59 +112,56 @@ class Finish(beam.PTransform):
             _ = (
                 problem
                 | "All reported" >> beam.Reshuffle()
-                | "Gate" >> beam.Map(_raise, self._output, self._run_id)
+                | "Gate" >> beam.Map(_raise, self._notes)
             )
 
 
-def _raise(problem: str, output: str, run_id: str) -> None:
-    runs.leave(output, run_id, Note.GATE, problem)
+def _raise(problem: str, notes: RunNotes) -> None:
+    notes.leave(Note.GATE, problem)
     raise TooManyFailedError(problem)
 
 
 class _Finish(beam.DoFn):
     """Joins the tables, writes run.json and ends the run."""
 
-    def __init__(
-        self, output: str, run_id: str, formats: tuple[str, ...], report: RunReport | None
-    ) -> None:
-        self._output, self._run_id = output, run_id
-        self._formats, self._report = formats, report
+    def __init__(self, report: RunReport) -> None:
+        self._report = report
 
-    def report(self, report: RunReport, held: Output, sums: Sums, n: int) -> dict[str, Any]:
+    def write(self, held: Holdings, sums: Sums, n: int) -> dict[str, Any]:
         """Writes run.json of what was done and what the output holds."""
         raise NotImplementedError
 
     def process(self, _: int, sums: Sums, n: int) -> Iterator[str]:
-        held = join_tables(self._output, self._formats, self._run_id)
-        write_made(self._output, _made(self._output, self._formats))
-        if self._report:
-            written = self.report(self._report, held, sums, n)
-            runs.leave(self._output, self._run_id, Note.REPORT, written)
-            totals = Totals(**written["totals"])
-            if totals.failed_fraction > self._report.config.max_failed_fraction:
-                problem = (
-                    f"{totals.outcomes['failed']:,} of {totals.inputs:,} recordings failed; see "
-                    f"{files.join(self._output, 'failures.csv')}"
-                )
-                logging.getLogger(__name__).error("failures: %s", problem)
-                yield problem
+        config, run_id = self._report.config, self._report.counting.run_id
+        notes = RunNotes(config.output, run_id)
+        held = join_tables(config.output, config.formats, run_id)
+        write_made(config.output, _made(config.output, config.formats))
+        written = self.write(held, sums, n)
+        notes.leave(Note.REPORT, written)
+        totals = Totals(**written["totals"])
+        if totals.failed_fraction > config.max_failed_fraction:
+            problem = (
+                f"{totals.outcomes['failed']:,} of {totals.inputs:,} recordings failed; see "
+                f"{files.join(config.output, 'failures.csv')}"
+            )
+            logging.getLogger(__name__).error("failures: %s", problem)
+            yield problem
         oldest = f"{datetime.now(UTC) - _KILLED_AFTER:%Y%m%dT%H%M%S}"
-        runs.forget_notes(self._output, oldest)
-        before = [r for r in runs.others(self._output, self._run_id) if r < self._run_id]
-        runs.end(self._output, [self._run_id, *(r for r in before if r < oldest)])
+        notes.forget_notes(oldest)
+        notes.end(r for r in notes.others() if r < min(oldest, run_id))
 
 
 class _Counted(_Finish):
     """Of a run that counted recordings: ``n`` are its inputs."""
 
-    def report(self, report: RunReport, held: Output, sums: Sums, n: int) -> dict[str, Any]:
-        notes = drift.notes(sums.sites, report.reference)
+    def write(self, held: Holdings, sums: Sums, n: int) -> dict[str, Any]:
+        notes = drift.notes(sums.sites, self._report.reference)
         drift.warn(notes)
-        return report.write(Totals.of(sums, n), held, notes)
+        return self._report.write(Totals.of(sums, n), held, notes)
 
 
 class _Recounted(_Finish):
     """Of a run over all that the output holds: ``n`` are the counts that changed."""
 
-    def report(self, report: RunReport, held: Output, sums: Sums, n: int) -> dict[str, Any]:
-        return report.write(Totals.of(sums, held.sums.recordings), held, changed=n)
+    def write(self, held: Holdings, sums: Sums, n: int) -> dict[str, Any]:
+        return self._report.write(Totals.of(sums, held.sums.recordings), held, changed=n)

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.ledger import entries, nights
+from pipeline.ledger import nights
+from pipeline.ledger.ledger import Ledger
 from pipeline.options import UsageError
 from pipeline.records import DetectedCall, RecordingCount, Row, RunSummary, column, column_names
 from pipeline.storage import buckets, files
@@ -134,7 +135,7 @@ def test_a_night_is_rewritten_as_a_whole_and_others_stay(
 
 def night_of_ledger(output: str, night: str) -> dict[str, tuple[float, int | None, str]]:
     """Threshold, calls and run of each recording of a night, as the ledger says."""
-    state = entries.read_state(output)
+    state = Ledger(output).state()
     found = {}
     for name in nights.files_of_night(output, night):
         for identities in nights.read(name, ()).values():

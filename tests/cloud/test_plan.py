@@ -163,7 +163,7 @@ def test_launch_has_the_plan_before_anything_else(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, peaks: None
 ) -> None:
     """A plan must not need an output that can be written."""
-    monkeypatch.setattr(preflight, "prepare_output", lambda output: pytest.fail("it was prepared"))
+    monkeypatch.setattr(preflight, "prepare", lambda *_: pytest.fail("it was prepared"))
     (tmp_path / "a.wav").write_bytes(encoded(1, 16_000, "WAV"))
     model = write_model(tmp_path / "model")
     assert count(f"--input={tmp_path}/a.wav", f"--model={model}", "--output=/no", "--plan") == 0

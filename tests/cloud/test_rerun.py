@@ -12,8 +12,8 @@ import pytest
 
 from pipeline import options, rerun
 from pipeline.__main__ import main
+from pipeline.inputs import named
 from pipeline.inputs.versions import as_expression
-from pipeline.records import Listed
 from pipeline.run import run_of
 from pipeline.storage import files
 from tests import nights
@@ -35,7 +35,7 @@ class Night:
         self.bucket.put(f"in/{name}", (folder / name).read_bytes())
 
     def ends_at_once(self, *more: str) -> bool:
-        return rerun.done_already(run_of(options.parse([*self.flags, *more])), {}) == 0
+        return rerun.done_already(run_of(options.parse([*self.flags, *more]))) == 0
 
     def listings(self) -> int:
         """How often recordings were listed."""
@@ -134,10 +134,11 @@ def test_a_large_bucket_is_left_to_the_job(
     night: Night, at_most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of recordings and of an output no more is listed here than a few thousand."""
-    monkeypatch.setattr(rerun, "MOST_OBJECTS", at_most)
-    listings: dict[str, list[Listed]] = {}
-    assert rerun.done_already(run_of(options.parse(night.flags)), listings) is None
-    assert listings == {}
+    for module in (rerun, named):
+        monkeypatch.setattr(module, "MOST_OBJECTS", at_most)
+    run = run_of(options.parse(night.flags))
+    assert rerun.done_already(run) is None
+    assert run.recordings.listings == {}
 
 
 @pytest.mark.parametrize(

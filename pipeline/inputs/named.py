@@ -1,0 +1,119 @@
+"""The recordings that a run names, listed before any job."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection
+from itertools import islice
+
+from pipeline.inputs.deployments import read_deployments
+from pipeline.inputs.manifests import (
+    check_tables,
+    list_recordings,
+    named_in,
+    read_manifest,
+    remarks,
+)
+from pipeline.inputs.times import parse_zone
+from pipeline.inputs.versions import list_pattern
+from pipeline.options import Config, UsageError
+from pipeline.records import Listed
+from pipeline.storage import files
+
+MOST_OBJECTS = 5000
+"""In a bucket at most so many recordings, or files of an output, are listed before a job: five
+requests."""
+
+
+class NamedRecordings:
+    """The recordings that patterns and manifests name.
+
+    Attributes:
+        config: what was asked.
+        listings: what patterns in buckets stand for, where that was listed: no job asks once more.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.listings: dict[str, list[Listed]] = {}
+
+    def check(self) -> int | None:
+        """How many there are; None where only the job will know, for it lists a bucket.
+
+        Raises:
+            UsageError: a pattern, a manifest or a table that names nothing or cannot be read.
+        """
+        self._check_deployments()
+        of_patterns = [name for one in self.config.inputs for name in self._check_pattern(one)]
+        of_manifests = [name for one in self.config.manifests for name in self._check_manifest(one)]
+        names: Collection[str] | None = dict.fromkeys([*of_patterns, *of_manifests])
+        if any(pattern.startswith("gs://") for pattern in self.config.inputs):
+            names = None
+        try:
+            check_tables(self.config, names)
+        except (OSError, ValueError) as error:
+            raise UsageError(str(error)) from None
+        self.say_remarks(names)
+        return None if names is None else len(names)
+
+    def say_remarks(self, names: Collection[str] | None) -> None:
+        """Prints remarks on unused inputs.
+
+        Args:
+            names: of all recordings, if known.
+        """
+        for line in remarks(self.config, names):
+            print(f"capuchinbird: {line}", file=sys.stderr)
+
+    def all(self) -> list[Listed]:
+        """Lists and completes all, sorted by name."""
+        return list_recordings(self.config, self.listings)
+
+    def few(self) -> list[Listed] | None:
+        """The same, where they are few; None if they are not, or something names nothing."""
+        allow_empty = self.config.allow_empty
+        listed: dict[str, list[Listed]] = {}
+        for pattern in self.config.inputs:
+            at_most = None if files.is_local(pattern) else MOST_OBJECTS + 1
+            listed[pattern] = list(islice(list_pattern(pattern), at_most))
+            if len(listed[pattern]) == at_most or not (listed[pattern] or allow_empty):
+                return None
+            if at_most:
+                self.listings[pattern] = listed[pattern]
+        named = (any(True for _ in read_manifest(name)) for name in self.config.manifests)
+        return list_recordings(self.config, listed) if allow_empty or all(named) else None
+
+    def _check_deployments(self) -> None:
+        """Refuses a deployment table or time zone that workers would stumble over."""
+        try:
+            if self.config.time_zone:
+                parse_zone(self.config.time_zone)
+            if self.config.deployments:
+                read_deployments(self.config.deployments)
+        except (OSError, ValueError) as error:
+            raise UsageError(str(error)) from None
+
+    def _check_pattern(self, pattern: str) -> list[str]:
+        """Of a bucket that is not listed yet this only asks whether there is any recording."""
+        matched = list_pattern(pattern, self.listings)
+        if pattern.startswith("gs://"):
+            matched = islice(matched, 1)
+        try:
+            names = [files.identity(one.recording) for one in matched]
+        except OSError as error:
+            raise UsageError(f"--input {pattern}: {error}") from None
+        if not names and not self.config.allow_empty:
+            raise UsageError(f"--input {pattern}: {files.why_nothing(pattern)}")
+        return names
+
+    def _check_manifest(self, manifest: str) -> list[str]:
+        try:
+            named = read_manifest(manifest) if self.config.allow_empty else named_in(manifest)
+            names = list(map(files.identity, named))
+        except OSError as error:
+            raise UsageError(f"--manifest {manifest}: {error}") from None
+        except ValueError as error:
+            raise UsageError(f"--manifest {error}") from None
+        if not names and not self.config.allow_empty:
+            raise UsageError(f"--manifest {manifest}: lists no recording")
+        return names
