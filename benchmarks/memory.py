@@ -9,14 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from benchmarks.child import ROOT, Usage, run_child
+from benchmarks.child import ROOT
+from benchmarks.run import run_pipeline
 from model.training.synth import synthesise_recording
 
 SAMPLE_RATE_HZ = 48_000
@@ -33,16 +33,6 @@ def write_looped(path: Path, minutes: int) -> None:
     with soundfile.SoundFile(path, "w", SAMPLE_RATE_HZ, CHANNELS, "PCM_16") as file:
         for _ in range(minutes):
             file.write(minute)
-
-
-def count(path: Path, model: str) -> tuple[Usage, int]:
-    """What the pipeline took for one file, and how many calls it found."""
-    with tempfile.TemporaryDirectory() as output:
-        job = [sys.executable, "-m", "pipeline", "--model", model, "--output", output]
-        job.append("--no_report")
-        usage = run_child([*job, "--input", str(path)])
-        report = json.loads(Path(output, "run.json").read_text(encoding="utf-8"))
-    return usage, report["totals"]["calls"]
 
 
 def main() -> None:
@@ -65,17 +55,17 @@ def main() -> None:
         for minutes in (SHORT_MINUTES, options.minutes):
             path = Path(directory, f"{minutes}_minutes.wav")
             write_looped(path, minutes)
-            usage, calls = count(path, options.model)
+            run = run_pipeline(options.model, [str(path)])
             path.unlink()
             figures[minutes] = {
-                "calls": calls,
-                "peak_rss_bytes": usage.peak_rss_bytes,
-                "wall_s": usage.wall_s,
-                "cpu_s": usage.cpu_s,
+                "calls": run.calls,
+                "peak_rss_bytes": run.usage.peak_rss_bytes,
+                "wall_s": run.usage.wall_s,
+                "cpu_s": run.usage.cpu_s,
             }
             print(
-                f"{minutes} min: peak {usage.peak_rss_bytes / 1e6:.0f} MB, {usage.wall_s:.1f} s, "
-                f"{calls} calls",
+                f"{minutes} min: peak {run.usage.peak_rss_bytes / 1e6:.0f} MB, "
+                f"{run.usage.wall_s:.1f} s, {run.calls} calls",
                 flush=True,
             )
     ratio = figures[options.minutes]["peak_rss_bytes"] / figures[SHORT_MINUTES]["peak_rss_bytes"]

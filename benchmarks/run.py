@@ -42,7 +42,7 @@ SHORT_S = 6.0
 
 @dataclass(frozen=True)
 class Run:
-    """One process: what it took, and what it says it heard and counted."""
+    """One process: what it took, and what it says it decoded and counted."""
 
     usage: Usage
     audio_s: float
@@ -155,7 +155,7 @@ def synthesise(directory: Path) -> list[str]:
     return paths
 
 
-def find(patterns: Sequence[str]) -> list[str]:
+def files_of(patterns: Sequence[str]) -> list[str]:
     """The files that match, as absolute paths: the ways run in the project's root."""
     names = {os.path.abspath(name) for pattern in patterns for name in glob.glob(pattern)}
     if not names:
@@ -165,14 +165,14 @@ def find(patterns: Sequence[str]) -> list[str]:
 
 def measure(options: argparse.Namespace, directory: Path) -> dict[str, Speed]:
     """Runs every way over the recordings, in turns."""
-    recordings = find(options.input) if options.input else synthesise(directory)
+    recordings = files_of(options.input) if options.input else synthesise(directory)
     short = str(directory / "short.mp3")
     soundfile.write(short, synthesise_recording(SHORT_S, (), 48_000, 2, seed=0), 48_000)
 
     here = [sys.executable, "-m"]
     ways: dict[str, Way] = {
-        DECODE: partial(run_script, [*here, "benchmarks.decode_only"]),
-        PLAIN: partial(run_script, [*here, "benchmarks.plain_loop", "--model", options.model]),
+        DECODE: partial(run_script, [*here, "benchmarks.loops"]),
+        PLAIN: partial(run_script, [*here, "benchmarks.loops", "--model", options.model]),
         BEAM: partial(run_pipeline, options.model),
     }
     # The tutorial's loop is so slow that a part of the recordings tells its speed as well.
