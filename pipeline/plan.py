@@ -102,7 +102,7 @@ def make_plan(run: Run, options: PipelineOptions) -> Plan:
     counting = run.counting
     recordings = run.recordings.all()
     is_done = _ledger_of(run)
-    todo = [known for known in recordings if not is_done(known)]
+    todo = [one for one in recordings if not is_done(one)]
     hours, headers, unreadable = _audio_hours(todo)
     score_s_per_hour = SCORE_S_PER_HOUR
     if counting.grid.scores_windows:
@@ -125,7 +125,7 @@ def make_plan(run: Run, options: PipelineOptions) -> Plan:
     hourly_usd = vcpus * VCPU_HOUR_USD + memory_gb * MEMORY_GB_HOUR_USD + DISK_GB * DISK_GB_HOUR_USD
     return Plan(
         recordings=len(recordings),
-        size_bytes=sum(max(0, known.size) for known in recordings),
+        size_bytes=sum(max(0, one.size) for one in recordings),
         done=len(recordings) - len(todo),
         audio_h=sum(hours.values()),
         headers=headers,
@@ -184,18 +184,18 @@ def _ledger_of(run: Run) -> Callable[[Listed], bool]:
     is_old = migrate.is_old(ledger.output)
     old = ledger.state() if is_old else {}
     # A first run has no part to look at, and of an archive there may be thousands.
-    is_known = is_old or bool(files.folders_in(parts.ledger(ledger.output)))
+    has_parts = is_old or bool(files.folders_in(parts.ledger(ledger.output)))
 
     state_of = lru_cache(maxsize=64)(ledger.part)
 
-    def is_done(known: Listed) -> bool:
-        if not is_known:
+    def is_done(listed: Listed) -> bool:
+        if not has_parts:
             return False
-        identity = files.identity(known.recording)
+        identity = files.identity(listed.recording)
         entry = (old if is_old else state_of(parts.part_of(identity))).get(identity)
         retry = run.config.retry_failed
         # A file whose time alone has changed counts as new: reading it would take too long here.
-        return entries.is_done(entry, known, run.counting, retry, checksum=lambda _: "")
+        return entries.is_done(entry, listed, run.counting, retry, checksum=lambda _: "")
 
     return is_done
 
@@ -206,8 +206,8 @@ def _audio_hours(recordings: Sequence[Listed]) -> tuple[dict[str, float], int, i
     Bytes per second differ by format, so each kind of file is estimated by its own sample.
     """
     kinds: dict[str, list[Listed]] = {}
-    for known in recordings:
-        kinds.setdefault(PurePath(known.recording).suffix.lower(), []).append(known)
+    for one in recordings:
+        kinds.setdefault(PurePath(one.recording).suffix.lower(), []).append(one)
     hours, headers, unreadable = dict.fromkeys(kinds, 0.0), 0, 0
     with ThreadPoolExecutor(_PROBES_AT_ONCE) as pool:
         for kind, alike in kinds.items():
@@ -215,21 +215,21 @@ def _audio_hours(recordings: Sequence[Listed]) -> tuple[dict[str, float], int, i
             sample = alike[:: math.ceil(len(alike) / share)]
             with without_decoder_notes():
                 durations = list(pool.map(_duration_s, sample))
-            heard = [s for s in durations if s is not None]
-            headers += len(heard)
-            unreadable += len(sample) - len(heard)
-            sample_bytes = sum(max(0, known.size) for known in sample)
-            all_bytes = sum(max(0, known.size) for known in alike)
+            lengths_s = [s for s in durations if s is not None]
+            headers += len(lengths_s)
+            unreadable += len(sample) - len(lengths_s)
+            sample_bytes = sum(max(0, one.size) for one in sample)
+            all_bytes = sum(max(0, one.size) for one in alike)
             # Without sizes, by their number. What cannot be read has bytes and no seconds.
             scale = all_bytes / sample_bytes if sample_bytes else len(alike) / len(sample)
-            hours[kind] += sum(heard) * scale / 3600
+            hours[kind] += sum(lengths_s) * scale / 3600
     return hours, headers, unreadable
 
 
-def _duration_s(known: Listed) -> float | None:
+def _duration_s(listed: Listed) -> float | None:
     try:
-        with files.open_to_read(known.recording) as source:
-            return probe(source, known.recording).duration_s
+        with files.open_to_read(listed.recording) as source:
+            return probe(source, listed.recording).duration_s
     except Exception:
         return None  # the run would give it a failed row
 

@@ -86,13 +86,13 @@ def _files_of(output: str) -> dict[str, files.Stored] | None:
 def _all_done(listed: Sequence[Listed], state: Mapping[str, Entry], run: Run) -> bool:
     return all(
         entries.is_done(
-            state.get(entries.identity_of(known)),
-            known,
+            state.get(entries.identity_of(one)),
+            one,
             run.counting,
             run.config.retry_failed,
             versions.content_checksum,
         )
-        for known in listed
+        for one in listed
     )
 
 
@@ -111,12 +111,12 @@ def _current(config: Config, state: Mapping[str, Entry], there: _Files) -> bool:
     return page in there and there[page].written_s >= there[counts].written_s
 
 
-def _holds(name: str, known: files.Stored, content: bytes) -> bool:
+def _holds(name: str, stored: files.Stored, content: bytes) -> bool:
     """Whether a file has this content; of an object in a bucket, unread."""
-    if known.size != len(content):
+    if stored.size != len(content):
         return False
-    if known.checksum:
-        return known.checksum == files.checksum([content])
+    if stored.checksum:
+        return stored.checksum == files.checksum([content])
     return files.read_bytes(name) == content
 
 

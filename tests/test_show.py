@@ -24,13 +24,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_is_heard_is_what_the_job_counts(folder: Path) -> None:
-    heard = show.hear(str(folder / "a.wav"), fakes.PeakScorer(), fakes.contract(), 0, 600)
+    heard = show.score_stretch(str(folder / "a.wav"), fakes.PeakScorer(), fakes.contract(), 0, 600)
     assert [(c.start_s, c.end_s) for c in heard.calls] == [(4.0, 7.0), (13.0, 16.0)]
     assert len(heard.scores) == 18
 
 
 def test_a_stretch_is_placed_in_the_recording(folder: Path) -> None:
-    heard = show.hear(str(folder / "a.wav"), fakes.PeakScorer(), fakes.contract(), 9, 10)
+    heard = show.score_stretch(str(folder / "a.wav"), fakes.PeakScorer(), fakes.contract(), 9, 10)
     assert [(c.start_s, c.end_s) for c in heard.calls] == [(4.0, 7.0)]
     figure = show.draw(heard, "a.wav")
     assert figure.axes[2].get_xlim() == (9, 19)
@@ -39,7 +39,7 @@ def test_a_stretch_is_placed_in_the_recording(folder: Path) -> None:
     assert labels[1] == ("", "frequency (kHz)")
     assert labels[2][0] == "time in the recording (s)"
     with pytest.raises(AudioError, match="ends before 30 s"):
-        show.hear(str(folder / "a.wav"), fakes.PeakScorer(), fakes.contract(), 30, 10)
+        show.score_stretch(str(folder / "a.wav"), fakes.PeakScorer(), fakes.contract(), 30, 10)
 
 
 @pytest.mark.parametrize(("name", "calls"), [("a.wav", 2), ("clip.wav", 0)])

@@ -52,10 +52,10 @@ def main(argv: Sequence[str]) -> int:
 
     try:
         survey = read_survey(flags.run, flags.deployments, flags.labels)
-        found = [finding for finding in survey.findings if not finding.is_refuted]
+        findings = [finding for finding in survey.findings if not finding.is_refuted]
         rng = np.random.default_rng(flags.seed)
         amount = flags.per_site, flags.percent / 100
-        chosen = choose_findings(found, *amount, flags.choose, rng)
+        chosen = choose_findings(findings, *amount, flags.choose, rng)
         if not chosen:
             raise UsageError(f"{flags.run}: holds no call to cut out")
         saved, problems = cut_clips(chosen, flags.output, flags.pad_s, flags.audio)
@@ -66,9 +66,9 @@ def main(argv: Sequence[str]) -> int:
     if not saved:
         raise UsageError(f"{flags.run}: none of its recordings can be read from here")
     say(
-        f"{flags.output}: {len(saved):,} of {len(found):,} calls, and clips.csv",
+        f"{flags.output}: {len(saved):,} of {len(findings):,} calls, and clips.csv",
         output=flags.output,
         clips=len(saved),
-        calls=len(found),
+        calls=len(findings),
     )
     return 0

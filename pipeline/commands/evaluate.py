@@ -88,15 +88,15 @@ def main(argv: Sequence[str]) -> int:
     except (DataError, ContractError, OSError) as error:
         raise UsageError(str(error)) from None
     for report in reports:
-        found = report.figures()
-        say(f"{report.title}: exact counts {found['calls']['exact_share']:.3f}")
+        figures = report.figures()
+        say(f"{report.title}: exact counts {figures['calls']['exact_share']:.3f}")
         say(f"  {'condition':24}F1      counted/true  90 % interval: holds the truth, calls wide")
-        for name, row in found["conditions"].items():
+        for name, row in figures["conditions"].items():
             inside = row["interval_coverage"]
             covered = "-" if inside is None else f"{inside:.2f}, {row['interval_width']:.1f}"
-            figures = f"{row['f1']:<8.3f}{row['counted_share']:<14.3f}{covered}"
-            say(f"  {name.replace('_', ' '):24}{figures}")
-        say(found["verdict"])
+            cells = f"{row['f1']:<8.3f}{row['counted_share']:<14.3f}{covered}"
+            say(f"  {name.replace('_', ' '):24}{cells}")
+        say(figures["verdict"])
     page = str(flags.output / "report.html")
     say(page, report=page, figures={report.title: report.figures() for report in reports})
     return 0

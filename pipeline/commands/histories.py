@@ -70,15 +70,15 @@ def main(argv: Sequence[str]) -> int:
     for line in remarks:
         print(f"capuchinbird histories: {line}", file=sys.stderr)
     n_sites, n_visits = len({row.site for row in rows}), len({row.visit for row in rows})
-    n_known = sum(1 for row in rows if row.detected is not None)
+    n_recorded = sum(1 for row in rows if row.detected is not None)
     n_with = sum(1 for row in rows if row.detected)
     say(
         f"{files.join(flags.output, 'history.csv')}: {n_sites:,} sites × {n_visits:,} "
-        f"{flags.visit}s; recorded in {n_known:,}, calls in {n_with:,}",
+        f"{flags.visit}s; recorded in {n_recorded:,}, calls in {n_with:,}",
         output=flags.output,
         sites=n_sites,
         visits=n_visits,
-        recorded=n_known,
+        recorded=n_recorded,
         with_calls=n_with,
     )
     return 0

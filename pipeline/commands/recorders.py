@@ -41,20 +41,20 @@ def main(argv: Sequence[str]) -> int:
     from pipeline.tables.schema import cells
 
     try:
-        found = recorders(read_survey(flags.run, flags.deployments).recordings)
-        lines = [csv_line(column_names(RecorderAtSite)), *(csv_line(cells(row)) for row in found)]
+        rows = recorders(read_survey(flags.run, flags.deployments).recordings)
+        lines = [csv_line(column_names(RecorderAtSite)), *(csv_line(cells(row)) for row in rows)]
         files.write_atomically(flags.output, [encode("".join(lines))])
     except (OSError, ValueError) as error:
         raise UsageError(str(error)) from None
-    for row in found:
+    for row in rows:
         name = " ".join(filter(None, [row.site or "no site", row.recorder]))
         say(f"{name}: {row.recordings:,} recordings, {row.recorded_h:,.1f} h")
         for warning in filter(None, row.warnings.split(SEPARATOR)):
             say(f"  ! {warning}")
-    n = sum(1 for row in found if row.warnings)
+    n = sum(1 for row in rows if row.warnings)
     say(
-        f"{flags.output}: {len(found):,} recorders, {n:,} with warnings",
+        f"{flags.output}: {len(rows):,} recorders, {n:,} with warnings",
         output=flags.output,
-        recorders=[asdict(row) for row in found],
+        recorders=[asdict(row) for row in rows],
     )
     return 0

@@ -33,7 +33,7 @@ _COLUMNS = 2000  # more cannot be told apart in a picture
 
 
 @dataclass(frozen=True)
-class Heard:
+class ScoredStretch:
     """A stretch of a recording, its scores and its calls.
 
     Attributes:
@@ -54,9 +54,9 @@ class Heard:
     rule: CountingRule
 
 
-def hear(
+def score_stretch(
     recording: str, scorer: InputScorer, contract: ServingContract, begin_s: float, length_s: float
-) -> Heard:
+) -> ScoredStretch:
     """Reads and scores a stretch of a recording, with the contract's windows and counting rule.
 
     Raises:
@@ -72,33 +72,33 @@ def hear(
     grid = contract.grid(samples_from_seconds(contract.hop_s))
     starts, scores = score_recording(samples, scorer.score, grid, contract.padding)
     calls = find_calls(starts, scores, contract.rule, n_samples)
-    return Heard(recording_s, begin_s, samples, starts, scores, calls, contract.rule)
+    return ScoredStretch(recording_s, begin_s, samples, starts, scores, calls, contract.rule)
 
 
-def draw(heard: Heard, title: str) -> Any:
+def draw(stretch: ScoredStretch, title: str) -> Any:
     """A matplotlib figure: waveform, spectrogram, scores and calls over the same time."""
     from matplotlib.figure import Figure
 
-    end_s = heard.begin_s + len(heard.samples) / SAMPLE_RATE_HZ
+    end_s = stretch.begin_s + len(stretch.samples) / SAMPLE_RATE_HZ
     figure = Figure(figsize=(12, 7), layout="constrained")
     wave, levels, scores = figure.subplots(3, 1, sharex=True, height_ratios=[1, 2.4, 1.2])
-    part = f" ({heard.begin_s:g} to {end_s:.1f} s of {heard.recording_s:.1f} s)"
-    is_whole = end_s - heard.begin_s >= heard.recording_s - 0.1
-    calls = f"{len(heard.calls)} call{'' if len(heard.calls) == 1 else 's'}"
+    part = f" ({stretch.begin_s:g} to {end_s:.1f} s of {stretch.recording_s:.1f} s)"
+    is_whole = end_s - stretch.begin_s >= stretch.recording_s - 0.1
+    calls = f"{len(stretch.calls)} call{'' if len(stretch.calls) == 1 else 's'}"
     figure.suptitle(f"{title}{'' if is_whole else part}: {calls}")
 
-    low, high = _envelope(heard.samples)
-    times = np.linspace(heard.begin_s, end_s, len(low))
+    low, high = _envelope(stretch.samples)
+    times = np.linspace(stretch.begin_s, end_s, len(low))
     wave.fill_between(times, low, high, color=_WAVE, linewidth=0.3)
     wave.set(ylabel="amplitude", ylim=(-1, 1))
 
-    levels_db = spectrogram_db(heard.samples, top_hz=TOP_HZ)
+    levels_db = spectrogram_db(stretch.samples, top_hz=TOP_HZ)
     darkest, brightest = shown_range_db(levels_db)
     levels.imshow(
         levels_db,
         origin="lower",
         aspect="auto",
-        extent=(heard.begin_s, end_s, 0, TOP_HZ / 1000),
+        extent=(stretch.begin_s, end_s, 0, TOP_HZ / 1000),
         cmap="cividis",
         vmin=darkest,
         vmax=brightest,
@@ -106,13 +106,13 @@ def draw(heard: Heard, title: str) -> Any:
     )
     levels.set(ylabel="frequency (kHz)")
 
-    middles_s = heard.begin_s + heard.starts / SAMPLE_RATE_HZ + heard.rule.score_s / 2
-    threshold = float(score_place(heard.rule.threshold))
-    places = score_place(heard.scores)
+    middles_s = stretch.begin_s + stretch.starts / SAMPLE_RATE_HZ + stretch.rule.score_s / 2
+    threshold = float(score_place(stretch.rule.threshold))
+    places = score_place(stretch.scores)
     scores.plot(middles_s, places, color=_SCORE, marker=".", markersize=3, linewidth=1)
     scores.axhline(threshold, color=_WAVE, linestyle="--", linewidth=1)
     scores.annotate(
-        f"threshold {score_text(heard.rule.threshold)}",
+        f"threshold {score_text(stretch.rule.threshold)}",
         (1, threshold),
         xycoords=("axes fraction", "data"),
         xytext=(-4, 3),
@@ -120,20 +120,20 @@ def draw(heard: Heard, title: str) -> Any:
         ha="right",
         color=_WAVE,
     )
-    scores.set(ylabel=_SCORE_OF[heard.rule.score_s < WINDOW_S], ylim=(-0.02, 1.08))
+    scores.set(ylabel=_SCORE_OF[stretch.rule.score_s < WINDOW_S], ylim=(-0.02, 1.08))
     scores.set_yticks(score_place(TICKS), [f"{score:g}" for score in TICKS])
-    scores.set(xlabel="time in the recording (s)", xlim=(heard.begin_s, end_s))
-    for call in heard.calls:
+    scores.set(xlabel="time in the recording (s)", xlim=(stretch.begin_s, end_s))
+    for call in stretch.calls:
         for panel in (wave, levels, scores):
             panel.axvspan(
-                heard.begin_s + call.start_s,
-                heard.begin_s + call.end_s,
+                stretch.begin_s + call.start_s,
+                stretch.begin_s + call.end_s,
                 color=_CALL,
                 alpha=0.18 if panel is not levels else 0,
                 linewidth=0,
             )
         for edge_s in (call.start_s, call.end_s):
-            levels.axvline(heard.begin_s + edge_s, color="white", linestyle=":", linewidth=1.2)
+            levels.axvline(stretch.begin_s + edge_s, color="white", linestyle=":", linewidth=1.2)
     return figure
 
 
@@ -179,14 +179,14 @@ def main(argv: Sequence[str]) -> int:
             pass  # a file that cannot be opened is said before the model is loaded
         contract = check_model(flags.model)
         scorer = ModelLoader(flags.model)()
-        heard = hear(flags.file, scorer, contract, flags.begin_s, flags.length_s)
+        stretch = score_stretch(flags.file, scorer, contract, flags.begin_s, flags.length_s)
         Path(flags.output).parent.mkdir(parents=True, exist_ok=True)
         title = files.identity(flags.file).rpartition("/")[2]
-        draw(heard, title).savefig(flags.output, format="png", dpi=120)
+        draw(stretch, title).savefig(flags.output, format="png", dpi=120)
     except (AudioError, OSError) as error:
         raise UsageError(str(error)) from None
-    for call in heard.calls:
-        start_s, end_s = (heard.begin_s + t for t in (call.start_s, call.end_s))
+    for call in stretch.calls:
+        start_s, end_s = (stretch.begin_s + t for t in (call.start_s, call.end_s))
         say(f"call from {start_s:.1f} to {end_s:.1f} s, score {score_text(call.score)}")
-    say(flags.output, picture=flags.output, calls=[asdict(call) for call in heard.calls])
+    say(flags.output, picture=flags.output, calls=[asdict(call) for call in stretch.calls])
     return 0

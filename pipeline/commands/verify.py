@@ -47,16 +47,16 @@ def main(argv: Sequence[str]) -> int:
     from pipeline.storage import files
 
     try:
-        found = verify(flags.run, flags.labels, flags.precision)
-        name = write_verified(found, flags.run)
+        verified = verify(flags.run, flags.labels, flags.precision)
+        name = write_verified(verified, flags.run)
         if files.exists(files.join(flags.run, "report.html")):
             write_page(flags.run)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from None
-    for warning in found.warnings:
+    for warning in verified.warnings:
         print(f"capuchinbird verify: {warning}", file=sys.stderr)
-    say("\n".join(table(found.rows)), **found.document)
-    for pair in found.document["agreement"]["pairs"]:
+    say("\n".join(table(verified.rows)), **verified.document)
+    for pair in verified.document["agreement"]["pairs"]:
         kappa = "not defined" if pair["kappa"] is None else f"{pair['kappa']:.2f}"
         say(
             f"{' and '.join(pair['observers'])} agree on {pair['same']} of {pair['clips']} clips: "

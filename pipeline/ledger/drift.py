@@ -88,9 +88,9 @@ def _site_note(site: str, sums: SiteSums, reference: Sequence[int] | None) -> Si
     )
 
 
-def warn(found: Iterable[SiteNote]) -> None:
+def warn(notes: Iterable[SiteNote]) -> None:
     """Logs all warnings: a job on Dataflow writes them to Cloud Logging, where alerts look."""
-    for note in found:
+    for note in notes:
         for warning in note.warnings:
             logging.getLogger(__name__).warning("drift: %s", warning)
 

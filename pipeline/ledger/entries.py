@@ -101,8 +101,8 @@ class Entry:
 
 
 def _row(kind: type[Any], raw: dict[str, Any]) -> Any:
-    known = {f.name: raw[f.name] for f in fields(kind) if f.name in raw}
-    return kind(**{**known, "schema_version": SCHEMA_VERSION})  # of the layout that it has now
+    values = {f.name: raw[f.name] for f in fields(kind) if f.name in raw}
+    return kind(**{**values, "schema_version": SCHEMA_VERSION})  # of the layout that it has now
 
 
 def settings_of(counting: Counting, place: Place) -> str:
@@ -294,9 +294,9 @@ def count_again(entry: Entry, kept: Iterable[KeptSegment], counting: Counting) -
     name = entry.row.recording
     listed = Listed(name, entry.size, entry.stamp, entry.checksum, entry.place, entry.identity)
     # A segment length longer than any recording: any complete set of segments will do.
-    known, missing = resume(listed, kept, counting.grid, sys.maxsize)
-    if known and not missing:
-        yield count_recording(name, [listed, *known], counting)
+    facts, missing = resume(listed, kept, counting.grid, sys.maxsize)
+    if facts and not missing:
+        yield count_recording(name, [listed, *facts], counting)
 
 
 def is_to_be_tidied(name: str, run_id: str) -> bool:

@@ -52,13 +52,13 @@ def check_part(
     Raises:
         IdentityError: with the remedy.
     """
-    new = {identity: known for identity, known in listed.items() if identity not in state}
+    new = {identity: one for identity, one in listed.items() if identity not in state}
     if not new:
         return
-    known = dict(state)
+    entries = dict(state)
     for other in _lay_in(output, new) - {part} if may_have_moved else ():
-        known.update(read(other))
-    if problem := objection(output, known, listed):
+        entries.update(read(other))
+    if problem := objection(output, entries, listed):
         raise IdentityError(problem)
     for identity, recording in sorted(new.items()):
         name = recording.recording
@@ -71,8 +71,8 @@ def check_part(
 
 def _lay_in(output: str, new: Mapping[str, Listed]) -> set[str]:
     """Parts in which recordings that are new may have lain before they were moved."""
-    found: set[str] = set()
-    for identity, _ in traces.few((i, known.size) for i, known in new.items()):
+    older_parts: set[str] = set()
+    for identity, _ in traces.few((i, one.size) for i, one in new.items()):
         try:
             now = with_version(new[identity])
             checksum = now.checksum
@@ -80,14 +80,14 @@ def _lay_in(output: str, new: Mapping[str, Listed]) -> set[str]:
                 checksum = content_checksum(now.recording)
         except OSError:
             continue  # what cannot be read will be that recording's failure
-        told = Content(posixpath.basename(identity), now.size, checksum or now.stamp)
-        older = traces.seen(output, told)
+        content = Content(posixpath.basename(identity), now.size, checksum or now.stamp)
+        older = traces.seen(output, content)
         while older:
             part = older.pop()
-            if part not in found:
-                found.add(part)
+            if part not in older_parts:
+                older_parts.add(part)
                 older += parts.taken_by(output, part)
-    return found
+    return older_parts
 
 
 def _is_relative(name: str) -> bool:
@@ -96,12 +96,12 @@ def _is_relative(name: str) -> bool:
 
 def read_bases(output: str) -> list[str]:
     """Folders that relative names of an output start at."""
-    found = []
+    bases = []
     for name in files.list_folder(parts.ledger(output), ".base"):
         content = files.read_bytes(name)
         if posixpath.basename(name) == _name_of_base(content):  # else it is damaged
-            found.append(content.decode())
-    return sorted(found)
+            bases.append(content.decode())
+    return sorted(bases)
 
 
 def _name_of_base(content: bytes) -> str:
@@ -111,7 +111,7 @@ def _name_of_base(content: bytes) -> str:
 def add_base(output: str, listed: Iterable[Listed], bases: list[str]) -> None:
     """Keeps the folder that relative names start at, where there are any and it is another."""
     here = files.identity(os.curdir)
-    if here not in bases and any(_is_relative(known.recording) for known in listed):
+    if here not in bases and any(_is_relative(one.recording) for one in listed):
         name = files.join(parts.ledger(output), _name_of_base(here.encode()))
         files.write_atomically(name, [here.encode()])
         bases.append(here)
@@ -125,7 +125,7 @@ def objection(output: str, state: Mapping[str, Entry], listed: Mapping[str, List
         state: entries that hold there, by identity.
         listed: the recordings, by identity.
     """
-    new = {identity: known for identity, known in listed.items() if identity not in state}
+    new = {identity: one for identity, one in listed.items() if identity not in state}
     gone = {i: e for i, e in state.items() if i not in listed and not e.failed}
     moved: Counter[tuple[str, str]] = Counter()
     alike: Counter[tuple[str, str]] = Counter()
@@ -145,16 +145,16 @@ def objection(output: str, state: Mapping[str, Entry], listed: Mapping[str, List
             *(old, now, old, now),
         )
     names = {entry.row.recording: identity for identity, entry in state.items()}
-    for identity, known in sorted(new.items()):
-        other = names.get(known.recording, identity)
+    for identity, one in sorted(new.items()):
+        other = names.get(one.recording, identity)
         if other != identity:
-            return _two_meanings(output, known.recording, other, identity)
+            return _two_meanings(output, one.recording, other, identity)
     return ""
 
 
-def _two_meanings(output: str, name: str, known: str, now: str) -> str:
+def _two_meanings(output: str, name: str, before: str, now: str) -> str:
     return (
-        f"--output {output}: its {name} is {known}, and now that name means {now}; name the "
+        f"--output {output}: its {name} is {before}, and now that name means {now}; name the "
         "recordings by full paths, or give another output"
     )
 
@@ -170,10 +170,10 @@ def _reappeared(
     by_name: dict[str, list[tuple[str, Entry]]] = {}
     for old, entry in gone.items():
         by_name.setdefault(posixpath.basename(old), []).append((old, entry))
-    for identity, known in new.items():
+    for identity, one in new.items():
         for old, entry in by_name.get(posixpath.basename(identity), ()):
             try:
-                now = with_version(known)
+                now = with_version(one)
                 if now.size != entry.size or files.exists(old):
                     continue
                 if entry.checksum and (now.checksum or files.is_local(now.recording)):

@@ -174,12 +174,12 @@ def read_of(
     for group in range(file.num_row_groups):
         keys = file.read_row_group(group, ["identity", "scoring", "run_id"])
         keys = with_todays_names(keys, "identity", moves)
-        wanted = pc.equal(keys["scoring"], scoring)
+        is_asked = pc.equal(keys["scoring"], scoring)
         if names is not None:
-            wanted = pc.and_(wanted, pc.is_in(keys["identity"], value_set=names))
-        if not pc.any(wanted).as_py():
+            is_asked = pc.and_(is_asked, pc.is_in(keys["identity"], value_set=names))
+        if not pc.any(is_asked).as_py():
             continue
-        table = file.read_row_group(group).filter(wanted)
+        table = file.read_row_group(group).filter(is_asked)
         table = with_todays_names(table, "identity", moves)
         arrays = zip(*(_arrays(table[column]) for column in ("starts", "scores")), strict=True)
         rows = table.drop_columns(["starts", "scores"]).to_pylist()

@@ -33,11 +33,11 @@ def into_parts(output: str) -> None:
     for name in _old_entries(output):
         run_id = name.rpartition("/")[2].rpartition("-")[0]
         # Names as they were, so that later moves apply as before, in the parts of today.
-        found = [entry for _, entry in entries.read_shard(name, ())]
-        for entry in found if moves else ():
+        of_file = [entry for _, entry in entries.read_shard(name, ())]
+        for entry in of_file if moves else ():
             today = where_now(entry.identity, entry.row.run_id, moves)
             parts.take_over(output, parts.part_of(today), parts.part_of(entry.identity), run_id)
-        entries.write_shard(output, run_id, found)
+        entries.write_shard(output, run_id, of_file)
         files.delete_if_there(name)
 
 

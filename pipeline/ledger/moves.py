@@ -28,19 +28,16 @@ Moves = tuple[Move, ...]
 
 def read_moves(ledger: str) -> Moves:
     """All moves that a ledger tells of, in the order of their runs."""
-    found = [
-        Move(*told)
-        for name in files.list_folder(ledger, ".moved.json")
-        for told in read_sealed(name)
+    moves = [
+        Move(*row) for name in files.list_folder(ledger, ".moved.json") for row in read_sealed(name)
     ]
-    return tuple(sorted(found, key=lambda move: move.run_id))
+    return tuple(sorted(moves, key=lambda move: move.run_id))
 
 
 def write_moves(ledger: str, run_id: str, moved: Iterable[tuple[str, str]]) -> None:
     """Adds a run's moves to a ledger."""
-    if told := [(run_id, *pair) for pair in moved]:
-        name = files.join(ledger, f"{run_id}.moved.json")
-        write_sealed(name, told, copies=2)
+    name = files.join(ledger, f"{run_id}.moved.json")
+    write_sealed(name, [(run_id, *pair) for pair in moved], copies=2)
 
 
 def where_now(name: str, run_id: str, moves: Moves) -> str:

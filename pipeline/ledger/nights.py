@@ -26,12 +26,6 @@ def files_of_night(output: str, night: str) -> list[str]:
     return files.list_folder(files.join(_top(output), night), ".json")
 
 
-def files_of_all(output: str) -> list[tuple[str, str]]:
-    """(night, file) of all nights."""
-    found = files.list_below(_top(output), ".json")
-    return sorted((posixpath.basename(posixpath.dirname(name)), name) for name in found)
-
-
 def add(
     output: str,
     night: str,
@@ -65,8 +59,8 @@ def add(
 def read(name: str, moves: Moves) -> dict[str, list[str]]:
     """The recordings of a night that a file names, by the part that they are in now."""
     run_id = posixpath.basename(name).split(".", 2)[2].rpartition("-")[0]
-    found: dict[str, list[str]] = {}
+    of_part: dict[str, list[str]] = {}
     for identity in read_sealed(name):
         today = where_now(identity, run_id, moves)
-        found.setdefault(parts.part_of(today), []).append(today)
-    return found
+        of_part.setdefault(parts.part_of(today), []).append(today)
+    return of_part

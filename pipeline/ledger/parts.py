@@ -115,20 +115,20 @@ class PartFiles:
 def look(output: str, part: str) -> PartFiles:
     """Lists a part's folder, and those of parts that it took over recordings from."""
     sources = [part]
-    found: dict[str, list[str]] = {".jsonl.gz": [], ".from": [], ".to": [], ".night": []}
+    of_kind: dict[str, list[str]] = {".jsonl.gz": [], ".from": [], ".to": [], ".night": []}
     for source in sources:
         for name in files.list_folder(entries_folder(output, source), ""):
-            for kind, names in found.items():
+            for kind, names in of_kind.items():
                 if name.endswith(kind) and (source == part or kind in (".jsonl.gz", ".from")):
                     names.append(name)
             if name.endswith(".from"):
                 older = ".".join(posixpath.basename(name).split(".")[:2])
                 sources += [older] if older not in sources else []
-    nights = (posixpath.basename(name).removesuffix(".night") for name in found[".night"])
+    nights = (posixpath.basename(name).removesuffix(".night") for name in of_kind[".night"])
     return PartFiles(
         tuple(sources),
-        tuple(found[".jsonl.gz"]),
-        tuple(found[".from"] + found[".to"]),
+        tuple(of_kind[".jsonl.gz"]),
+        tuple(of_kind[".from"] + of_kind[".to"]),
         tuple(nights),
     )
 

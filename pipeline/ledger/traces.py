@@ -24,12 +24,12 @@ class Content:
     Attributes:
         name: its base name.
         size: bytes.
-        told: its checksum; of a long file on a disk, its time of change.
+        version: its checksum; of a long file on a disk, its time of change.
     """
 
     name: str
     size: int
-    told: str
+    version: str
 
 
 def few(recordings: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
@@ -69,7 +69,7 @@ def _top(output: str) -> str:
 
 
 def _folder(output: str, content: Content) -> str:
-    digest = _digest(content.name, str(content.size), content.told)
+    digest = _digest(content.name, str(content.size), content.version)
     return files.join(files.join(_top(output), digest[:2]), digest[2:20])
 
 

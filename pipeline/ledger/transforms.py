@@ -75,7 +75,7 @@ class FindWork(beam.PTransform):
     def expand(self, recordings: beam.PCollection[Listed]) -> beam.pvalue.DoOutputsTuple:
         """A part's files are read only where its recordings were listed."""
         listed = recordings | "By part" >> beam.WithKeys(
-            lambda known: parts.part_of(identity_of(known))
+            lambda one: parts.part_of(identity_of(one))
         )
         output, scoring = self._output, self._counting.scoring
         unfinished = (
@@ -123,10 +123,10 @@ class _FindWork(beam.DoFn):
             self._of_night = nights.files_of_night(self._output, self._night)
 
     def process(self, element: tuple[str, Mapping[str, Iterable[Any]]]) -> Iterator[object]:
-        part, found = element
-        listed = {identity_of(known): known for known in found["listed"]}
+        part, of_part = element
+        listed = {identity_of(one): one for one in of_part["listed"]}
         if listed:  # else it is what a killed run left of recordings that are not asked for now
-            yield from self._look(part, listed, found["unfinished"])
+            yield from self._look(part, listed, of_part["unfinished"])
 
     def _look(
         self,
@@ -151,9 +151,9 @@ class _FindWork(beam.DoFn):
             nights.add(self._output, self._night, part, counting.run_id, listed, self._of_night)
         yield beam.pvalue.TaggedOutput(PARTS, (part, len(listed)))
         todo = {
-            of: known
-            for of, known in listed.items()
-            if not is_done(state.get(of), known, counting, self._retry, content_checksum)
+            identity: one
+            for identity, one in listed.items()
+            if not is_done(state.get(identity), one, counting, self._retry, content_checksum)
         }
         done = len(listed) - len(todo)
         Metrics.counter("recordings", "skipped").inc(done)
@@ -161,18 +161,18 @@ class _FindWork(beam.DoFn):
         kept = self._ledger.scores(there, todo, counting.scoring)
         for of, segment in unfinished:
             kept.setdefault(of, []).append(segment)
-        for of, known in todo.items():
-            yield from self._resume(known, kept.get(of, []))
+        for of, one in todo.items():
+            yield from self._resume(one, kept.get(of, []))
 
     def _resume(self, listed: Listed, kept: list[KeptSegment]) -> Iterator[object]:
         name = listed.recording
         yield name, listed
-        known, plans = resume(listed, kept, self._counting.grid, self._segment_samples)
-        if not known:
+        facts, plans = resume(listed, kept, self._counting.grid, self._segment_samples)
+        if not facts:
             yield beam.pvalue.TaggedOutput(PROBE, listed)
             return
         progress.finish(files=1 - sum(plan.share for plan in plans))
-        for fact in known:
+        for fact in facts:
             yield name, fact
         for plan in plans:
             yield beam.pvalue.TaggedOutput(PLANS, plan)
@@ -206,9 +206,9 @@ class CountAgain(beam.PTransform):
         super().__init__()
         self._count = _CountAgain(output, counting)
 
-    def expand(self, found: beam.PCollection[str]) -> beam.pvalue.DoOutputsTuple:
+    def expand(self, parts_of_it: beam.PCollection[str]) -> beam.pvalue.DoOutputsTuple:
         """What failed, was counted so already, or was scored otherwise stays as it is."""
-        return found | "Count again" >> beam.ParDo(self._count).with_outputs(
+        return parts_of_it | "Count again" >> beam.ParDo(self._count).with_outputs(
             CHANGED, main="counted"
         )
 

@@ -151,13 +151,13 @@ class Command(Generic[_T]):
     def _declarations(self) -> dict[str, tuple[Field[Any], Flag, Any]]:
         """By the field's name: the field, its flag and its type."""
         hints = type_hints(self.declared, include_extras=True)
-        found = {}
+        declared = {}
         for one in fields(self.declared):  # type: ignore[arg-type]
             hint = hints[one.name]
             flag = next((f for f in getattr(hint, "__metadata__", ()) if isinstance(f, Flag)), None)
             if flag and one.name not in self.fixed and (not self.only or one.name in self.only):
-                found[one.name] = one, self.changed.get(one.name, flag), get_args(hint)[0]
-        return found
+                declared[one.name] = one, self.changed.get(one.name, flag), get_args(hint)[0]
+        return declared
 
     @cached_property
     def parser(self) -> Parser:
@@ -237,16 +237,16 @@ class Command(Generic[_T]):
     def _parsed(self, argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
         """What was given, by field, and words for Beam."""
         ours, beam_args = self._sort(argv)
-        found = vars(self.parser.parse_intermixed_args(ours))
+        given = vars(self.parser.parse_intermixed_args(ours))
         for name, (_, _, kind) in self._declarations.items():
-            words: list[Any] = found.pop(f"{name}_word", None) or []
-            if get_origin(kind) is tuple and (words or name in found):
-                found[name] = (*words, *found.get(name, ()))
+            words: list[Any] = given.pop(f"{name}_word", None) or []
+            if get_origin(kind) is tuple and (words or name in given):
+                given[name] = (*words, *given.get(name, ()))
             elif words:
-                found.setdefault(name, words[0])
-                if any(word != found[name] for word in words):
+                given.setdefault(name, words[0])
+                if any(word != given[name] for word in words):
                     self.parser.error(f"{' '.join(map(str, words))}: one is expected here")
-        return found, beam_args
+        return given, beam_args
 
     def _sort(self, argv: Sequence[str]) -> tuple[list[str], list[str]]:
         """Our words, spelt as argparse knows them, and Beam's."""
@@ -281,7 +281,7 @@ class Command(Generic[_T]):
         spelt = f"--{name[2:].replace('-', '_')}"
         if spelt in self.parser.flags or self.takes_beam:
             return spelt
-        close = [known for known in self.parser.flags if known.startswith(spelt)]
+        close = [flag for flag in self.parser.flags if flag.startswith(spelt)]
         if len(close) != 1:
             close = difflib.get_close_matches(spelt, self.parser.flags, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
@@ -292,11 +292,11 @@ class Command(Generic[_T]):
         """The flags in a TOML file, as words."""
         try:
             with open(file, "rb") as content:
-                found = tomllib.load(content)
+                table = tomllib.load(content)
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise UsageError(f"--config {file}: {error}") from None
-        own = found.pop(self.name, {})
-        common = {name: value for name, value in found.items() if name not in COMMANDS}
+        own = table.pop(self.name, {})
+        common = {name: value for name, value in table.items() if name not in COMMANDS}
         for name, value in {**common, **own}.items():
             flag = self._spelt(f"--{name}")
             if isinstance(value, dict):

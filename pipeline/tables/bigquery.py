@@ -113,19 +113,19 @@ def create(dataset: str, location: str) -> None:
     container.location = location
     connection.create_dataset(container, exists_ok=True)
     for name, row_type in TABLES.items():
-        wanted = [bigquery.SchemaField.from_api_repr(column) for column in schema(row_type)]
-        table = bigquery.Table(f"{dataset}.{name}", schema=wanted)
+        columns = [bigquery.SchemaField.from_api_repr(column) for column in schema(row_type)]
+        table = bigquery.Table(f"{dataset}.{name}", schema=columns)
         table.description = DESCRIPTIONS[name]
         table.time_partitioning = bigquery.TimePartitioning(field=NIGHT)
-        names = {column.name for column in wanted}
+        names = {column.name for column in columns}
         table.clustering_fields = [c for c in CLUSTERING if c in names] or None
         table = connection.create_table(table, exists_ok=True)
-        known = {column.name for column in table.schema}
+        present = {column.name for column in table.schema}
         # Rows that are there already have no value for a new column.
         added = [
             bigquery.SchemaField(c.name, c.field_type, "NULLABLE", description=c.description)
-            for c in wanted
-            if c.name not in known
+            for c in columns
+            if c.name not in present
         ]
         if added:
             table.schema = [*table.schema, *added]
@@ -256,7 +256,7 @@ def _write_rows(
 
 
 def _load_night(
-    found: tuple[str, Mapping[str, Iterable[Any]]], table: str, run_id: str, replaces: bool
+    of_night: tuple[str, Mapping[str, Iterable[Any]]], table: str, run_id: str, replaces: bool
 ) -> list[str]:
     """One load job for a night's files, which replaces its partition or adds to it. Returns them.
 
@@ -265,7 +265,7 @@ def _load_night(
     from google.api_core.exceptions import Conflict
     from google.cloud import bigquery
 
-    night, sources = found[0], sorted(set(found[1]["files"]))
+    night, sources = of_night[0], sorted(set(of_night[1]["files"]))
     partition = f"{table}${night.replace('-', '')}"
     connection = client(table)
     if not sources:
@@ -306,9 +306,9 @@ def _recordings_of_night(
 
 
 def _rows_of_night(
-    found: tuple[tuple[str, str], Iterable[list[str]]], output: str
+    of_part: tuple[tuple[str, str], Iterable[list[str]]], output: str
 ) -> Iterator[object]:
-    (night, part), identities = found
+    (night, part), identities = of_part
     state = Ledger(output).part(part)
     for identity in sorted(set(chain.from_iterable(identities)) & state.keys()):
         entry = state[identity]

@@ -283,13 +283,13 @@ def _write_or_remove(name: str, content: bytes) -> None:
 
 def _write_own_tables(output: str, entries: Iterable[Entry], formats: Sequence[str]) -> None:
     """Tables of single recordings, where another, or none, lies there."""
-    wanted = {
+    contents = {
         files.join(output, name): content
         for one in counted_recordings(entries)
         for name, content in own_tables(one, tools_of(formats))
     }
-    there = checksums_of(wanted)
-    for name, content in wanted.items():
+    there = checksums_of(contents)
+    for name, content in contents.items():
         if content is None:
             if name in there or not name.startswith("gs://"):
                 files.delete_if_there(name)  # of an earlier run, when the file could be read

@@ -77,10 +77,10 @@ def read_results(output: str) -> RunResults:
     """
     run = read_run(output)
     rows, calls = read_counts(output), read_calls(output)
-    known = {row.recording: row for row in rows}
+    row_of = {row.recording: row for row in rows}
     placed = (  # as tables of before version 2 are not
-        replace(call, **where_and_when_called(known[call.recording], call.start_s))
-        if call.recording in known
+        replace(call, **where_and_when_called(row_of[call.recording], call.start_s))
+        if call.recording in row_of
         else call
         for call in calls
     )
@@ -143,27 +143,29 @@ def read_scores(output: str, recordings: Collection[str]) -> dict[str, WindowSco
     recordings seem to be in are read first, and others only for those that were not found there.
     """
     # counts.csv may write ./ in front of a name.
-    wanted = {*recordings, *(name.removeprefix("./") for name in recordings)}
-    labels = {part_of(files.identity(name)).partition(".")[0] for name in wanted}
+    spellings = {*recordings, *(name.removeprefix("./") for name in recordings)}
+    labels = {part_of(files.identity(name)).partition(".")[0] for name in spellings}
     moves = read_moves(ledger(output))
     likely: list[str] = []
     others: list[str] = []
     for name in kept_files(output):
         is_likely = name.split("/")[-3:][0] in labels
         (likely if is_likely else others).append(name)
-    found: dict[str, dict[str, list[tuple[int, Any, Any]]]] = {}
+    segments: dict[str, dict[str, list[tuple[int, Any, Any]]]] = {}
     for names in (likely, others):
-        missing = pa.array((name for name in wanted if guard_path(name) not in found), pa.string())
+        missing = pa.array(
+            (name for name in spellings if guard_path(name) not in segments), pa.string()
+        )
         for name in names if len(missing) else ():
             for row in _score_rows(name, missing, moves):
-                of_run = found.setdefault(guard_path(row["recording"]), {})
+                of_run = segments.setdefault(guard_path(row["recording"]), {})
                 of_run.setdefault(row["run_id"], []).append(
                     (row.get("score_samples", WINDOW_SAMPLES), row["starts"], row["scores"])
                 )
-    return {recording: _join(runs[max(runs)]) for recording, runs in found.items()}
+    return {recording: _join(runs[max(runs)]) for recording, runs in segments.items()}
 
 
-def _score_rows(name: str, wanted: pa.Array, moves: Moves) -> list[dict[str, Any]]:
+def _score_rows(name: str, recordings: pa.Array, moves: Moves) -> list[dict[str, Any]]:
     """Rows of a file with the scores of some recordings."""
     columns = ["recording", "run_id", "score_samples", "starts", "scores"]
     file = open_scores(name)
@@ -172,7 +174,7 @@ def _score_rows(name: str, wanted: pa.Array, moves: Moves) -> list[dict[str, Any
     # Files of earlier versions lack what scores are of: windows.
     table = file.read([column for column in columns if column in file.schema_arrow.names])
     table = with_todays_names(table, "recording", moves)
-    rows: list[dict[str, Any]] = table.filter(pc.is_in(table["recording"], wanted)).to_pylist()
+    rows: list[dict[str, Any]] = table.filter(pc.is_in(table["recording"], recordings)).to_pylist()
     return rows
 
 

@@ -109,8 +109,7 @@ def run_table(counted: Iterable[CountedRecording], tool: ToolFormat) -> Iterator
         counted: recordings in the order of their names.
         tool: which table.
     """
-    heard = (one for one in counted if was_counted(one.row))
-    return map(encode, run_lines(tool, heard))
+    return map(encode, run_lines(tool, (one for one in counted if was_counted(one.row))))
 
 
 def all_tables(

@@ -66,8 +66,8 @@ class Totals:
     def in_words(self) -> str:
         """Recordings and calls, and what became of the recordings."""
         done = self.inputs - self.outcomes.get(SKIPPED, 0)
-        told = [(self.outcomes[outcome], words) for outcome, words in OUTCOME_WORDS.items()]
-        kinds = ", ".join(f"{n:,} {words}" for n, words in told if n)
+        amounts = [(self.outcomes[outcome], words) for outcome, words in OUTCOME_WORDS.items()]
+        kinds = ", ".join(f"{n:,} {words}" for n, words in amounts if n)
         amount = f"{_counted(done, 'recording')}, {_counted(self.calls, 'call')}"
         return amount + (f" ({kinds})" if kinds else "")
 
@@ -94,9 +94,9 @@ def summary(config: Config, report: Mapping[str, Any], page: str) -> str:
         page: name of report.html; empty if there is none.
     """
     totals, wall_s = Totals(**report["totals"]), report["throughput"]["wall_s"]
-    told = dict(report["output"])
-    untimed, failures = told.pop("untimed"), told.pop("failures")
-    holds = Totals(**told)
+    of_output = dict(report["output"])
+    untimed, failures = of_output.pop("untimed"), of_output.pop("failures")
+    holds = Totals(**of_output)
     skipped = totals.outcomes[SKIPPED]
     nothing_new = skipped == totals.inputs
     lines = [
@@ -108,8 +108,8 @@ def summary(config: Config, report: Mapping[str, Any], page: str) -> str:
         )
     ]
     if totals.duration_s:
-        heard = f"{totals.heard_s / 3600:,.2f} h of {totals.duration_s / 3600:,.2f} h"
-        lines.append(("audio heard", heard))
+        hours = f"{totals.heard_s / 3600:,.2f} h of {totals.duration_s / 3600:,.2f} h"
+        lines.append(("audio heard", hours))
     speed = f", {totals.heard_s / wall_s:,.0f} × real time" if totals.heard_s >= wall_s else ""
     if not nothing_new:
         lines.append(("time taken", f"{wall_s:,.1f} s{speed}"))

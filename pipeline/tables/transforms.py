@@ -65,8 +65,8 @@ def _update(part: str, output: str, formats: Sequence[str]) -> str:
 def left_undone(output: str, run_id: str, formats: Sequence[str]) -> Iterator[str]:
     """Parts whose pieces may not say what the ledger says, apart from those of this run."""
     made = read_made(output)
-    wanted = _made(output, formats)
-    same = all(made.get(name) == wanted[name] for name in ("layout", "schema", "moves"))
+    now = _made(output, formats)
+    same = all(made.get(name) == now[name] for name in ("layout", "schema", "moves"))
     there = made.get("formats")
     if RunNotes(output, run_id).others() or not same or not set(formats) <= set(there or ()):
         yield from parts.all_parts(output)
