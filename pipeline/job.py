@@ -34,6 +34,7 @@ from pipeline.ledger.transforms import (
     Tidy,
 )
 from pipeline.storage import files
+from pipeline.tables.pieces import Pieces
 from pipeline.tables.run_report import RunReport
 from pipeline.tables.transforms import Finish, UpdateParts
 
@@ -136,7 +137,9 @@ def build_tables(
     committed, _ = touched
     sums, n = totals
     updated = (
-        touched | "Touched" >> beam.Flatten() | "Pieces" >> UpdateParts(output, run_id, formats)
+        touched
+        | "Touched" >> beam.Flatten()
+        | "Pieces" >> UpdateParts(Pieces(output, formats), run_id)
     )
     total = sums | "Add up" >> beam.CombineGlobally(AddUp())
     (updated, total, n) | "Finish" >> Finish(report, gate=gate, recounts=recounts)

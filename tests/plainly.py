@@ -26,7 +26,7 @@ from pipeline.records import Fact, Listed
 from pipeline.rerun import done_already
 from pipeline.run import Run, run_of
 from pipeline.tables import transforms as tables
-from pipeline.tables.pieces import update_part
+from pipeline.tables.pieces import Pieces
 from tests import fakes
 
 
@@ -108,7 +108,7 @@ def _finish(
     n: int,
 ) -> None:
     """Writes down what was counted, and what an output shows of it."""
-    output, formats = run.config.output, run.config.formats
+    output = run.config.output
     _begin(0, output)
     commit = ledger._Commit(output, run.counting)
     of_part: dict[str, list[Counted]] = defaultdict(list)
@@ -118,7 +118,8 @@ def _finish(
     for part, some in of_part.items():
         for found in commit.process((part, some)):
             sums += found.value if isinstance(found, TaggedOutput) else Sums()
-    for part in {*listed, *of_part, *tables.left_undone(output, run.run_id, formats)}:
-        update_part(output, part, formats)
+    pieces = Pieces(output, run.config.formats)
+    for part in {*listed, *of_part, *pieces.left_undone(run.run_id)}:
+        pieces.update(part)
     list(finish(run.report).process(0, sums, n))
     run.notes.take(Note.REPORT)

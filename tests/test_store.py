@@ -31,7 +31,7 @@ from pipeline.storage import files
 from pipeline.storage.sealed import DamagedError, seal, unseal, with_checksum
 from pipeline.tables import bigquery, join
 from pipeline.tables.join import join_tables, read_holdings
-from pipeline.tables.pieces import piece_file, summary_file, update_part, write_made
+from pipeline.tables.pieces import Pieces
 from pipeline.tables.read import read_run, run_file
 from tests import fakes, flips, nights
 
@@ -71,7 +71,7 @@ def out(tmp_path: Path) -> str:
 
 def joined(output: str, run_id: str = "9") -> list[str]:
     """The rows of the joined table; a join that does not end is an error."""
-    done = threading.Thread(target=join_tables, args=(output, (), run_id), daemon=True)
+    done = threading.Thread(target=join_tables, args=(Pieces(output), run_id), daemon=True)
     done.start()
     done.join(60)
     assert not done.is_alive()
@@ -80,11 +80,11 @@ def joined(output: str, run_id: str = "9") -> list[str]:
 
 def test_a_killed_run_that_wrote_over_anothers_piece_loses_no_row(out: str) -> None:
     part = committed(out, "1", range(10))
-    update_part(out, part, ())
-    piece = Path(piece_file(out, "counts", part))
+    Pieces(out).update(part)
+    piece = Path(Pieces(out).piece_file("counts", part))
     of_first = piece.read_bytes()
     committed(out, "2", range(10, 20))
-    update_part(out, part, ())
+    Pieces(out).update(part)
     piece.write_bytes(of_first)  # the first run, which had seen its own alone; then it was killed
     assert joined(out) == all_rows(20)
     assert len(nights.read(Path(out, "failures.csv"))) == 20
@@ -94,19 +94,19 @@ def test_a_killed_run_that_wrote_over_anothers_piece_loses_no_row(out: str) -> N
 @pytest.mark.parametrize("table", ["counts", "failures", "activity"])
 def test_a_piece_that_is_gone_is_made_again(out: str, table: str) -> None:
     part = committed(out, "1", range(3))
-    update_part(out, part, ())
+    Pieces(out).update(part)
     before = joined(out)
     assert before == all_rows(3)
-    Path(piece_file(out, table, part)).unlink(missing_ok=True)
+    Path(Pieces(out).piece_file(table, part)).unlink(missing_ok=True)
     assert joined(out) == before
     assert len(nights.read(Path(out, "failures.csv"))) == 3
 
 
 def test_a_summary_that_is_damaged_is_made_again(out: str) -> None:
     part = committed(out, "1", range(3))
-    update_part(out, part, ())
-    whole = Path(summary_file(out, part)).read_bytes()
-    Path(summary_file(out, part)).write_bytes(whole.replace(b'"recordings": 3', b'"recordings": 2'))
+    Pieces(out).update(part)
+    summary = Path(Pieces(out).summary_file(part))
+    summary.write_bytes(summary.read_bytes().replace(b'"recordings": 3', b'"recordings": 2'))
     assert joined(out) == all_rows(3)
     assert read_holdings(out).sums.recordings == 3
 
@@ -115,12 +115,12 @@ def test_a_disk_that_gives_back_other_bytes_ends_a_join(
     out: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     part = committed(out, "1", range(3))
-    update_part(out, part, ())
-    name = piece_file(out, "counts", part)
+    Pieces(out).update(part)
+    name = Pieces(out).piece_file("counts", part)
     read = files.read_bytes
     monkeypatch.setattr(files, "read_bytes", lambda n: read(n) + (b"x" if n == name else b""))
     with pytest.raises(OSError, match="times in vain"):
-        join_tables(out, (), "9")
+        join_tables(Pieces(out), "9")
 
 
 def test_a_join_leaves_to_another_run_what_it_will_join(
@@ -128,8 +128,8 @@ def test_a_join_leaves_to_another_run_what_it_will_join(
 ) -> None:
     """While a cluster works, a summary changes at every moment."""
     part = committed(out, "1", range(3))
-    update_part(out, part, ())
-    summary = Path(summary_file(out, part))
+    Pieces(out).update(part)
+    summary = Path(Pieces(out).summary_file(part))
     passes = []
     join_all = join._join_all
 
@@ -145,11 +145,11 @@ def test_a_join_leaves_to_another_run_what_it_will_join(
     monkeypatch.setattr(join, "_join_all", join_and_change)
     other = RunNotes(out, "8")
     other.start()
-    join_tables(out, (), "9")
+    join_tables(Pieces(out), "9")
     assert len(passes) == join.PASSES
     other.start_joining()  # both write tables now: who writes last must have seen all
     passes.clear()
-    join_tables(out, (), "9")
+    join_tables(Pieces(out), "9")
     assert len(passes) == 9
     other.end(["9"])
     assert not list(Path(out, "ledger").glob("*.joining"))
@@ -194,7 +194,7 @@ def test_tables_of_formats_that_were_asked_for_once_are_kept_up(tmp_path: Path) 
     model, out = fakes.write_model(tmp_path / "model"), tmp_path / "out"
     flags = ["--input", "x", "--model", str(model), "--output", str(out)]
     assert run_of(options.parse(flags)).config.formats == ()
-    write_made(str(out), {"formats": ["raven", "parquet"]})
+    Pieces(str(out), ("raven", "parquet")).write_made()
     files.write_atomically(str(out / "raven" / "a.selections.txt"), [b""])
     run = run_of(options.parse([*flags, "--format", "excel"]))
     assert run.config.formats == ("excel", "raven")  # the Parquet files were removed by somebody

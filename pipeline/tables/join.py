@@ -29,12 +29,8 @@ from pipeline.tables.pieces import (
     PARQUET,
     PartSummary,
     Piece,
-    parquet_file,
-    piece_file,
+    Pieces,
     read_summary,
-    summaries_folder,
-    update_part,
-    whole_piece,
 )
 from pipeline.tables.render import (
     CsvTable,
@@ -76,7 +72,7 @@ class Holdings:
 
 def read_holdings(output: str) -> Holdings:
     """What an output holds, by the summaries of its parts."""
-    return _read(files.list_folder(summaries_folder(output), ".json"))[0]
+    return _read(files.list_folder(Pieces(output).summaries, ".json"))[0]
 
 
 def _read(names: Collection[str]) -> tuple[Holdings, list[str]]:
@@ -95,7 +91,7 @@ PASSES = 3
 _PASSES_IN_VAIN = 20
 
 
-def join_tables(output: str, formats: Sequence[str], run_id: str) -> Holdings:
+def join_tables(pieces: Pieces, run_id: str) -> Holdings:
     """Joins all tables. A piece that is not what its summary names is made again.
 
     Where other runs have changed parts meanwhile the tables are joined again, for this run may have
@@ -105,58 +101,56 @@ def join_tables(output: str, formats: Sequence[str], run_id: str) -> Holdings:
     Raises:
         OSError: a part cannot be made whole.
     """
-    notes = RunNotes(output, run_id)
+    notes = RunNotes(pieces.output, run_id)
     notes.start_joining()
-    folder, n_joined = summaries_folder(output), 0
+    n_joined = 0
     for _ in range(_PASSES_IN_VAIN):
-        before = files.list_versions(folder, ".json")
+        before = files.list_versions(pieces.summaries, ".json")
         held, damaged = _read(before)
         for part in damaged:
-            update_part(output, part, formats, in_any_case=True)
+            pieces.update(part, in_any_case=True)
         if damaged:
             continue
         try:
-            held.apart = tuple(_join_all(output, held, formats))
+            held.apart = tuple(_join_all(pieces, held))
         except FileNotFoundError:
             continue  # another run has just removed a piece that lost all its rows
         n_joined += 1
-        if files.list_versions(folder, ".json") == before:
+        if files.list_versions(pieces.summaries, ".json") == before:
             return held
         if n_joined >= PASSES and notes.others_have_to_join():
             return held
-    raise OSError(f"{output}: its parts change or are damaged again and again; see to its disk")
+    raise OSError(
+        f"{pieces.output}: its parts change or are damaged again and again; see to its disk"
+    )
 
 
-def _join_all(output: str, holdings: Holdings, formats: Sequence[str]) -> Iterator[str]:
-    for table in csv_tables(formats):
-        own = table.name.rpartition("/")[2]  # excel/counts.csv has the rows of counts.csv
+def _join_all(pieces: Pieces, holdings: Holdings) -> Iterator[str]:
+    for table in csv_tables(pieces.formats):
+        own = f"{_own_name(table.name)}.csv"  # excel/counts.csv has the rows of counts.csv
         some = sorted(holdings.pieces.get(own, []), key=lambda of: of[1].first)
-        name = files.join(output, table.name)
+        name = files.join(pieces.output, table.name)
         if sum(piece.n_bytes for _, piece in some) > JOINED_AT_MOST_BYTES:
             files.delete_if_there(name)
             yield table.name
         elif table.of is ActivityHour:
-            files.write_atomically(name, _hours(output, table, some, formats))
+            files.write_atomically(name, _hours(pieces, table, some))
         else:
-            _join(output, table, some, formats)
+            _join(pieces, table, some)
     every = sorted(holdings.pieces.get("counts.csv", []), key=lambda of: of[1].first)
-    for tool in tools_of(formats):
+    for tool in tools_of(pieces.formats):
         if tool.run_file:
-            files.write_atomically(
-                files.join(output, tool.run_file), _run_table(output, every, tool)
-            )
+            name = files.join(pieces.output, tool.run_file)
+            files.write_atomically(name, _run_table(pieces, every, tool))
 
 
-def _join(
-    output: str, table: CsvTable, some: Sequence[tuple[str, Piece]], formats: Sequence[str]
-) -> None:
-    own = table.name.rpartition("/")[2].removesuffix(".csv")
-    name = files.join(output, table.name)
+def _join(pieces: Pieces, table: CsvTable, some: Sequence[tuple[str, Piece]]) -> None:
+    name = files.join(pieces.output, table.name)
     follow_on = all(a.last < b.first for (_, a), (_, b) in pairwise(some))
     if follow_on and name.startswith("gs://"):
-        _compose(output, table, some, formats)
+        _compose(pieces, table, some)
         return
-    contents = _contents(output, own, some, formats)
+    contents = _contents(pieces, _own_name(table.name), some)
     if follow_on:
         files.write_atomically(name, _behind(head(table), contents))
         return
@@ -165,31 +159,32 @@ def _join(
     files.write_atomically(name, _behind(head(table), lines))
 
 
-def _contents(
-    output: str, table: str, some: Sequence[tuple[str, Piece]], formats: Sequence[str]
-) -> Iterator[bytes]:
+def _own_name(table: str) -> str:
+    """Of the table whose rows a table has, without its ending."""
+    return table.rpartition("/")[2].removesuffix(".csv")
+
+
+def _contents(pieces: Pieces, table: str, some: Sequence[tuple[str, Piece]]) -> Iterator[bytes]:
     """The pieces of a table, in order, whole."""
     checksums = {part: piece.checksum for part, piece in some}
 
     def read(part: str) -> bytes:
-        return whole_piece(output, table, part, checksums[part], formats)
+        return pieces.whole(table, part, checksums[part])
 
     return files.read_ahead(read, checksums)
 
 
-def _compose(
-    output: str, table: CsvTable, some: Sequence[tuple[str, Piece]], formats: Sequence[str]
-) -> None:
+def _compose(pieces: Pieces, table: CsvTable, some: Sequence[tuple[str, Piece]]) -> None:
     """Has the bucket put pieces together. It tells their checksums unread."""
     from pipeline.storage.buckets import compose
 
-    own = table.name.rpartition("/")[2].removesuffix(".csv")
-    names = {part: piece_file(output, own, part) for part, _ in some}
+    own = _own_name(table.name)
+    names = {part: pieces.piece_file(own, part) for part, _ in some}
     there = checksums_of(names.values())
     for part, piece in some:
         if there.get(names[part]) != piece.checksum:
-            whole_piece(output, own, part, piece.checksum, formats)
-    compose(files.join(output, table.name), head(table), list(names.values()))
+            pieces.whole(own, part, piece.checksum)
+    compose(files.join(pieces.output, table.name), head(table), list(names.values()))
 
 
 def _behind(first: bytes, more: Iterable[bytes]) -> Iterator[bytes]:
@@ -235,11 +230,9 @@ def merged(sources: Iterable[tuple[Any, Callable[[], Iterator[Keyed]]]]) -> Iter
             take(number, rows)
 
 
-def _hours(
-    output: str, table: CsvTable, some: Sequence[tuple[str, Piece]], formats: Sequence[str]
-) -> Iterator[bytes]:
+def _hours(pieces: Pieces, table: CsvTable, some: Sequence[tuple[str, Piece]]) -> Iterator[bytes]:
     yield head(table)
-    contents = _contents(output, "activity", some, formats)
+    contents = _contents(pieces, "activity", some)
     opened = [(piece.first, lambda: _hour_rows(next(contents))) for _, piece in some]
     for of, rows in groupby(merged(opened), key=lambda keyed: keyed[0]):
         amount = (0, 0)
@@ -254,9 +247,11 @@ def _hour_rows(piece: bytes) -> Iterator[Keyed]:
         yield (site, date, int(hour)), (int(recorded_ms), int(calls))
 
 
-def _run_table(output: str, some: Sequence[tuple[str, Piece]], tool: ToolFormat) -> Iterator[bytes]:
+def _run_table(
+    pieces: Pieces, some: Sequence[tuple[str, Piece]], tool: ToolFormat
+) -> Iterator[bytes]:
     """The table of all recordings for a program: its times may go on from one to the next."""
-    ledger = Ledger(output)
+    ledger = Ledger(pieces.output)
 
     def recordings(part: str) -> Iterator[Keyed]:
         for one in counted_recordings(ledger.part(part).values()):
@@ -268,12 +263,12 @@ def _run_table(output: str, some: Sequence[tuple[str, Piece]], tool: ToolFormat)
 
 def tables_apart(holdings: Holdings) -> dict[str, str]:
     """Where the pieces of tables lie in the output that are too large to be joined."""
-    return {
-        table: piece_file("", table.rpartition("/")[2].removesuffix(".csv"), "*")
-        for table in holdings.apart
-    }
+    return {table: Pieces("").piece_file(_own_name(table), "*") for table in holdings.apart}
 
 
 def data_sets(formats: Sequence[str]) -> dict[str, str]:
     """Where tables lie in the output as Parquet, if that was asked for."""
-    return {name: parquet_file("", name, "*") for name in (PARQUET if "parquet" in formats else ())}
+    return {
+        name: Pieces("").parquet_file(name, "*")
+        for name in (PARQUET if "parquet" in formats else ())
+    }

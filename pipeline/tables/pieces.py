@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,6 +22,7 @@ from pipeline.ledger import parts
 from pipeline.ledger.entries import Entry
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.parts import PartFiles
+from pipeline.ledger.runs import RunNotes
 from pipeline.ledger.sums import Sums
 from pipeline.records import SCHEMA_VERSION, ActivityHour, DetectedCall, RecordingCount, Row
 from pipeline.storage import files
@@ -31,7 +32,6 @@ from pipeline.tables.cell_text import encode
 from pipeline.tables.csv_text import csv_line
 from pipeline.tables.parquet import parquet_bytes
 from pipeline.tables.render import (
-    CsvTable,
     counted_recordings,
     csv_tables,
     own_tables,
@@ -44,6 +44,7 @@ _log = logging.getLogger(__name__)
 
 LAYOUT = 2  # of pieces and summaries; those of another layout are made anew
 PARQUET = {"counts": RecordingCount, "calls": DetectedCall}
+_MADE_AT_MOST = 5  # times: else a disk gives back other bytes than it was given
 
 
 @dataclass(frozen=True)
@@ -101,39 +102,182 @@ def _key(raw: Any) -> Any:
     return tuple(raw) if isinstance(raw, list) else raw
 
 
-def summaries_folder(output: str) -> str:
-    """Where the summaries lie."""
-    return files.join(parts.ledger(output), "summaries")
+@dataclass(frozen=True)
+class Pieces:
+    """The tables of an output, part by part.
 
+    Attributes:
+        output: the output folder.
+        formats: tables for other programs.
+    """
 
-def summary_file(output: str, part: str) -> str:
-    """Where a part's summary lies."""
-    return files.join(summaries_folder(output), f"{part}.json")
+    output: str
+    formats: tuple[str, ...] = ()
 
+    @property
+    def summaries(self) -> str:
+        """Where the summaries lie."""
+        return files.join(parts.ledger(self.output), "summaries")
 
-def piece_file(output: str, table: str, part: str) -> str:
-    """Where a part's piece of a CSV table lies."""
-    folder = files.join(files.join(parts.ledger(output), "pieces"), table)
-    return files.join(folder, f"{part}.csv")
+    def summary_file(self, part: str) -> str:
+        """Where a part's summary lies."""
+        return files.join(self.summaries, f"{part}.json")
 
+    def piece_file(self, table: str, part: str) -> str:
+        """Where a part's piece of a CSV table lies."""
+        folder = files.join(files.join(parts.ledger(self.output), "pieces"), table)
+        return files.join(folder, f"{part}.csv")
 
-def parquet_file(output: str, table: str, part: str) -> str:
-    """Where a part's rows lie as Parquet, in the table's data set."""
-    return files.join(files.join(output, f"{table}.parquet"), f"{part}.parquet")
+    def parquet_file(self, table: str, part: str) -> str:
+        """Where a part's rows lie as Parquet, in the table's data set."""
+        return files.join(files.join(self.output, f"{table}.parquet"), f"{part}.parquet")
 
+    def left_undone(self, run_id: str) -> Iterator[str]:
+        """Parts whose pieces may not say what the ledger says, apart from those of this run."""
+        made = read_if_whole(self._made_file) or {}
+        now = self._made()
+        same = all(made.get(name) == now[name] for name in ("layout", "schema", "moves"))
+        has_all = set(self.formats) <= set(made.get("formats") or ())
+        if RunNotes(self.output, run_id).others() or not same or not has_all:
+            yield from parts.all_parts(self.output)
 
-def read_made(output: str) -> dict[str, Any]:
-    """All that the pieces of every part depend on, besides the part; empty if it is not known."""
-    return dict(read_if_whole(_made_file(output)) or {})
+    def write_made(self) -> None:
+        """Keeps for the next run what all pieces were made by."""
+        write_sealed(self._made_file, self._made(), copies=2)  # it names formats once asked for
 
+    @property
+    def _made_file(self) -> str:
+        return files.join(parts.ledger(self.output), "made.json")
 
-def write_made(output: str, made: Mapping[str, Any]) -> None:
-    """Keeps that for the next run."""
-    write_sealed(_made_file(output), made, copies=2)  # it names formats that were asked for
+    def _made(self) -> dict[str, Any]:
+        """All that the pieces of every part depend on, besides the part."""
+        return {
+            "layout": LAYOUT,
+            "schema": SCHEMA_VERSION,
+            "moves": len(Ledger(self.output).moves),
+            "formats": list(self.formats),
+        }
 
+    def whole(self, table: str, part: str, checksum: str) -> bytes:
+        """A part's piece of a table as its summary names it; one that differs is made again.
 
-def _made_file(output: str) -> str:
-    return files.join(parts.ledger(output), "made.json")
+        Args:
+            table: without its ending.
+            part: its key.
+            checksum: of the piece, by the summary that was read. Another run may have written both
+                since: then its piece is the right one.
+
+        Raises:
+            OSError: what was just made is not whole either.
+        """
+        name = self.piece_file(table, part)
+        made = 0
+        while True:
+            content = b""  # of a table without rows there is none
+            with suppress(FileNotFoundError):
+                content = files.read_bytes(name)
+            if files.checksum([content]) == checksum:
+                return content
+            summary = read_summary(self.summary_file(part))
+            piece = summary.pieces.get(f"{table}.csv") if summary else None
+            now = piece.checksum if piece else files.checksum([])
+            if summary and now != checksum:
+                checksum = now
+                continue
+            if made == _MADE_AT_MOST:
+                raise OSError(f"{name}: is damaged; it was made again {made} times in vain")
+            _log.warning(
+                "%s: is damaged, gone, or of a run that was killed; it is made again", name
+            )
+            self.update(part, in_any_case=True)
+            made += 1
+
+    def update(self, part: str, *, in_any_case: bool = False) -> None:
+        """Makes pieces and summary say what the ledger says of a part.
+
+        Tables of single recordings are looked at even where nothing has changed, as others may have
+        changed them; so are Parquet files, which no table is joined from.
+
+        Args:
+            part: its key.
+            in_any_case: also where the summary says that nothing has changed.
+        """
+        there = parts.look(self.output, part)
+        summary = None if in_any_case else read_summary(self.summary_file(part))
+        if (
+            summary
+            and summary.of == _made_from(there)
+            and set(self.formats) <= set(summary.formats)
+            and self._is_data_whole(summary)
+        ):
+            if tools_of(self.formats):
+                self._write_own_tables(Ledger(self.output).read(there).values())
+            return
+        made_from = ""
+        while made_from != _made_from(there):
+            made_from = _made_from(there)
+            entries = list(Ledger(self.output).read(there).values())
+            pieces, data = self._write(part, entries)
+            self._write_own_tables(entries)
+            made = PartSummary(part, made_from, self.formats, Sums.of(entries), pieces, data)
+            write_sealed(self.summary_file(part), made.to_json())
+            there = parts.look(self.output, part)
+
+    def _is_data_whole(self, summary: PartSummary) -> bool:
+        if "parquet" not in self.formats:
+            return True
+        names = {self.parquet_file(table, summary.part): table for table in PARQUET}
+        there = checksums_of(names)
+        return all(there.get(name) == summary.data.get(table) for name, table in names.items())
+
+    def _write(
+        self, part: str, entries: Sequence[Entry]
+    ) -> tuple[dict[str, Piece], dict[str, str]]:
+        """Writes a part's rows. Returns its pieces and its Parquet files' checksums, by table."""
+        rows = sorted((entry.row for entry in entries), key=row_order)
+        calls = sorted((call for entry in entries for call in entry.calls), key=row_order)
+        of_kind: dict[type[Row], Sequence[Row]] = {RecordingCount: rows, DetectedCall: calls}
+        pieces, data = {}, {}
+
+        def write(name: str, keys: Sequence[Any], lines: Iterable[Sequence[str]]) -> None:
+            content = encode("".join(map(csv_line, lines)))
+            _write_or_remove(self.piece_file(name.removesuffix(".csv"), part), content)
+            if keys:
+                checksum = files.checksum([content])
+                pieces[name] = Piece(len(keys), len(content), checksum, keys[0], keys[-1])
+
+        for table in csv_tables(self.formats):
+            if not table.mark and table.of is not ActivityHour:  # those for spreadsheets: the same
+                kept: list[Any] = [row for row in of_kind[table.of] if table.keeps(row)]
+                write(table.name, [row.recording for row in kept], map(table.to_cells, kept))
+        hours = sorted(hours_of(rows, calls).items())
+        cells = ([*map(str, (*of, *n))] for of, n in hours)
+        write("activity.csv", [of for of, _ in hours], cells)
+        for name, row_type in PARQUET.items() if "parquet" in self.formats else ():
+            # Also without calls, so that a data set always has its columns; but not without
+            # recordings, where all were moved.
+            content = parquet_bytes(of_kind[row_type], row_type) if rows else b""
+            _write_or_remove(self.parquet_file(name, part), content)
+            if content:
+                data[name] = files.checksum([content])
+        return pieces, data
+
+    def _write_own_tables(self, entries: Iterable[Entry]) -> None:
+        """Tables of single recordings, where another, or none, lies there."""
+        if not (tools := tools_of(self.formats)):
+            return
+        contents = {
+            files.join(self.output, name): content
+            for one in counted_recordings(entries)
+            for name, content in own_tables(one, tools)
+        }
+        there = checksums_of(contents)
+        for name, content in contents.items():
+            if content is None:
+                if name in there or not name.startswith("gs://"):
+                    files.delete_if_there(name)  # of an earlier run, when the file could be read
+            elif there.get(name) != files.checksum([content]):
+                files.write_atomically(name, [content])
 
 
 def read_summary(name: str) -> PartSummary | None:
@@ -145,133 +289,9 @@ def read_summary(name: str) -> PartSummary | None:
         return None
 
 
-_MADE_AT_MOST = 5  # times: else a disk gives back other bytes than it was given
-
-
-def whole_piece(output: str, table: str, part: str, checksum: str, formats: Sequence[str]) -> bytes:
-    """A part's piece of a table as its summary names it; one that differs is made again.
-
-    Args:
-        output: the output folder.
-        table: without its ending.
-        part: its key.
-        checksum: of the piece, by the summary that was read. Another run may have written both
-            since: then its piece is the right one.
-        formats: tables for other programs.
-
-    Raises:
-        OSError: what was just made is not whole either.
-    """
-    name = piece_file(output, table, part)
-    made = 0
-    while True:
-        content = b""  # of a table without rows there is none
-        with suppress(FileNotFoundError):
-            content = files.read_bytes(name)
-        if files.checksum([content]) == checksum:
-            return content
-        summary = read_summary(summary_file(output, part))
-        piece = summary.pieces.get(f"{table}.csv") if summary else None
-        now = piece.checksum if piece else files.checksum([])
-        if summary and now != checksum:
-            checksum = now
-            continue
-        if made == _MADE_AT_MOST:
-            raise OSError(f"{name}: is damaged; it was made again {made} times in vain")
-        _log.warning("%s: is damaged, gone, or of a run that was killed; it is made again", name)
-        update_part(output, part, formats, in_any_case=True)
-        made += 1
-
-
-def update_part(
-    output: str, part: str, formats: Sequence[str], *, in_any_case: bool = False
-) -> None:
-    """Makes pieces and summary say what the ledger says of a part.
-
-    Tables of single recordings are looked at even where nothing has changed, as others may have
-    changed them; so are Parquet files, which no table is joined from.
-
-    Args:
-        output: the output folder.
-        part: its key.
-        formats: tables for other programs.
-        in_any_case: also where the summary says that nothing has changed.
-    """
-    seen = parts.look(output, part)
-    there = None if in_any_case else read_summary(summary_file(output, part))
-    if (
-        there
-        and there.of == _made_from(seen)
-        and set(formats) <= set(there.formats)
-        and _is_data_whole(output, there, formats)
-    ):
-        if tools_of(formats):
-            entries = Ledger(output).read(seen)
-            _write_own_tables(output, entries.values(), formats)
-        return
-    made_from = ""
-    while made_from != _made_from(seen):
-        made_from = _made_from(seen)
-        entries = Ledger(output).read(seen)
-        pieces, data = _write_pieces(output, part, list(entries.values()), formats)
-        if tools_of(formats):
-            _write_own_tables(output, entries.values(), formats)
-        sums = Sums.of(entries.values())
-        summary = PartSummary(part, made_from, tuple(formats), sums, pieces, data)
-        write_sealed(summary_file(output, part), summary.to_json())
-        seen = parts.look(output, part)
-
-
-def _made_from(seen: PartFiles) -> str:
-    names = sorted(map(posixpath.basename, (*seen.entries, *seen.moves)))
+def _made_from(there: PartFiles) -> str:
+    names = sorted(map(posixpath.basename, (*there.entries, *there.moves)))
     return hashlib.sha256(json.dumps([LAYOUT, SCHEMA_VERSION, names]).encode()).hexdigest()[:16]
-
-
-def _is_data_whole(output: str, summary: PartSummary, formats: Sequence[str]) -> bool:
-    if "parquet" not in formats:
-        return True
-    names = {parquet_file(output, table, summary.part): table for table in PARQUET}
-    there = checksums_of(names)
-    return all(there.get(name) == summary.data.get(table) for name, table in names.items())
-
-
-def _write_pieces(
-    output: str, part: str, entries: Sequence[Entry], formats: Sequence[str]
-) -> tuple[dict[str, Piece], dict[str, str]]:
-    """Writes a part's rows. Returns its pieces, and checksums of its Parquet files, by table."""
-    rows = sorted((entry.row for entry in entries), key=row_order)
-    calls = sorted((call for entry in entries for call in entry.calls), key=row_order)
-    of_kind: dict[type[Row], Sequence[Row]] = {RecordingCount: rows, DetectedCall: calls}
-    pieces, data = {}, {}
-
-    def write(name: str, keys: Sequence[Any], lines: Iterable[Sequence[str]]) -> None:
-        content = encode("".join(map(csv_line, lines)))
-        _write_or_remove(piece_file(output, name.removesuffix(".csv"), part), content)
-        if keys:
-            checksum = files.checksum([content])
-            pieces[name] = Piece(len(keys), len(content), checksum, keys[0], keys[-1])
-
-    for table in piece_tables(formats):
-        kept: list[Any] = [row for row in of_kind[table.of] if table.keeps(row)]
-        write(table.name, [row.recording for row in kept], map(table.to_cells, kept))
-    hours = sorted(hours_of(rows, calls).items())
-    write("activity.csv", [of for of, _ in hours], ([*map(str, (*of, *n))] for of, n in hours))
-    if "parquet" in formats:
-        for name, row_type in PARQUET.items():
-            file = parquet_file(output, name, part)
-            if not rows:  # all its recordings were moved
-                files.delete_if_there(file)
-                continue
-            # Also without calls, so that a data set always has its columns.
-            content = parquet_bytes(of_kind[row_type], row_type)
-            files.write_atomically(file, [content])
-            data[name] = files.checksum([content])
-    return pieces, data
-
-
-def piece_tables(formats: Sequence[str]) -> list[CsvTable]:
-    """The CSV tables whose lines pieces hold; those for spreadsheets have the same lines."""
-    return [t for t in csv_tables(formats) if not t.mark and t.of is not ActivityHour]
 
 
 def _write_or_remove(name: str, content: bytes) -> None:
@@ -279,19 +299,3 @@ def _write_or_remove(name: str, content: bytes) -> None:
         files.write_atomically(name, [content])
     else:
         files.delete_if_there(name)
-
-
-def _write_own_tables(output: str, entries: Iterable[Entry], formats: Sequence[str]) -> None:
-    """Tables of single recordings, where another, or none, lies there."""
-    contents = {
-        files.join(output, name): content
-        for one in counted_recordings(entries)
-        for name, content in own_tables(one, tools_of(formats))
-    }
-    there = checksums_of(contents)
-    for name, content in contents.items():
-        if content is None:
-            if name in there or not name.startswith("gs://"):
-                files.delete_if_there(name)  # of an earlier run, when the file could be read
-        elif there.get(name) != files.checksum([content]):
-            files.write_atomically(name, [content])

@@ -28,8 +28,6 @@ from pipeline.tables.parquet import parquet_bytes
 from pipeline.tables.rows import is_failure, row_order, was_counted
 from pipeline.tables.schema import cells
 
-SortableLine = tuple[tuple[Any, ...], str]
-
 
 @dataclass(frozen=True)
 class CsvTable:
@@ -68,19 +66,9 @@ def csv_tables(formats: Iterable[str]) -> list[CsvTable]:
     return tables
 
 
-def sortable_line(row: Row, table: CsvTable) -> SortableLine:
-    """A row as a line of a table, with what the lines are sorted by."""
-    return row_order(row), csv_line(table.to_cells(row))
-
-
 def head(table: CsvTable) -> bytes:
     """What a CSV file begins with."""
     return table.mark + encode(csv_line(table.columns))
-
-
-def csv_chunks(table: CsvTable, lines: Iterable[SortableLine]) -> list[bytes]:
-    """A CSV file in pieces."""
-    return [head(table), *(encode(line) for _, line in sorted(lines))]
 
 
 def tools_of(formats: Iterable[str]) -> tuple[ToolFormat, ...]:
@@ -129,8 +117,8 @@ def all_tables(
         ActivityHour: activity(rows, calls),
     }
     for table in csv_tables(formats):
-        lines = [sortable_line(row, table) for row in of_kind[table.of] if table.keeps(row)]
-        yield table.name, b"".join(csv_chunks(table, lines))
+        kept = sorted(filter(table.keeps, of_kind[table.of]), key=row_order)
+        yield table.name, head(table) + b"".join(encode(csv_line(table.to_cells(r))) for r in kept)
     if "parquet" in formats:
         yield from _parquet_tables(state)
     if tools := tools_of(formats):

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import apache_beam as beam
 
-from pipeline.ledger import drift, parts
-from pipeline.ledger.moves import read_moves
+from pipeline.ledger import drift
 from pipeline.ledger.runs import Note, RunNotes
 from pipeline.ledger.sums import Sums
-from pipeline.records import SCHEMA_VERSION
 from pipeline.storage import files
 from pipeline.tables.join import Holdings, join_tables
-from pipeline.tables.pieces import LAYOUT, read_made, update_part, write_made
+from pipeline.tables.pieces import Pieces
 from pipeline.tables.run_report import RunReport, Totals
 
 _KILLED_AFTER = timedelta(days=1)
@@ -33,54 +31,31 @@ class UpdateParts(beam.PTransform):
     at; one that is up to date costs a look.
     """
 
-    def __init__(self, output: str, run_id: str, formats: tuple[str, ...]) -> None:
+    def __init__(self, pieces: Pieces, run_id: str) -> None:
         super().__init__()
-        self._output, self._run_id, self._formats = output, run_id, formats
+        self._pieces, self._run_id = pieces, run_id
 
     def expand(self, touched: beam.PCollection[str]) -> beam.PCollection[int]:
         """Waits for all parts that are to be added to."""
+        pieces = self._pieces
         left = (
             touched.pipeline
-            | "Once" >> beam.Create([None])
-            | "Left undone"
-            >> beam.FlatMap(
-                lambda _, *state: left_undone(*state), self._output, self._run_id, self._formats
-            )
+            | "Once" >> beam.Create([self._run_id])
+            | "Left undone" >> beam.FlatMap(pieces.left_undone)
         )
         return (
             (touched, left)
             | "All parts" >> beam.Flatten()
             | "Each once" >> beam.Distinct()
             | "Share out parts" >> beam.Reshuffle()
-            | "Update" >> beam.Map(_update, self._output, self._formats)
+            | "Update" >> beam.Map(_update, pieces)
             | "All updated" >> beam.combiners.Count.Globally()
         )
 
 
-def _update(part: str, output: str, formats: Sequence[str]) -> str:
-    update_part(output, part, formats)
+def _update(part: str, pieces: Pieces) -> str:
+    pieces.update(part)
     return part
-
-
-def left_undone(output: str, run_id: str, formats: Sequence[str]) -> Iterator[str]:
-    """Parts whose pieces may not say what the ledger says, apart from those of this run."""
-    made = read_made(output)
-    now = _made(output, formats)
-    same = all(made.get(name) == now[name] for name in ("layout", "schema", "moves"))
-    there = made.get("formats")
-    if RunNotes(output, run_id).others() or not same or not set(formats) <= set(there or ()):
-        yield from parts.all_parts(output)
-
-
-def _made(output: str, formats: Sequence[str]) -> dict[str, Any]:
-    """All that each part's pieces depend on, besides the part."""
-    n_moves = len(read_moves(parts.ledger(output)))
-    return {
-        "layout": LAYOUT,
-        "schema": SCHEMA_VERSION,
-        "moves": n_moves,
-        "formats": list(formats),
-    }
 
 
 class Finish(beam.PTransform):
@@ -134,8 +109,9 @@ class _Finish(beam.DoFn):
     def process(self, _: int, sums: Sums, n: int) -> Iterator[str]:
         config, run_id = self._report.config, self._report.counting.run_id
         notes = RunNotes(config.output, run_id)
-        held = join_tables(config.output, config.formats, run_id)
-        write_made(config.output, _made(config.output, config.formats))
+        pieces = Pieces(config.output, config.formats)
+        held = join_tables(pieces, run_id)
+        pieces.write_made()
         written = self.write(held, sums, n)
         notes.leave(Note.REPORT, written)
         totals = Totals(**written["totals"])
