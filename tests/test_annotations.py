@@ -17,15 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from soundevent import data as sound
 
-from model.training.annotations import (
-    AnnotationError,
-    Mark,
-    calls_among,
-    read_marks,
-    recording_of,
-)
+from model.training.annotation_files import read_marks
+from model.training.annotations import calls_among, recording_of
 from model.training.clips import DataError
 from model.training.folders import read_data
+from model.training.marks import AnnotationError, Mark
 from pipeline.__main__ import main
 from pipeline.exports.tool_formats import TOOL_FORMATS, CountedRecording, own_lines, table_name
 from pipeline.survey.findings import read_survey
@@ -96,8 +92,12 @@ def test_audacity_with_frequencies_and_without(tmp_path: Path) -> None:
     ]
     with pytest.raises(AnnotationError, match=r"a\.txt, line 2: 'x' is no label"):
         written(tmp_path, "a.txt", "1\t2\tcapuchin\nx\n")
-    with pytest.raises(AnnotationError, match="cannot last from 3 to 3 s"):
-        written(tmp_path, "a.txt", "3\t3\tpoint\n")
+    with pytest.raises(AnnotationError, match="line 1: a call cannot last from 3 to 2 s"):
+        written(tmp_path, "a.txt", "3\t2\tbackwards\n")
+    assert written(tmp_path, "a.txt", "-0.00002\t3\tcapuchin\n7\t7\tpoint\n") == [
+        Mark("", 0.0, 3.0, "capuchin"),
+        Mark("", 7.0, 7.0, "point"),
+    ]
 
 
 def test_kaleidoscope_and_birdnet_for_r(tmp_path: Path) -> None:
@@ -107,8 +107,8 @@ def test_kaleidoscope_and_birdnet_for_r(tmp_path: Path) -> None:
         "C:\\card,night,a.wav,9.25,3.5,cluster 7,\n"
     )
     assert written(tmp_path, "cluster.csv", table) == [
-        Mark("a.wav", 1.25, 4.75, "Capuchinbird"),
-        Mark("a.wav", 9.25, 12.75, "cluster 7"),
+        Mark("night/a.wav", 1.25, 4.75, "Capuchinbird"),
+        Mark("night/a.wav", 9.25, 12.75, "cluster 7"),
     ]
     table = (
         "filepath,start,end,scientific_name,common_name,confidence,lat\n"
@@ -141,7 +141,9 @@ def test_what_soundevent_saves(tmp_path: Path) -> None:
     soundevent.io.save(sound.AnnotationSet(clip_annotations=[annotated]), path, audio_dir=tmp_path)
     marks = read_marks(path)
     assert marks is not None
-    assert sorted((mark.start_s, mark.end_s) for mark in marks) == [(1, 4.5), (6, 9), (11, 14)]
+    assert sorted((mark.start_s, mark.end_s) for mark in marks) == [
+        *((1, 4.5), (6, 9), (11, 14), (15, 15)),
+    ]
     assert {(mark.recording, mark.label) for mark in marks} == {
         ("a.wav", "Perissocephalus tricolor")
     }
@@ -185,8 +187,12 @@ def test_labels_that_differ_are_not_guessed_at() -> None:
         calls_among(marks)
     with pytest.raises(AnnotationError, match="labelled owl, but 'Piha'"):
         calls_among(marks, ["owl"])
-    assert calls_among(marks[:1]) == marks[:1]
+    with pytest.raises(AnnotationError, match="labelled Capuchinbird, but 'frog'"):
+        calls_among(marks[:1])
     assert calls_among([]) == []
+    for label in ("", "1", "call", "Moo"):
+        alike = [Mark("a.wav", 1, 2, label), Mark("a.wav", 3, 4, label)]
+        assert calls_among(alike) == alike
 
 
 @pytest.mark.parametrize("content", ["", "Dear diary,\ntoday we walked", "a,b,c\n1,2,3\n"])
@@ -204,7 +210,7 @@ def test_any_bytes_are_read_or_refused(content: bytes, suffix: str) -> None:
         marks: list[Mark] | None = None
         with contextlib.suppress(AnnotationError):
             marks = read_marks(path)
-        assert marks is None or all(mark.start_s < mark.end_s for mark in marks)
+        assert marks is None or all(mark.start_s <= mark.end_s for mark in marks)
 
 
 @pytest.mark.parametrize("name", ["raven", "audacity", "kaleidoscope", "birdnet", "aoef"])

@@ -1,146 +1,136 @@
-"""What people have marked in recordings, read from whatever program they used.
+"""What marks of people mean: which are calls, and of which recording.
 
-Read here: our own tables, Raven, Audacity, BirdNET, Kaleidoscope and AOEF (soundevent, whombat).
-By crowsetta, which is installed with training: Praat's TextGrid, evTAF's ``.not.mat``, TIMIT's
-``.phn`` and ``.wrd``, ``.xml`` of the birdsong recognition data set, ``.mat`` of SongAnnotationGUI,
-and its own generic and simple sequences. Which program wrote a table is told by its columns.
+A mark whose meaning is not plain is kept apart: it makes a call neither right nor wrong.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import math
 import re
-import warnings
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import unicodedata
+from collections import defaultdict
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
-CALL_NAMES = ("capuchin", "perissocephalus tricolor", "capuch1")
-"""What a label that means the Capuchinbird holds, in lower case."""
+from model.training.annotation_files import read_marked
+from model.training.marks import AnnotationError, Mark, MarkedFile
 
-PROGRAMS = "Raven, Audacity, BirdNET, Kaleidoscope, soundevent or crowsetta"
-
-CROWSETTA_FORMATS = {
-    ".textgrid": "textgrid",
-    ".not.mat": "notmat",
-    ".phn": "timit",
-    ".wrd": "timit",
-    ".xml": "birdsong-recognition-dataset",
-    ".mat": "yarden",
+_BIRD = {"capuchinbird", "capuchinbirds", "perissocephalus", "calfbird", "calfbirds", "capuch1"}
+"""Words that name the Capuchinbird. A capuchin alone is one where nothing says monkey."""
+_ITS_WORDS = {*_BIRD, "capuchin", "capuchins", "tricolor", "bird", "birds"}
+_PLAIN = {
+    *("call", "calls", "calling", "song", "songs", "sing", "sings", "singing", "moo", "moos"),
+    *("mooing", "growl", "male", "males", "female", "adult", "lek", "chorus", "duet", "individual"),
+    *("vocalization", "vocalisation", "near", "far", "close", "distant", "faint", "weak", "loud"),
+    *("background", "foreground", "good", "clear", "first", "second", "third", "left", "right"),
+    *("the", "a", "an", "of", "by", "in", "from", "and", "s"),
 }
-"""Names of formats by the end of a file's name, in lower case; the first that fits."""
+"""Words that say nothing of what called."""
+_MONKEY = {
+    *("monkey", "monkeys", "cebus", "sapajus", "primate", "mono", "monos", "macaco", "macacos"),
+    *("singe", "weeper", "wedge", "capped", "tufted", "brown", "black", "white", "faced", "blond"),
+    *("fronted", "headed", "bearded", "robust", "gracile", "olivaceus", "apella", "capucinus"),
+}
+_NO = {"no", "not", "non", "none", "without", "absent", "isn", "t", "never"}
+_DOUBT = {
+    *("?", "unsure", "uncertain", "maybe", "perhaps", "possible", "possibly", "probable", "check"),
+    *("probably", "likely", "unknown", "unid", "unidentified", "doubtful", "cf", "tbd"),
+}
 
 
-class AnnotationError(Exception):
-    """A file of annotations that cannot be used. The message names it and the remedy."""
+class Meaning(Enum):
+    """Of a label."""
+
+    CALL = "a call"
+    OTHER = "something else, or that there is no call"
+    UNCLEAR = "neither is plain"
 
 
-@dataclass(frozen=True)
-class Mark:
-    """A stretch of a recording that somebody marked.
-
-    Attributes:
-        recording: name or path as the file has it; empty where the file says nothing and is itself
-            named after its recording.
-        start_s, end_s: seconds from the start of the recording.
-        label: what they called it; several names are joined by ``; ``.
-        take: the source clip that a call was copied from, in our own tables alone.
-    """
-
-    recording: str
-    start_s: float
-    end_s: float
-    label: str = ""
-    take: str = ""
-
-
-_Row = Mapping[str, str]
-
-
-def read_marks(path: Path) -> list[Mark] | None:
-    """All that is marked in a file; None if no program known here wrote it.
-
-    Raises:
-        AnnotationError: it cannot be read, or a row of it cannot be right.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise AnnotationError(f"{path}: {error.strerror or error}") from None
-    lower = path.name.lower()
-    for ending, name in CROWSETTA_FORMATS.items():
-        if lower.endswith(ending):
-            return list(_by_crowsetta(path, name))
-    if lower.endswith(".json"):
-        return _aoef(path, content)
-    text = _decoded(content)
-    first = next(iter(text.splitlines()), "")
-    separator = max("\t,;", key=first.count)
-    header = next(csv.reader([first], delimiter=separator), [])
-    for columns, of_row in _TABLES:
-        if set(columns) <= set(header):
-            rows = _rows(path, text, separator)
-            return _one_each([_checked(path, line, of_row, row) for line, row in rows])
-    for columns, name in (
-        (("label", "onset_s", "offset_s", "notated_path"), "generic-seq"),
-        (("onset_s", "offset_s"), "simple-seq"),
-    ):
-        if set(columns) <= set(header):
-            return list(_by_crowsetta(path, name))
-    if lower.endswith(".txt") and _AUDACITY_LINE.match(first):
-        return list(_audacity(path, text))
-    return None
-
-
-def marks_in(
-    folders: Iterable[Path], recordings: Sequence[str], passed_over: Container[str]
-) -> dict[Path, list[Mark]]:
-    """All that is marked in the files of some folders, by file.
+def meaning_of(label: str, names: Sequence[str] = ()) -> Meaning:
+    """What a label means.
 
     Args:
-        folders: those that do not exist hold nothing.
-        recordings: their names. A file that names no recording must be named after one of them.
-        passed_over: names of files that are something else.
+        label: as somebody wrote it; several names are joined by ``; ``.
+        names: labels that mean a call, in any case; by default those that name the Capuchinbird.
+
+    >>> [meaning_of(label).name for label in ("Capuchinbird", "brown capuchin", "capuchin?", "")]
+    ['CALL', 'OTHER', 'UNCLEAR', 'UNCLEAR']
     """
-    found = {}
-    for folder in folders:
-        for file in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if file.name in passed_over or not file.is_file():
-                continue
-            marks = read_marks(file)
-            is_named_after_one = bool(recording_of(Mark("", 0, 0), file, recordings))
-            if marks is not None and (is_named_after_one or any(m.recording for m in marks)):
-                found[file] = marks
-    return found
+    parts = [part.strip() for part in label.split(";")]
+    words = _words(label)
+    if names:
+        wanted = {_folded(name) for name in names}
+        if not wanted.isdisjoint([_folded(label), *map(_folded, parts)]):
+            return Meaning.CALL
+        return Meaning.UNCLEAR if not words or words & _DOUBT else Meaning.OTHER
+    meanings = [_of_part(part) for part in parts if part]
+    if Meaning.CALL in meanings:
+        others = (_words(part) for part in parts)
+        doubts = any(meaning is Meaning.UNCLEAR for meaning in meanings)
+        return (
+            Meaning.UNCLEAR if doubts or any(w & (_DOUBT | _NO) for w in others) else Meaning.CALL
+        )
+    if Meaning.UNCLEAR in meanings or says_nothing(label) or len("".join(sorted(words))) < 3:
+        return Meaning.UNCLEAR
+    return Meaning.OTHER
+
+
+def _of_part(part: str) -> Meaning | None:
+    """What one name means; None if it does not speak of the bird."""
+    words = _words(part)
+    if not words & {*_BIRD, "capuchin", "capuchins"}:
+        return None
+    rest = words - _ITS_WORDS - _PLAIN
+    if rest & _MONKEY and not words & _BIRD:
+        return Meaning.OTHER
+    if rest and rest <= _NO:
+        return Meaning.OTHER
+    return Meaning.UNCLEAR if rest else Meaning.CALL
+
+
+def says_nothing(label: str) -> bool:
+    """Whether a label tells no kind of animal: ``call``, ``1``, ``x`` or nothing."""
+    return _words(label) <= _PLAIN | _DOUBT | {"bird", "birds", "x", "sp", "label", "annotation"}
+
+
+def _words(label: str) -> set[str]:
+    """Words in lower case, and question marks; numbers say nothing."""
+    found = re.findall(r"[^\W_]+|\?", _folded(label).replace("capuchin bird", "capuchinbird"))
+    return {word for word in found if not word[0].isdecimal()}
+
+
+def _folded(label: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", label).casefold().split())
 
 
 def calls_among(marks: Iterable[Mark], names: Sequence[str] = ()) -> list[Mark]:
-    """The marks that are calls.
+    """The marks that are calls, see ``told_apart``. Raises like it."""
+    return told_apart(marks, names)[0]
+
+
+def told_apart(marks: Iterable[Mark], names: Sequence[str] = ()) -> tuple[list[Mark], list[Mark]]:
+    """The marks that are calls, and those that may be.
 
     Args:
         marks: of all files that belong together.
         names: labels that mean a call, in any case. By default those that name the Capuchinbird if
-            there are any, and every mark if all have one and the same label or none.
+            there are any, and every mark if all have one and the same label, one that names no
+            other animal, or none.
 
     Raises:
-        AnnotationError: labels differ, and none names the Capuchinbird or is among ``names``.
+        AnnotationError: no label means a call.
     """
     marks = list(marks)
-    wanted = {name.casefold() for name in names}
-
-    def is_call(mark: Mark) -> bool:
-        if wanted:
-            return not wanted.isdisjoint(mark.label.casefold().split("; "))
-        return any(name in mark.label.lower() for name in CALL_NAMES)
-
-    found = [mark for mark in marks if is_call(mark)]
-    labels = sorted({mark.label for mark in marks})
-    if found or not marks or (not wanted and len(labels) == 1):
-        return found or marks
+    meanings = {label: meaning_of(label, names) for label in {mark.label for mark in marks}}
+    calls = [mark for mark in marks if meanings[mark.label] is Meaning.CALL]
+    if calls or not marks:
+        return calls, [mark for mark in marks if meanings[mark.label] is Meaning.UNCLEAR]
+    labels = sorted(meanings)
+    is_one = len(labels) == 1 and says_nothing(labels[0]) and not _words(labels[0]) & _DOUBT
+    if is_one and not names:
+        return marks, []
     shown = ", ".join(repr(label) for label in labels[:5])
     raise AnnotationError(
         f"no annotation is labelled {', '.join(names) or 'Capuchinbird'}, but {shown}; say with "
@@ -148,259 +138,231 @@ def calls_among(marks: Iterable[Mark], names: Sequence[str] = ()) -> list[Mark]:
     )
 
 
+class Names:
+    """Recordings by what files of annotations may call them."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._by_name: dict[str, list[str]] = defaultdict(list)
+        self._by_stem: dict[str, list[str]] = defaultdict(list)
+        self._by_upload: dict[str, list[str]] = defaultdict(list)
+        for name in dict.fromkeys(names):
+            base = _parts(name)[-1]
+            self._by_name[base].append(name)
+            self._by_stem[base.rpartition(".")[0] or base].append(name)
+            self._by_upload[_as_uploaded(base)].append(name)
+
+    def named(self, path: str) -> list[str]:
+        """Those that a path may mean: of equal names, those in folders called most alike."""
+        *_, base = wanted = _parts(path)
+        fitting = self._by_name.get(base) or self._by_upload.get(_as_uploaded(base)) or []
+        return _most_alike(fitting, wanted)
+
+    def of_file(self, file: Path) -> list[str]:
+        """Those that ``REC.wav.Table.1.selections.txt`` or ``REC.TextGrid`` is named after."""
+        name = _parts(file.name)[-1]
+        for at in reversed([match.start() for match in re.finditer(r"\.", name)]):
+            for those in (self._by_name, self._by_stem):
+                if fitting := those.get(name[:at]):
+                    return _most_alike(fitting, [*_parts(str(file.parent)), name])
+        return []
+
+
+def _most_alike(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Those with the most folders in common, from the last one up, and of these the shortest."""
+
+    def alike(name: str) -> tuple[int, bool]:
+        folders = _parts(name)[:-1]
+        pairs = zip(reversed(folders), reversed(wanted[:-1]), strict=False)
+        n = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        return n, n == len(folders)
+
+    if len(names) < 2:
+        return list(names)
+    most = max(map(alike, names))
+    return [name for name in names if alike(name) == most]
+
+
+def _parts(name: str) -> list[str]:
+    parts = re.split(r"[/\\]+", unicodedata.normalize("NFC", name))
+    return [part for part in parts if part not in ("", ".")] or [""]
+
+
+def _as_uploaded(base: str) -> str:
+    """How Label Studio calls a file that was uploaded to it."""
+    return re.sub(r"[^-\w.]", "", base.strip().replace(" ", "_"))
+
+
+def recording_of(mark: Mark, file: Path, names: Iterable[str]) -> str:
+    """The recording that a mark belongs to, of those with these names; empty if to none, or to any
+    of several.
+
+    A file that names no recording is named after it.
+    """
+    among = names if isinstance(names, Names) else Names(names)
+    fitting = among.named(mark.recording) if mark.recording else among.of_file(file)
+    return fitting[0] if len(fitting) == 1 else ""
+
+
+def marks_in(
+    folders: Iterable[Path], recordings: Sequence[str], passed_over: Container[str]
+) -> dict[Path, MarkedFile]:
+    """What is marked in the files of some folders, by file.
+
+    Args:
+        folders: those that do not exist hold nothing.
+        recordings: their names. A file that names no recording must be named after one of them.
+        passed_over: names of files that are something else.
+    """
+    found = {}
+    names = Names(recordings)
+    for folder in folders:
+        for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if file.name in passed_over or not file.is_file():
+                continue
+            marked = read_marked(file)
+            if marked and (names.of_file(file) or marked.names_recordings):
+                found[file] = marked
+    return found
+
+
+@dataclass
+class Listening:
+    """What people heard in recordings.
+
+    Attributes:
+        calls: by recording that somebody heard in full; none where nothing is marked.
+        unclear: marks there that may be calls or not.
+        remarks: on what says nothing, a line each.
+    """
+
+    calls: dict[str, list[Mark]] = field(default_factory=dict)
+    unclear: dict[str, list[Mark]] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+
 def calls_heard(
-    paths: Iterable[Path], names: Iterable[str], call_labels: Sequence[str] = ()
-) -> tuple[dict[str, list[Mark]], list[str]]:
+    paths: Iterable[Path],
+    durations_s: Mapping[str, float | None],
+    call_labels: Sequence[str] = (),
+) -> Listening:
     """Calls in recordings that somebody heard in full: all that a file of annotations is about.
 
     Args:
         paths: the files.
-        names: of recordings.
-        call_labels: see ``calls_among``.
-
-    Returns:
-        Calls by recording, none for one in which nothing is marked; a line for each file that is
-        about none of these recordings.
+        durations_s: of recordings by name; None if unknown.
+        call_labels: see ``told_apart``.
 
     Raises:
         AnnotationError: a file that cannot be right, or labels of which none means a call.
     """
-    known = list(names)
-    marks_of = {path: read_marks(path) for path in paths}
-    every = [mark for marks in marks_of.values() for mark in marks or ()]
-    calls = set(calls_among(every, call_labels))
-    heard: dict[str, list[Mark]] = {}
-    strange = []
-    for path, marks in marks_of.items():
-        own = recording_of(Mark("", 0, 0), path, known)
-        places = {mark: recording_of(mark, path, known) for mark in marks or ()}
-        if marks is None or not (any(places.values()) or (own and not marks)):
-            why = "no program known here wrote it" if marks is None else "names no recording there"
-            strange.append(f"{path}: {why}")
+    return calls_of({path: read_marked(path) for path in paths}, durations_s, call_labels)
+
+
+def calls_of(
+    files: Mapping[Path, MarkedFile | None],
+    durations_s: Mapping[str, float | None],
+    call_labels: Sequence[str] = (),
+) -> Listening:
+    """See ``calls_heard``; the files are read already."""
+    names, heard = Names(durations_s), Listening()
+    usable = {path: file for path, file in files.items() if file and not file.problem}
+    every = [mark for file in usable.values() for mark in file.marks]
+    calls, unclear = map(set, told_apart(every, call_labels))
+    voices: dict[str, list[list[Mark]]] = defaultdict(list)
+    for path, file in files.items():
+        if file is None or file.problem:
+            why = file.problem if file else "no program known here wrote it"
+            heard.remarks.append(f"{path}: {why}")
             continue
-        for name in {own} if not marks else {*places.values()} - {""}:
-            heard.setdefault(name, [])
-        for mark, name in places.items():
-            if name and mark in calls:
-                heard[name].append(mark)
-    return heard, strange
-
-
-def recording_of(mark: Mark, file: Path, names: Iterable[str]) -> str:
-    """The recording that a mark belongs to, of those with these names; empty if to none.
-
-    A file that names no recording is named after it: ``REC.wav.Table.1.selections.txt``,
-    ``REC.TextGrid``.
-    """
-    known = set(names)
-    if mark.recording:
-        name = re.split(r"[/\\]", mark.recording)[-1]
-        return name if name in known else ""
-    fitting = [name for name in known if file.name.startswith((f"{name}.", f"{Path(name).stem}."))]
-    return max(fitting, key=len, default="")
-
-
-def _decoded(content: bytes) -> str:
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return content.decode("utf-16")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("cp1252", "replace")
-
-
-def _rows(path: Path, text: str, separator: str) -> Iterator[tuple[int, _Row]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
-    try:
-        for row in reader:
-            yield reader.line_num, {str(k): (v or "").strip() for k, v in row.items() if k}
-    except csv.Error as error:
-        raise AnnotationError(f"{path}, line {reader.line_num}: {error}") from None
-
-
-def _checked(
-    path: Path, line: int, of_row: Callable[[_Row], Mark | None], row: _Row
-) -> Mark | None:
-    try:
-        mark = of_row(row)
-    except (KeyError, ValueError) as error:
-        raise AnnotationError(f"{path}, line {line}: {error}") from None
-    if mark and not 0 <= mark.start_s < mark.end_s:
-        raise AnnotationError(
-            f"{path}, line {line}: a call cannot last from {mark.start_s:g} to {mark.end_s:g} s"
-        )
-    return mark
-
-
-def _one_each(marks: Iterable[Mark | None]) -> list[Mark]:
-    """Without repeats: Raven has a row for each view of a selection."""
-    return list(dict.fromkeys(mark for mark in marks if mark is not None))
-
-
-def _seconds(text: str) -> float:
-    """Seconds, with a point or, where the computer's language has it so, a comma.
-
-    Raises:
-        ValueError: neither.
-    """
-    try:
-        value = float(text.replace(",", "."))
-    except ValueError:
-        raise ValueError(f"{text!r} are not seconds") from None
-    if not math.isfinite(value):
-        raise ValueError(f"{text!r} are not seconds")
-    return value
-
-
-def _first(row: _Row, *columns: str) -> str:
-    return next((row[column] for column in columns if row.get(column)), "")
-
-
-def _own(row: _Row) -> Mark:
-    times = _seconds(row["start_s"]), _seconds(row["end_s"])
-    return Mark(row["recording"], *times, row.get("label", ""), row.get("take", ""))
-
-
-_RAVEN_LABELS = ("Common Name", "Species", "Annotation", "Label", "label", "Species Code", "Tags")
-
-
-def _raven(row: _Row) -> Mark:
-    """Begin and end run on over all files of a table; the offset is that within its own file."""
-    begin, end = _seconds(row["Begin Time (s)"]), _seconds(row["End Time (s)"])
-    recording = _first(row, "Begin File", "Begin Path")
-    if offset := row.get("File Offset (s)", ""):
-        begin, end = _seconds(offset), round(_seconds(offset) + end - begin, 6)
-    return Mark(recording, begin, end, _first(row, *_RAVEN_LABELS))
-
-
-def _birdnet(row: _Row) -> Mark:
-    times = _seconds(row["Start (s)"]), _seconds(row["End (s)"])
-    return Mark(row.get("File", ""), *times, _first(row, "Common name", "Scientific name"))
-
-
-def _birdnet_for_r(row: _Row) -> Mark:
-    times = _seconds(row["start"]), _seconds(row["end"])
-    return Mark(row["filepath"], *times, _first(row, "common_name", "scientific_name"))
-
-
-def _kaleidoscope(row: _Row) -> Mark:
-    start_s = _seconds(row["OFFSET"])
-    end_s = round(start_s + _seconds(row["DURATION"]), 6)
-    label = _first(row, "MANUAL ID", "MANUAL ID*", "TOP1MATCH", "TOP1MATCH*", "AUTO ID", "AUTO ID*")
-    return Mark(row["IN FILE"], start_s, end_s, label)
-
-
-def _of_a_segmenter(row: _Row) -> Mark:
-    times = _seconds(row["start_seconds"]), _seconds(row["stop_seconds"])
-    return Mark(row.get("source_file", ""), *times, row.get("name", ""))
-
-
-_TABLES: tuple[tuple[tuple[str, ...], Callable[[_Row], Mark]], ...] = (
-    (("recording", "start_s", "end_s"), _own),
-    (("Begin Time (s)", "End Time (s)"), _raven),
-    (("Start (s)", "End (s)"), _birdnet),
-    (("filepath", "start", "end", "confidence"), _birdnet_for_r),
-    (("IN FILE", "OFFSET", "DURATION"), _kaleidoscope),
-    (("start_seconds", "stop_seconds"), _of_a_segmenter),
-)
-"""Columns that tell who wrote a table, and what its rows say."""
-
-_NUMBER = r"-?\d+(?:[.,]\d+)?"
-_AUDACITY_LINE = re.compile(rf"({_NUMBER})\t({_NUMBER})(?:\t(.*))?$")
-
-
-def _audacity(path: Path, text: str) -> Iterator[Mark]:
-    """Start, end and label in each line; a line that begins with ``\\`` holds frequencies."""
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.startswith("\\"):
-            continue
-        match = _AUDACITY_LINE.match(line)
-        if not match:
-            raise AnnotationError(f"{path}, line {number}: {line!r} is no label of Audacity")
-        start, end, label = match[1], match[2], match[3] or ""
-        cells = {"start_s": start, "end_s": end, "recording": "", "label": label.strip()}
-        if mark := _checked(path, number, _own, cells):
-            yield mark
-
-
-def _aoef(path: Path, content: bytes) -> list[Mark] | None:
-    """A set or project of annotations, or a set of predictions."""
-    try:
-        data = json.loads(content)["data"]
-        recordings = {one["uuid"]: one["path"] for one in data["recordings"] or ()}
-        events = {one["uuid"]: one for one in data.get("sound_events") or ()}
-    except (ValueError, KeyError, TypeError):
-        return None
-    names = {tag["id"]: tag["value"] for tag in data.get("tags") or ()}
-    marks = []
-    said = (data.get("sound_event_annotations") or []) + (data.get("sound_event_predictions") or [])
-    for one in said:
-        event = events.get(one["sound_event"])
-        if event is None or not event.get("geometry"):
-            continue
-        start_s, end_s = _times_of(event["geometry"])
-        tags = [tag[0] if isinstance(tag, list) else tag for tag in one.get("tags") or ()]
-        label = "; ".join(names[tag] for tag in tags if tag in names)
-        if start_s < end_s:
-            marks.append(Mark(recordings[event["recording"]], start_s, end_s, label))
-    return marks
-
-
-def _times_of(geometry: Mapping[str, Any]) -> tuple[float, float]:
-    """First and last second of a geometry in time and frequency."""
-    coordinates = geometry["coordinates"]
-    if geometry["type"] == "TimeInterval":
-        return float(coordinates[0]), float(coordinates[1])
-    if geometry["type"] == "BoundingBox":
-        return float(coordinates[0]), float(coordinates[2])
-    times = list(_first_of_pairs(coordinates))
-    return min(times), max(times)
-
-
-def _first_of_pairs(nested: Any) -> Iterator[float]:
-    if not isinstance(nested, list):
-        yield float(nested)
-    elif nested and not isinstance(nested[0], list):
-        yield float(nested[0])
-    else:
-        for inner in nested:
-            yield from _first_of_pairs(inner)
-
-
-def _by_crowsetta(path: Path, name: str) -> Iterator[Mark]:
-    try:
-        import crowsetta
-    except ImportError:
-        raise AnnotationError(
-            f"{path}: reading {name} needs crowsetta; install it with pip install crowsetta"
-        ) from None
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of what is raised below
-            found = crowsetta.formats.by_name(name).from_file(path).to_annot()
-    except Exception as error:  # whatever its parsers meet
-        raise AnnotationError(f"{path}: crowsetta cannot read it as {name}: {error}") from None
-    for annotation in found if isinstance(found, list) else [found]:
-        recording = str(annotation.notated_path or "")
-        named_after = not recording or name in ("simple-seq",)
-        for part in getattr(annotation, "bboxes", None) or _segments(annotation, path, name):
-            mark = Mark("" if named_after else recording, 0, 0, str(part.label))
-            yield replace(mark, start_s=float(part.onset), end_s=float(part.offset))
-
-
-@dataclass(frozen=True)
-class _Segment:
-    onset: float
-    offset: float
-    label: str
-
-
-def _segments(annotation: Any, path: Path, name: str) -> Iterator[_Segment]:
-    sequences = annotation.seq if isinstance(annotation.seq, list) else [annotation.seq]
-    for sequence in sequences:
-        for one in sequence.segments:
-            if one.onset_s is None or one.offset_s is None:
-                raise AnnotationError(
-                    f"{path}: {name} counts in samples here; convert it to seconds with crowsetta"
+        heard.remarks += [f"{path}: {remark}" for remark in file.remarks]
+        of, several = _by_recording(path, file, names)
+        if several:
+            heard.remarks.append(
+                f"{path}: {several[0]} is the name of {len(several[1])} recordings "
+                f"({several[1][0]}, {several[1][1]}, …), and nothing says which; left out"
+            )
+        elif not of and not file.remarks:
+            heard.remarks.append(f"{path}: names no recording there")
+        for name, marks in of.items():
+            duration_s = durations_s[name]
+            late = [mark for mark in marks if duration_s and mark.start_s >= duration_s]
+            if late:
+                heard.remarks.append(
+                    f"{path}: {late[0].start_s:g} s lies beyond the end of {name}, "
+                    f"{duration_s:.1f} s; is it about another recording? left out"
                 )
-            if one.onset_s < one.offset_s:
-                yield _Segment(one.onset_s, one.offset_s, one.label)
+                continue
+            heard.calls.setdefault(name, [])
+            heard.unclear.setdefault(name, []).extend(m for m in marks if m in unclear)
+            by_voice: dict[str, list[Mark]] = defaultdict(list)
+            for mark in marks:
+                if mark in calls:
+                    by_voice[mark.voice].append(mark)
+            voices[name] += by_voice.values()
+    for name, those in voices.items():
+        heard.calls[name] = each_once(those)
+    heard.remarks += _remarks_on(heard, voices)
+    return heard
+
+
+def _by_recording(
+    path: Path, file: MarkedFile, names: Names
+) -> tuple[dict[str, list[Mark]], tuple[str, list[str]] | None]:
+    """Marks by recording; and a name that several recordings have, with these."""
+    of: dict[str, list[Mark]] = {}
+    said = [(mark.recording, [mark]) for mark in file.marks] + [(name, []) for name in file.heard]
+    several = None
+    for name, marks in said or [("", [])]:
+        fitting = names.named(name) if name else names.of_file(path)
+        if len(fitting) > 1:
+            several = name or path.name, fitting
+        elif fitting:
+            of.setdefault(fitting[0], []).extend(marks)
+    return of, several
+
+
+def _remarks_on(heard: Listening, voices: Mapping[str, Sequence[Sequence[Mark]]]) -> list[str]:
+    lines = []
+    if doubts := [mark for marks in heard.unclear.values() for mark in marks]:
+        labels = ", ".join(repr(label) for label in sorted({mark.label for mark in doubts})[:5])
+        lines.append(
+            f"{len(doubts):,} annotations may be calls or not, such as {labels}: neither yes nor "
+            "no; say with --annotated_as which labels are calls"
+        )
+    marked = sum(len(marks) for of in voices.values() for marks in of)
+    if n := marked - sum(map(len, heard.calls.values())):
+        lines.append(
+            f"{n:,} calls are marked more than once, by several people, in several formats or "
+            "channels, and count once"
+        )
+    return lines
+
+
+def each_once(voices: Sequence[Sequence[Mark]]) -> list[Mark]:
+    """Calls that several files, people or channels have marked, each once.
+
+    Two marks of different voices are one call if they overlap by half of the shorter one, the
+    largest overlap first, and each mark is one of another voice at most. Two of one voice are two.
+    """
+    kept: list[Mark] = []
+    for marks in voices:
+        pairs = sorted(
+            ((-share, n, k) for n, mark in enumerate(marks) for k, one in enumerate(kept)
+             if (share := shared(mark, one)) >= 0.5)
+        )  # fmt: skip
+        same: dict[int, int] = {}
+        for _, n, k in pairs:
+            if n not in same and k not in same.values():
+                same[n] = k
+        for n, k in same.items():
+            if kept[k].start_s == kept[k].end_s:  # a point: the other may say how long it was
+                kept[k] = replace(marks[n], take=marks[n].take or kept[k].take)
+        kept += [mark for n, mark in enumerate(marks) if n not in same]
+    return sorted(kept, key=lambda mark: (mark.start_s, mark.end_s))
+
+
+def shared(one: Mark, other: Mark) -> float:
+    """Overlap of two marks as a share of the shorter one; a point inside is all of it."""
+    both = min(one.end_s, other.end_s) - max(one.start_s, other.start_s)
+    shorter = min(one.end_s - one.start_s, other.end_s - other.start_s)
+    return (both / shorter if shorter else 1.0) if both >= 0 else 0.0

@@ -15,16 +15,10 @@ import numpy as np
 from model.audio import AUDIO_EXTENSIONS, read_all
 from model.calls import MOO_S
 from model.decoders import AudioError
-from model.training.annotations import (
-    PROGRAMS,
-    AnnotationError,
-    Mark,
-    calls_among,
-    marks_in,
-    read_marks,
-    recording_of,
-)
+from model.training.annotation_files import PROGRAMS, read_marked
+from model.training.annotations import Names, each_once, marks_in, told_apart
 from model.training.clips import Annotation, DataError, LabelledRecording, Scene
+from model.training.marks import AnnotationError, Mark, MarkedFile
 from model.windows import SAMPLE_RATE_HZ, Samples
 
 TUTORIAL_CALLS = "Parsed_Capuchinbird_Clips"
@@ -84,7 +78,7 @@ def read_data(
         sources: folders with labelled audio.
         negatives: folders of recordings that hold no call.
         annotations: a table to use in place of a source's own (a corrected one from the review).
-        call_labels: labels of annotations that mean a call, see ``annotations.calls_among``.
+        call_labels: labels of annotations that mean a call, see ``annotations.told_apart``.
 
     Raises:
         DataError: nothing usable, or a table that is wrong.
@@ -193,62 +187,77 @@ def _annotated_folder(
     if not paths:
         raise DataError(f"{folder}: holds no audio files")
     table = table or source / "annotations.csv"
-    if table.is_file():
-        notes = read_annotations(table, [path.name for path in paths], call_labels)
-    else:
-        notes = _annotation_files(source, paths, call_labels)
-    for name in sorted(notes.keys() - {p.name for p in paths}):
+    names = [path.name for path in paths]
+    files = {table: _marked(table)} if table.is_file() else _annotation_files(source, names)
+    notes, doubtful = _calls_by_recording(files, names, call_labels)
+    for file, marked in files.items():
+        skipped += [f"{file}: {remark}" for remark in (marked.problem, *marked.remarks) if remark]
+    for name in sorted(notes.keys() - set(names)):
         skipped.append(f"{name}: annotated, but not in {folder}")
     groups = _groups(source / RECORDINGS_TABLE)
     for path in paths:
+        if why := doubtful.get(path.name):
+            skipped.append(f"{path.name}: {why}; left out")
+            continue
         calls = tuple(sorted(notes.get(path.name, ()), key=lambda a: a.start_s))
         yield LabelledRecording(path, groups.get(path.name, path.stem), calls)
 
 
-def read_annotations(
-    table: Path, names: Iterable[str], call_labels: Sequence[str] = ()
-) -> dict[str, list[Annotation]]:
-    """Calls of each recording from one file of annotations, see ``annotations.read_marks``.
-
-    Args:
-        table: the file.
-        names: of the recordings; a mark of another one is kept under the name that it has.
-        call_labels: see ``annotations.calls_among``.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    return _calls_by_recording({table: _marks(table)}, names, call_labels)
-
-
-def _marks(table: Path) -> list[Mark]:
-    marks = read_marks(table)
-    if marks is None:
+def _marked(table: Path) -> MarkedFile:
+    marked = read_marked(table)
+    if marked is None:
         raise DataError(
             f"{table}: lacks the column end_s, start_s or recording, and is no file of {PROGRAMS}"
         )
-    return marks
+    if marked.problem:
+        raise DataError(f"{table}: {marked.problem}")
+    return marked
 
 
 def _calls_by_recording(
-    files: Mapping[Path, Sequence[Mark]], names: Iterable[str], call_labels: Sequence[str]
-) -> dict[str, list[Annotation]]:
-    """A take that is not stated means that each recording is its own source."""
-    known, notes = list(names), dict[str, list[Annotation]]()
-    calls = set(calls_among([mark for marks in files.values() for mark in marks], call_labels))
-    for file, marks in files.items():
-        for mark in marks:
-            if mark in calls:
-                name = recording_of(mark, file, known) or Path(mark.recording).name
-                notes.setdefault(name, []).append(Annotation(mark.start_s, mark.end_s, mark.take))
-    return notes
+    files: Mapping[Path, MarkedFile], recordings: Iterable[str], call_labels: Sequence[str]
+) -> tuple[dict[str, list[Annotation]], dict[str, str]]:
+    """Calls of each recording, and why a recording cannot be learnt from.
+
+    A mark of another recording is kept under the name that it has. A take that is not stated means
+    that each recording is its own source.
+    """
+    names = Names(recordings)
+    every = [mark for file in files.values() for mark in file.marks]
+    calls, unclear = map(set, told_apart(every, call_labels))
+    voices: dict[str, dict[tuple[Path, str], list[Mark]]] = {}
+    doubtful: dict[str, str] = {}
+    for path, file in files.items():
+        if file.problem:
+            doubtful |= dict.fromkeys(names.of_file(path), f"{path}: {file.problem}")
+        for name in file.unfinished:
+            doubtful |= dict.fromkeys(names.named(name), f"{path}: its task is not finished")
+        for mark in file.marks:
+            fitting = names.named(mark.recording) if mark.recording else names.of_file(path)
+            name = fitting[0] if fitting else Path(mark.recording).name
+            if mark in unclear:
+                doubtful[name] = (
+                    f"{mark.start_s:g} s is labelled {mark.label!r}, which may be a call or not; "
+                    "say with --annotated_as which labels are calls"
+                )
+            elif mark in calls and mark.start_s == mark.end_s:
+                doubtful[name] = (
+                    f"{mark.start_s:g} s is marked as a point, and training needs where a call "
+                    "begins and ends"
+                )
+            elif mark in calls:
+                voices.setdefault(name, {}).setdefault((path, mark.voice), []).append(mark)
+    notes = {
+        name: [
+            Annotation(mark.start_s, mark.end_s, mark.take) for mark in each_once([*of.values()])
+        ]
+        for name, of in voices.items()
+    }
+    return notes, doubtful
 
 
-def _annotation_files(
-    source: Path, paths: Sequence[Path], call_labels: Sequence[str]
-) -> dict[str, list[Annotation]]:
-    """Calls from all files of annotations beside the recordings or in ``annotations/``."""
-    names = [path.name for path in paths]
+def _annotation_files(source: Path, names: Sequence[str]) -> dict[Path, MarkedFile]:
+    """All files of annotations beside the recordings or in ``annotations/``."""
     folders = (source, source / "recordings", source / "annotations")
     found = marks_in(folders, names, {*names, RECORDINGS_TABLE})
     if not found:
@@ -256,12 +265,12 @@ def _annotation_files(
             f"{source}: holds neither annotations.csv (recording,start_s,end_s) nor files of "
             f"{PROGRAMS} named after its recordings"
         )
-    return _calls_by_recording(found, names, call_labels)
+    return found
 
 
 def read_raven(table: Path) -> list[Annotation]:
     """Calls from one Raven selection table, each once, whatever its views and labels."""
-    return [Annotation(mark.start_s, mark.end_s) for mark in _marks(table)]
+    return [Annotation(mark.start_s, mark.end_s) for mark in _marked(table).marks]
 
 
 def _groups(table: Path) -> Mapping[str, str]:

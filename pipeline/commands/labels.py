@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import posixpath
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -39,9 +37,9 @@ class Flags:
 COMMAND = Command(
     "labels",
     Flags,
-    "Turn annotations made in Raven, Audacity, BirdNET, Kaleidoscope, whombat or whatever "
-    "crowsetta reads into labels.csv: which calls of a run are right, which are not, and which it "
-    "missed. Every recording that an annotation file is about counts as heard in full.",
+    "Turn annotations made in Raven, Audacity, BirdNET, Kaleidoscope, Label Studio, whombat or "
+    "whatever crowsetta reads into labels.csv: which calls of a run are right, which are not, and "
+    "which it missed. Every recording that an annotation file is about counts as heard in full.",
     (
         "labels results --annotations selections/ --output labels.csv",
         "labels results --annotations checked/ --observer Ana",
@@ -52,54 +50,57 @@ COMMAND = Command(
 def main(argv: Sequence[str]) -> int:
     """Writes labels.csv. Returns 0; annotations that cannot be used: UsageError."""
     flags = COMMAND.parse(argv)
-    from model.training.annotations import AnnotationError, calls_heard
+    from model.training.annotations import calls_heard
+    from model.training.marks import AnnotationError, Mark
     from pipeline.storage import files
     from pipeline.survey.labels import label_lines, labels_from_marks
     from pipeline.tables.read import read_results, read_scores
 
     try:
         results = read_results(flags.run)
-        short = {row.recording: posixpath.basename(row.recording) for row in results.recordings}
-        paths = _files(flags.annotations)
-        heard, strange = calls_heard(paths, short.values(), flags.annotated_as)
+        durations_s = {row.recording: row.duration_s for row in results.recordings}
+        heard = calls_heard(_files(flags.annotations), durations_s, flags.annotated_as)
     except (OSError, AnnotationError) as error:
         raise UsageError(str(error)) from None
-    rows = [row for row in results.recordings if short[row.recording] in heard]
+    rows = [row for row in results.recordings if row.recording in heard.calls]
     if not rows:
-        raise UsageError("; ".join(strange) or "--annotations: there are none")
-    counted = Counter(short[row.recording] for row in rows)
-    if twice := [name for name, n in counted.items() if n > 1]:
-        raise UsageError(f"{flags.run}: two recordings are both called {twice[0]}; rename one")
+        raise UsageError("; ".join(heard.remarks) or "--annotations: there are none")
     calls_of: dict[str, list[DetectedCall]] = {row.recording: [] for row in rows}
     for call in results.calls:
         if call.recording in calls_of:
             calls_of[call.recording].append(call)
     scores = read_scores(flags.run, calls_of.keys())
     now = datetime.now(UTC).isoformat(timespec="seconds")
+
+    def times(marks: Sequence[Mark]) -> list[tuple[float, float]]:
+        return [(mark.start_s, mark.end_s) for mark in marks]
+
     labels = []
     for row in rows:
-        marked = [(mark.start_s, mark.end_s) for mark in heard[short[row.recording]]]
-        of = calls_of[row.recording], marked, scores.get(row.recording)
-        labels += labels_from_marks(row, *of, flags.observer, now)
+        of = calls_of[row.recording], times(heard.calls[row.recording]), scores.get(row.recording)
+        unclear = times(heard.unclear.get(row.recording, ()))
+        labels += labels_from_marks(row, *of, flags.observer, now, unclear)
     files.write_atomically(flags.output, ["".join(label_lines(labels)).encode()])
-    for line in strange:
+    for line in heard.remarks:
         print(f"capuchinbird labels: {line}", file=sys.stderr)
-    n_calls, n_no = sum(map(len, calls_of.values())), sum(one.label == "no" for one in labels)
+    n_calls = sum(map(len, calls_of.values()))
+    n_no, n_unsure = (sum(one.label == answer for one in labels) for answer in ("no", "unsure"))
     n_missed = len(labels) - n_calls
     say(
-        f"{flags.output}: {len(rows):,} recordings; {n_calls - n_no:,} calls confirmed, "
-        f"{n_no:,} refuted, {n_missed:,} missed",
+        f"{flags.output}: {len(rows):,} recordings; {n_calls - n_no - n_unsure:,} calls confirmed, "
+        f"{n_no:,} refuted, {n_missed:,} missed" + (f", {n_unsure:,} unsure" if n_unsure else ""),
         output=flags.output,
         recordings=len(rows),
-        confirmed=n_calls - n_no,
+        confirmed=n_calls - n_no - n_unsure,
         refuted=n_no,
         missed=n_missed,
+        unsure=n_unsure,
     )
     return 0
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:
-    from model.training.annotations import AnnotationError
+    from model.training.marks import AnnotationError
 
     found = []
     for path in paths:

@@ -38,6 +38,12 @@ class Label:
     labelled_at: str = text("Time of the label, ISO 8601.")
 
 
+CALL_S = 3.5
+"""About how long a call is: the stretch around a point at which somebody heard one."""
+
+POINT_REACH_S = 1.0
+"""How far from a call a point may lie that means it: people click where it begins for them."""
+
 STRATUM = "heard in full"
 """Stratum of labels made from annotations of whole recordings, not from a sample."""
 
@@ -123,18 +129,21 @@ def labels_from_marks(
     scores: WindowScores | None,
     observer: str,
     labelled_at: str,
+    unclear: Sequence[tuple[float, float]] = (),
 ) -> list[Label]:
     """Labels from one observer's annotations of a whole recording.
 
-    A call gets a yes if it overlaps an annotation by half of the shorter of both, otherwise a no.
-    An annotation without such a call is a call that the model missed.
+    A call gets a yes if it overlaps an annotation by half of the shorter of both, otherwise a no,
+    or unsure if it overlaps one whose meaning is not plain. An annotation without such a call is a
+    call that the model missed.
 
     Args:
         row: the recording.
         calls: the model's.
-        marked: annotations as start and end in seconds.
+        marked: annotations as start and end in seconds, equal for a point.
         scores: stored scores of the recording; a missed call gets the highest within it.
         observer, labelled_at: who and when; may be empty.
+        unclear: annotations that may be calls or not.
     """
     free = list(marked)
     labels = []
@@ -152,23 +161,33 @@ def labels_from_marks(
         )
 
     for call in sorted(calls, key=lambda call: call.start_s):
-        overlaps = [(_overlap((call.start_s, call.end_s), mark), mark) for mark in free]
-        share, mark = max(overlaps, default=(0.0, (0.0, 0.0)))
+        times = call.start_s, call.end_s
+        overlaps = [(_overlap(times, mark), -abs(sum(mark) - sum(times)), mark) for mark in free]
+        share, _, mark = max(overlaps, default=(0.0, 0.0, (0.0, 0.0)))
         if share >= 0.5:
             free.remove(mark)
-        labels.append(
-            label((call.start_s, call.end_s), call.score, "yes" if share >= 0.5 else "no")
-        )
+            answer: Answer = "yes"
+        else:
+            answer = "unsure" if any(_overlap(times, one) >= 0.5 for one in unclear) else "no"
+        labels.append(label(times, call.score, answer))
     for start_s, end_s in free:
+        if start_s == end_s:
+            start_s, end_s = max(0.0, start_s - CALL_S / 2), end_s + CALL_S / 2
         score = scores.highest(start_s, end_s) if scores else None
         labels.append(label((start_s, end_s), score, "yes"))
     return sorted(labels, key=lambda one: one.start_s)
 
 
 def _overlap(one: tuple[float, float], other: tuple[float, float]) -> float:
-    """Overlap of two stretches as a share of the shorter one, 0 to 1."""
+    """Overlap of two stretches as a share of the shorter one, 0 to 1.
+
+    A point is of a call in which it lies, or nearly.
+    """
     shared = min(one[1], other[1]) - max(one[0], other[0])
-    return max(0.0, shared) / max(1e-9, min(one[1] - one[0], other[1] - other[0]))
+    shorter = min(one[1] - one[0], other[1] - other[0])
+    if shorter <= 0:
+        return 1.0 if shared >= -POINT_REACH_S else 0.0
+    return max(0.0, shared) / shorter
 
 
 def _label(cells: Mapping[str, str]) -> Label:
