@@ -68,7 +68,8 @@ def build_pipeline(
         run.recordings.listings,
     )
     work = recordings | "Find work" >> FindWork(
-        output, counting, segment, config.retry_failed, night_kept
+        *(output, counting, segment, config.retry_failed, night_kept),
+        keeps_places=config.keeps_places,
     )
     # Nothing is changed before all parts were found fit to be added to.
     ready = (

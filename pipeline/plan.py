@@ -193,6 +193,8 @@ def _ledger_of(run: Run) -> Callable[[Listed], bool]:
             return False
         identity = files.identity(listed.recording)
         entry = (old if is_old else state_of(parts.part_of(identity))).get(identity)
+        if run.config.keeps_places:
+            listed = entries.with_kept_place(listed, entry)
         retry = run.config.retry_failed
         # A file whose time alone has changed counts as new: reading it would take too long here.
         return entries.is_done(entry, listed, run.counting, retry, checksum=lambda _: "")

@@ -21,6 +21,7 @@ from pipeline.beam_options import (
     runs_here,
     starts_job_server,
 )
+from pipeline.ledger import sites
 from pipeline.ledger.moves import Move
 from pipeline.options import RELEASED_MODEL, Config, UsageError
 from pipeline.records import SCHEMA_VERSION, RunSummary
@@ -58,8 +59,7 @@ def check(run: Run) -> Checked:
     options = beam_options(config.beam_args)
     check_reach(config, options)
     check_image(options)
-    if run.remark:
-        print(f"capuchinbird: {run.remark}", file=sys.stderr)
+    run.say_remark()
     return Checked(
         options=options,
         n_inputs=run.recordings.check(),
@@ -79,6 +79,7 @@ def prepare(run: Run, checked: Checked) -> WriteNights | None:
     run.output.make_ready()
     if checked.moves:
         run.output.ledger().add_moves(checked.moves)
+    sites.keep_stated(run.config, run.run_id)
     return night
 
 

@@ -13,7 +13,7 @@ from itertools import islice
 from pipeline.inputs import versions
 from pipeline.inputs.named import MOST_OBJECTS
 from pipeline.inputs.sheets import read_text
-from pipeline.ledger import entries, migrate, parts
+from pipeline.ledger import entries, migrate, parts, sites
 from pipeline.ledger import kept_scores as scores
 from pipeline.ledger.entries import Entry
 from pipeline.ledger.sums import Sums
@@ -84,16 +84,14 @@ def _files_of(output: str) -> dict[str, files.Stored] | None:
 
 
 def _all_done(listed: Sequence[Listed], state: Mapping[str, Entry], run: Run) -> bool:
-    return all(
-        entries.is_done(
-            state.get(entries.identity_of(one)),
-            one,
-            run.counting,
-            run.config.retry_failed,
-            versions.content_checksum,
-        )
-        for one in listed
-    )
+    def is_done(one: Listed) -> bool:
+        entry = state.get(entries.identity_of(one))
+        if run.config.keeps_places:
+            one = entries.with_kept_place(one, entry)
+        retries = run.config.retry_failed
+        return entries.is_done(entry, one, run.counting, retries, versions.content_checksum)
+
+    return all(map(is_done, listed))
 
 
 def _current(config: Config, state: Mapping[str, Entry], there: _Files) -> bool:
@@ -126,7 +124,9 @@ def _end(run: Run, listed: Sequence[Listed], state: Mapping[str, Entry]) -> int:
     for name in scores.unfinished_files(config.output):
         if entries.is_to_be_tidied(name, run.run_id):
             files.delete_if_there(name)
+    sites.keep_stated(config, run.run_id)
     report = run.report.write(totals, holdings)
+    run.say_remark()
     run.recordings.say_remarks([one.identity for one in listed])
     page = run.output.page if config.report else ""
     say(summary(config, report, page), run=report, report=page)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -9,7 +10,7 @@ from model.contract import ServingContract
 from pipeline.inference.count import Counting
 from pipeline.inference.model_folder import check_model, current_version
 from pipeline.inputs.named import NamedRecordings
-from pipeline.ledger import drift
+from pipeline.ledger import drift, sites
 from pipeline.ledger.runs import RunNotes, as_chosen
 from pipeline.options import Config
 from pipeline.output import Output
@@ -28,7 +29,7 @@ class Run:
         contract: of the model.
         counting: how to count; ``counting.run_id`` names the run.
         recordings: those that are named.
-        remark: says what was filled in; may be empty.
+        remark: says what was filled in, a line each; may be empty.
     """
 
     config: Config
@@ -62,6 +63,11 @@ class Run:
         """What the run says to other runs."""
         return RunNotes(self.config.output, self.run_id)
 
+    def say_remark(self) -> None:
+        """Prints what was filled in."""
+        for line in self.remark.splitlines():
+            print(f"capuchinbird: {line}", file=sys.stderr)
+
     @property
     def report(self) -> RunReport:
         """What run.json begins with."""
@@ -83,5 +89,6 @@ def run_of(config: Config) -> Run:
     # Tables that lie in the output are kept up to date, or they would grow stale beside the others.
     formats = tuple(dict.fromkeys([*config.formats, *formats_in(config.output)]))
     config = replace(config, model=model, formats=formats)
-    config, remark = as_chosen(config, contract.model_version)
-    return Run.of(config, contract, remark)
+    config, chosen = as_chosen(config, contract.model_version)
+    config, placed = sites.as_stated(config)
+    return Run.of(config, contract, "\n".join(filter(None, (chosen, placed))))

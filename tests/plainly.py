@@ -82,7 +82,7 @@ def _find(
         listed[parts.part_of(identity_of(known))].append(known)
     find = ledger._FindWork(
         *(run.config.output, run.counting, samples_from_seconds(run.config.segment_s)),
-        *(run.config.retry_failed, night),
+        *(run.config.retry_failed, night, run.config.keeps_places),
     )
     find.start_bundle()
     facts: dict[str, list[Fact]] = defaultdict(list)

@@ -29,6 +29,7 @@ from pipeline.inputs.times import (
 )
 from pipeline.records import Place, RecorderNote, RecordingCount, Stay
 from pipeline.storage import files
+from pipeline.storage.sealed import read_sealed
 
 
 def when_and_where(place: Place, note: RecorderNote) -> dict[str, Any]:
@@ -99,11 +100,11 @@ def _localised(clock: datetime, zone: tzinfo) -> datetime | None:
 
 def place_from_dict(raw: dict[str, Any]) -> Place:
     """A place that was kept as JSON, also by an earlier version."""
-    stays = [
-        Stay(stay["first"], stay["last"], Place(**{**stay["place"], "stays": ()}))
-        for stay in raw.get("stays", ())
-    ]
-    return Place(**{**raw, "stays": tuple(stays)})
+    return Place(**{**raw, "stays": tuple(map(_stay_from_dict, raw.get("stays", ())))})
+
+
+def _stay_from_dict(raw: dict[str, Any]) -> Stay:
+    return Stay(raw["first"], raw["last"], place_from_dict(raw["place"]))
 
 
 def stated(place: Place) -> dict[str, Any]:
@@ -262,12 +263,21 @@ class DeploymentRow:
     stay: Stay
 
 
+KEPT_TABLE = ".sites.json"
+"""How the copy of a deployment table is called that the ledger keeps for later runs."""
+
+
 def rows_of_deployments(table: str) -> list[DeploymentRow]:
     """The rows of a deployment table; relative folders start at the table's.
 
     Raises:
         ValueError, OSError: see ``deployment_sheet``; or an impossible cell.
     """
+    if table.endswith(KEPT_TABLE):
+        return [
+            DeploymentRow(row["line"], row["folder"], _stay_from_dict(row["stay"]))
+            for row in read_sealed(table)["rows"]
+        ]
     base = folder_of(table)
     return [
         DeploymentRow(row.number, key_of(meant(base, folder)).rstrip("/"), _stay_of_row(row))

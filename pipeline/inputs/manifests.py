@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from model.audio import AUDIO_EXTENSIONS
 from pipeline.inputs import deployments, versions
-from pipeline.inputs.deployments import DeploymentRow, clock_in_name
+from pipeline.inputs.deployments import KEPT_TABLE, DeploymentRow, clock_in_name
 from pipeline.inputs.sheets import is_comment, parse_sheet, read_text
 from pipeline.options import Config
 from pipeline.records import Listed, Place
@@ -208,7 +208,7 @@ def check_deployments(
             raise ValueError(_two_rows(table, holding[0], holding[1], name))
         n_placed += bool(holding)
         outside = outside or (f"{name} ({moment})" if not holding else "")
-    if recordings and rows and not n_placed:
+    if recordings and rows and not n_placed and not table.endswith(KEPT_TABLE):
         row, name = rows[0], next(iter(recordings))
         if outside:
             when = f"{row.stay.first or '…'} to {row.stay.last or '…'}"
@@ -261,7 +261,7 @@ def remarks(config: Config, recordings: Collection[str] | None) -> list[str]:
         text = read_text(name)
         sheets.append(parse_sheet(name, text))
         lines += _commented_out(name, text)
-    if config.deployments:
+    if config.deployments and not config.deployments.endswith(KEPT_TABLE):
         sheets.append(deployments.deployment_sheet(config.deployments))
     if config.deployments and recordings is not None:
         lines += _unused_deployments(config.deployments, recordings)
@@ -296,7 +296,7 @@ def _unused_deployments(table: str, recordings: Collection[str]) -> Iterator[str
         stays = places[folder].stays if folder else ()
         clock = clock_in_name(name)
         outside += bool(stays) and not any(deployments.may_hold(stay, clock) for stay in stays)
-    if idle := sorted(places.keys() - used.keys()):
+    if (idle := sorted(places.keys() - used.keys())) and not table.endswith(KEPT_TABLE):
         yield (
             f"{table}: no recording lies in {_some(idle)}; is each folder "
             "spelt as on the disk, relative to this table?"

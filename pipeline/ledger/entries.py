@@ -26,10 +26,10 @@ from typing import Any
 from model.windows import Grid
 from pipeline.inference.count import Counted, Counting, count_recording, digest
 from pipeline.inference.decode import plan_segments
-from pipeline.inputs.deployments import place_from_dict, stated, where_and_when_called
+from pipeline.inputs.deployments import merge, place_from_dict, stated, where_and_when_called
 from pipeline.ledger import parts, traces
 from pipeline.ledger.kept_scores import KeptSegment
-from pipeline.ledger.moves import Moves, where_now
+from pipeline.ledger.moves import Moves, name_now, where_now
 from pipeline.ledger.traces import Content
 from pipeline.records import (
     SCHEMA_VERSION,
@@ -157,6 +157,14 @@ def same_content(entry: Entry, other: Entry | Listed) -> bool:
     return bool(entry.checksum) and (entry.size, entry.checksum) == (other.size, other.checksum)
 
 
+def with_kept_place(listed: Listed, entry: Entry | None) -> Listed:
+    """A recording with the place of its entry, where tables say nothing of it now."""
+    place = listed.place
+    if entry is None or place.site or place.latitude or place.recorded_at or place.stays:
+        return listed
+    return replace(listed, place=merge(place, entry.place))
+
+
 def is_done(
     entry: Entry | None,
     listed: Listed,
@@ -215,7 +223,7 @@ def read_shard(shard: str, moves: Moves) -> Iterator[tuple[str, Entry]]:
 def _moved(entry: Entry, moves: Moves) -> Entry:
     """The entry as if its recording had always been where it is now."""
     run_id = entry.row.run_id
-    name = where_now(entry.row.recording, run_id, moves)
+    name = name_now(entry.row.recording, entry.identity, run_id, moves)
     return replace(
         entry,
         identity=where_now(entry.identity, run_id, moves),

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from model.quality import Quality
 from pipeline.inference.count import Counting
 from pipeline.ledger import parts
-from pipeline.ledger.moves import Moves, where_now
+from pipeline.ledger.moves import Moves, name_now
 from pipeline.records import Listed, Origin, RecorderNote, RecordingHeader, SegmentScores
 from pipeline.storage import files
 
@@ -188,11 +188,16 @@ def read_of(
 
 
 def with_todays_names(table: pa.Table, column: str, moves: Moves) -> pa.Table:
-    """Scores with the identities, or names, that their recordings have after all moves."""
+    """Scores with the identities, or names, that their recordings have after all moves.
+
+    For names the table must hold identities, too.
+    """
     if not moves:
         return table
-    rows = zip(table[column].to_pylist(), table["run_id"].to_pylist(), strict=True)
-    today = pa.array([where_now(*row, moves) for row in rows], pa.string())
+    columns = (table[each].to_pylist() for each in (column, "identity", "run_id"))
+    rows = zip(*columns, strict=True)
+    now = [name_now(name, identity, run_id, moves) for name, identity, run_id in rows]
+    today = pa.array(now, pa.string())
     return table.set_column(table.schema.get_field_index(column), column, today)
 
 

@@ -53,6 +53,17 @@ def where_now(name: str, run_id: str, moves: Moves) -> str:
     return name
 
 
+def name_now(name: str, identity: str, run_id: str, moves: Moves) -> str:
+    """What tables call a recording today that a run called so; in full, if that was relative.
+
+    >>> moves = (Move("2", "/data/card", "/archive"),)
+    >>> name_now("card/x.wav", "/data/card/x.wav", "1", moves)
+    '/archive/x.wav'
+    """
+    now, moved = where_now(identity, run_id, moves), where_now(name, run_id, moves)
+    return moved if moved != name or now == identity else now
+
+
 def common_move(old: str, new: str) -> tuple[str, str]:
     """The folders that differ between two places of a recording.
 

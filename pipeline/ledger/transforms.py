@@ -24,6 +24,7 @@ from pipeline.ledger.entries import (
     is_done,
     is_to_be_tidied,
     resume,
+    with_kept_place,
     write_shard,
 )
 from pipeline.ledger.kept_scores import KeptSegment
@@ -58,6 +59,7 @@ class FindWork(beam.PTransform):
         segment_samples: length of a segment.
         retry_failed: whether to try again what failed for a reason in the file.
         night: to keep the recordings as a night's, ISO 8601; may be empty.
+        keeps_places: whether recordings without a place have that of their entry.
     """
 
     def __init__(
@@ -67,10 +69,13 @@ class FindWork(beam.PTransform):
         segment_samples: int,
         retry_failed: bool,
         night: str = "",
+        *,
+        keeps_places: bool = False,
     ) -> None:
         super().__init__()
         self._output, self._counting = output, counting
-        self._find = _FindWork(output, counting, segment_samples, retry_failed, night)
+        flags = retry_failed, night, keeps_places
+        self._find = _FindWork(output, counting, segment_samples, *flags)
 
     def expand(self, recordings: beam.PCollection[Listed]) -> beam.pvalue.DoOutputsTuple:
         """A part's files are read only where its recordings were listed."""
@@ -107,9 +112,16 @@ def _read_unfinished(
 
 class _FindWork(beam.DoFn):
     def __init__(
-        self, output: str, counting: Counting, segment_samples: int, retry: bool, night: str
+        self,
+        output: str,
+        counting: Counting,
+        segment_samples: int,
+        retry: bool,
+        night: str,
+        keeps_places: bool,
     ) -> None:
         self._output, self._counting, self._retry, self._night = output, counting, retry, night
+        self._keeps_places = keeps_places
         self._segment_samples = segment_samples
         self._bases: list[str] = []
         self._has_traces = False
@@ -146,6 +158,8 @@ class _FindWork(beam.DoFn):
             RunNotes(self._output, self._counting.run_id).leave(Note.REFUSAL, str(error))
             raise
         identity.add_base(self._output, listed.values(), self._bases)
+        if self._keeps_places:
+            listed = {of: with_kept_place(one, state.get(of)) for of, one in listed.items()}
         counting = self._counting
         if self._night:
             nights.add(self._output, self._night, part, counting.run_id, listed, self._of_night)

@@ -145,7 +145,8 @@ class Config:
         Flag(
             "a CSV or .xlsx with the column folder and any of site, latitude, longitude, "
             "time_zone, deployed_from and deployed_to, for all recordings below each folder; a "
-            "recorder that moved on has a row for each stay",
+            "recorder that moved on has a row for each stay. Later runs go by the same table until "
+            "another is stated, or none",
             "FILE",
             group=_FIRST,
         ),
@@ -154,7 +155,8 @@ class Config:
         str,
         Flag(
             "zone of recorders' clocks where neither file nor table states it, for example "
-            "America/Cayenne or -03:00 (default: their times stay local, without a zone)",
+            "America/Cayenne or -03:00; later runs go by it until another is stated, or none "
+            "(default: their times stay local, without a zone)",
             "ZONE",
             group=_WHAT,
         ),
@@ -245,6 +247,8 @@ class Config:
     beam_args: tuple[str, ...] = ()
     states_counting: bool = True
     """Whether any of threshold, counting and hop_s was stated."""
+    keeps_places: bool = False
+    """Whether recordings keep the places that earlier runs were told, where this one says none."""
 
 
 _COUNTING = {"threshold", "counting", "hop_s"}

@@ -76,7 +76,7 @@ def _segments(
     file = open_scores(name)
     if not file:
         return
-    there = [c for c in [*_KEYS, *columns] if c in file.schema_arrow.names]
+    there = [c for c in [*_KEYS, "identity", *columns] if c in file.schema_arrow.names]
     for group in range(file.num_row_groups):
         table = with_todays_names(file.read_row_group(group, there), "recording", moves)
         keys = table.select(_KEYS).to_pydict()

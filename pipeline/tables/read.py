@@ -167,7 +167,7 @@ def read_scores(output: str, recordings: Collection[str]) -> dict[str, WindowSco
 
 def _score_rows(name: str, recordings: pa.Array, moves: Moves) -> list[dict[str, Any]]:
     """Rows of a file with the scores of some recordings."""
-    columns = ["recording", "run_id", "score_samples", "starts", "scores"]
+    columns = ["recording", "identity", "run_id", "score_samples", "starts", "scores"]
     file = open_scores(name)
     if not file:
         return []
