@@ -20,13 +20,13 @@ from pipeline.inference.transforms import (
     SegmentHandler,
 )
 from pipeline.inputs.transforms import MatchRecordings
+from pipeline.ledger import parts
+from pipeline.ledger.sums import Sums
 from pipeline.ledger.transforms import (
     CHANGED,
     PARTS,
     PROBE,
     SUMS,
-    AddUp,
-    AllParts,
     Commit,
     CountAgain,
     FindWork,
@@ -87,7 +87,7 @@ def build_pipeline(
     scores = (
         decoded.audio
         | "Score" >> ScoreSegments(handler)
-        | "Keep scores" >> KeepScores(output, counting)
+        | "Keep scores" >> beam.ParDo(KeepScores(output, counting))
     )
     counted = (
         (
@@ -107,7 +107,14 @@ def build_pipeline(
 def build_rescoring(root: beam.Pipeline, run: Run, night: beam.PTransform | None = None) -> None:
     """The state of the ledger in, the same state counted in another way out."""
     output, counting = run.config.output, run.counting
-    counted = root | "All" >> AllParts(output) | "Rescore" >> CountAgain(output, counting)
+    again = beam.ParDo(CountAgain(output, counting)).with_outputs(CHANGED, main="counted")
+    counted = (
+        root
+        | "Once" >> beam.Create([output])
+        | "List parts" >> beam.FlatMap(parts.all_parts)
+        | "Each once" >> beam.Distinct()
+        | "Count again" >> again
+    )
     committed = counted.counted | "Commit" >> Commit(output, counting)
     nothing = root | "Nothing listed" >> beam.Create([], reshuffle=False)
     changed = counted[CHANGED] | "Changed" >> beam.CombineGlobally(sum)
@@ -142,7 +149,7 @@ def build_tables(
         | "Touched" >> beam.Flatten()
         | "Pieces" >> UpdateParts(Pieces(output, formats), run_id)
     )
-    total = sums | "Add up" >> beam.CombineGlobally(AddUp())
+    total = sums | "Add up" >> beam.CombineGlobally(Sums.total)
     (updated, total, n) | "Finish" >> Finish(report, gate=gate, recounts=recounts)
     # In the job, since whoever handed it over to a service may not wait for its end.
     updated | "Tidy up" >> Tidy(output, run_id)

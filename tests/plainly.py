@@ -56,7 +56,7 @@ def count(config: Config, night: str = "") -> bool:
             facts[name].append(value)
     counted = [count_recording(name, known, run.counting) for name, known in facts.items()]
     n_inputs = sum(len(some) for some in listed.values())
-    _finish(run, counted, listed, tables._Counted, n_inputs)
+    _finish(run, counted, listed, n_inputs)
     return True
 
 
@@ -65,11 +65,11 @@ def count_again(config: Config, threshold: float) -> None:
     asked = replace(config, inputs=(), threshold=threshold, states_counting=True)
     run = rescore.recount_of(asked, rescore.what_is_held(config.output))
     run.notes.start()
-    again = ledger._CountAgain(config.output, run.counting)
+    again = ledger.CountAgain(config.output, run.counting)
     again.start_bundle()
     found = [one for part in set(parts.all_parts(config.output)) for one in again.process(part)]
     counted = [one for one in found if isinstance(one, Counted)]
-    _finish(run, counted, [], tables._Recounted, len(found) - len(counted))
+    _finish(run, counted, [], len(found) - len(counted), recounts=True)
     run.notes.keep_choice(asked, run.contract.model_version)
 
 
@@ -104,8 +104,9 @@ def _finish(
     run: Run,
     counted: Sequence[Counted],
     listed: Iterable[str],
-    finish: type[tables._Finish],
     n: int,
+    *,
+    recounts: bool = False,
 ) -> None:
     """Writes down what was counted, and what an output shows of it."""
     output = run.config.output
@@ -121,5 +122,5 @@ def _finish(
     pieces = Pieces(output, run.config.formats)
     for part in {*listed, *of_part, *pieces.left_undone(run.run_id)}:
         pieces.update(part)
-    list(finish(run.report).process(0, sums, n))
+    list(tables._Finish(run.report, recounts=recounts).process(0, sums, n))
     run.notes.take(Note.REPORT)

@@ -192,42 +192,13 @@ class _FindWork(beam.DoFn):
             yield beam.pvalue.TaggedOutput(PLANS, plan)
 
 
-class AllParts(beam.PTransform):
-    """Root → every part of an output, once."""
+class CountAgain(beam.DoFn):
+    """Part → its recordings, counted from kept scores.
 
-    def __init__(self, output: str) -> None:
-        super().__init__()
-        self._output = output
-
-    def expand(self, root: beam.Pipeline) -> beam.PCollection[str]:
-        """Listed in the job: an archive has many."""
-        output = self._output
-        return (
-            root
-            | "Once" >> beam.Create([None])
-            | "List parts" >> beam.FlatMap(lambda _: parts.all_parts(output))
-            | "Each once" >> beam.Distinct()
-        )
-
-
-class CountAgain(beam.PTransform):
-    """Parts → recordings, counted from kept scores; those without are left out.
-
-    How many of them have another count now is tagged ``CHANGED``.
+    How many of them have another count now is tagged ``CHANGED``. What failed, was counted so
+    already, or was scored otherwise stays as it is.
     """
 
-    def __init__(self, output: str, counting: Counting) -> None:
-        super().__init__()
-        self._count = _CountAgain(output, counting)
-
-    def expand(self, parts_of_it: beam.PCollection[str]) -> beam.pvalue.DoOutputsTuple:
-        """What failed, was counted so already, or was scored otherwise stays as it is."""
-        return parts_of_it | "Count again" >> beam.ParDo(self._count).with_outputs(
-            CHANGED, main="counted"
-        )
-
-
-class _CountAgain(beam.DoFn):
     def __init__(self, output: str, counting: Counting) -> None:
         self._output, self._counting = output, counting
 
@@ -293,22 +264,6 @@ class _Commit(beam.DoFn):
         yield beam.pvalue.TaggedOutput(SUMS, Sums.of(entries))
 
 
-class AddUp(beam.CombineFn):
-    """Sums → their total."""
-
-    def create_accumulator(self) -> Sums:
-        return Sums()
-
-    def add_input(self, total: Sums, sums: Sums) -> Sums:
-        return total + sums
-
-    def merge_accumulators(self, several: Iterable[Sums]) -> Sums:
-        return Sums.total(several)
-
-    def extract_output(self, total: Sums) -> Sums:
-        return total
-
-
 class Tidy(beam.PTransform):
     """One element, when all is committed: scores on their way that have arrived are removed."""
 
@@ -328,24 +283,12 @@ class Tidy(beam.PTransform):
         )
 
 
-class KeepScores(beam.PTransform):
+class KeepScores(beam.DoFn):
     """Passes (recording, scores or failure) on, and writes scores down every half minute.
 
     It is fused with what scores them: a crash loses half a minute of work, not the night's.
     """
 
-    def __init__(self, output: str, counting: Counting) -> None:
-        super().__init__()
-        self._output, self._counting = output, counting
-
-    def expand(
-        self, scored: beam.PCollection[tuple[str, SegmentScores | Failure]]
-    ) -> beam.PCollection[tuple[str, SegmentScores | Failure]]:
-        """The same elements."""
-        return scored | "Write down" >> beam.ParDo(_KeepScores(self._output, self._counting))
-
-
-class _KeepScores(beam.DoFn):
     def __init__(self, output: str, counting: Counting) -> None:
         self._output, self._counting = output, counting
 

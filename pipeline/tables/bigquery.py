@@ -10,7 +10,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from pipeline.ledger import nights, parts
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.moves import Moves, read_moves
 from pipeline.options import UsageError
-from pipeline.records import DetectedCall, Outcome, RecordingCount, RunSummary
+from pipeline.records import DetectedCall, RecordingCount, RunSummary
 from pipeline.storage import files
 from pipeline.tables.cell_text import encode
 from pipeline.tables.schema import TableRow, columns_of
@@ -204,7 +204,9 @@ class WriteNights(beam.PTransform):
                 rows["counts"]
                 | "Rows of own night" >> beam.Filter(lambda row: row[0] == own)
                 | "Row itself" >> beam.Values()
-                | "Sum up" >> beam.CombineGlobally(_SumUp(self._run))
+                | "Figures" >> beam.Map(_figures, self._run.run_id)
+                | "Add up" >> beam.CombineGlobally(_added)
+                | "Row of the run" >> beam.Map(_with_figures, self._run)
                 | "With night" >> beam.WithKeys(own)
             )
             self._load("runs", runs, touched, replaces=False)
@@ -317,36 +319,26 @@ def _rows_of_night(
             yield beam.pvalue.TaggedOutput("calls", (night, call))
 
 
-class _SumUp(beam.CombineFn):
-    """Rows of recordings → the run's row."""
+def _figures(row: RecordingCount, run_id: str) -> dict[str, float]:
+    """A recording as the run's row counts it."""
+    return {
+        "inputs": 1,
+        row.outcome: 1,
+        "skipped": int(row.run_id != run_id),
+        "calls": row.call_count or 0,
+        "duration_s": row.duration_s or 0.0,
+        "heard_s": row.heard_s or 0.0,
+    }
 
-    def __init__(self, run: RunSummary) -> None:
-        self._run = run
 
-    def create_accumulator(self) -> dict[str, float]:
-        return {}
+def _added(several: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for figures in several:
+        for name, value in figures.items():
+            total[name] = total.get(name, 0) + value
+    return total
 
-    def add_input(self, sums: dict[str, float], row: RecordingCount) -> dict[str, float]:
-        of_row = {
-            "inputs": 1,
-            row.outcome: 1,
-            "skipped": int(row.run_id != self._run.run_id),
-            "calls": row.call_count or 0,
-            "duration_s": row.duration_s or 0.0,
-            "heard_s": row.heard_s or 0.0,
-        }
-        return self.merge_accumulators([sums, of_row])
 
-    def merge_accumulators(self, several: Iterable[Mapping[str, float]]) -> dict[str, float]:
-        total: dict[str, float] = {}
-        for sums in several:
-            for key, value in sums.items():
-                total[key] = total.get(key, 0) + value
-        return total
-
-    def extract_output(self, sums: dict[str, float]) -> RunSummary:
-        names = ("inputs", "calls", "duration_s", "heard_s", "skipped", *(o.value for o in Outcome))
-        values = {name: sums.get(name, 0) for name in names}
-        return RunSummary(
-            **{f.name: values.get(f.name, getattr(self._run, f.name)) for f in fields(RunSummary)}
-        )
+def _with_figures(figures: Mapping[str, float], run: RunSummary) -> RunSummary:
+    values: dict[str, Any] = {f.name: figures[f.name] for f in fields(run) if f.name in figures}
+    return replace(run, **values)

@@ -70,7 +70,7 @@ class Finish(beam.PTransform):
 
     def __init__(self, report: RunReport, *, gate: bool, recounts: bool) -> None:
         super().__init__()
-        self._finish = (_Recounted if recounts else _Counted)(report)
+        self._finish = _Finish(report, recounts=recounts)
         self._notes, self._gate = RunNotes(report.config.output, report.counting.run_id), gate
 
     def expand(
@@ -99,20 +99,16 @@ def _raise(problem: str, notes: RunNotes) -> None:
 class _Finish(beam.DoFn):
     """Joins the tables, writes run.json and ends the run."""
 
-    def __init__(self, report: RunReport) -> None:
-        self._report = report
-
-    def write(self, held: Holdings, sums: Sums, n: int) -> dict[str, Any]:
-        """Writes run.json of what was done and what the output holds."""
-        raise NotImplementedError
+    def __init__(self, report: RunReport, *, recounts: bool) -> None:
+        self._report, self._recounts = report, recounts
 
     def process(self, _: int, sums: Sums, n: int) -> Iterator[str]:
         config, run_id = self._report.config, self._report.counting.run_id
         notes = RunNotes(config.output, run_id)
         pieces = Pieces(config.output, config.formats)
-        held = join_tables(pieces, run_id)
+        holdings = join_tables(pieces, run_id)
         pieces.write_made()
-        written = self.write(held, sums, n)
+        written = self._write(holdings, sums, n)
         notes.leave(Note.REPORT, written)
         totals = Totals(**written["totals"])
         if totals.failed_fraction > config.max_failed_fraction:
@@ -126,18 +122,11 @@ class _Finish(beam.DoFn):
         notes.forget_notes(oldest)
         notes.end(r for r in notes.others() if r < min(oldest, run_id))
 
-
-class _Counted(_Finish):
-    """Of a run that counted recordings: ``n`` are its inputs."""
-
-    def write(self, held: Holdings, sums: Sums, n: int) -> dict[str, Any]:
-        notes = drift.notes(sums.sites, self._report.reference)
-        drift.warn(notes)
-        return self._report.write(Totals.of(sums, n), held, notes)
-
-
-class _Recounted(_Finish):
-    """Of a run over all that the output holds: ``n`` are the counts that changed."""
-
-    def write(self, held: Holdings, sums: Sums, n: int) -> dict[str, Any]:
-        return self._report.write(Totals.of(sums, held.sums.recordings), held, changed=n)
+    def _write(self, holdings: Holdings, sums: Sums, n: int) -> dict[str, Any]:
+        """Writes run.json. ``n`` are the run's inputs, or the counts that changed."""
+        if self._recounts:
+            totals = Totals.of(sums, holdings.sums.recordings)
+            return self._report.write(totals, holdings, changed=n)
+        drifts = drift.notes(sums.sites, self._report.reference)
+        drift.warn(drifts)
+        return self._report.write(Totals.of(sums, n), holdings, drifts)
