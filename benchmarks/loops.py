@@ -2,7 +2,7 @@
 
 ``decode`` is the lower limit: decode and resample every recording, a thread a core, and do nothing
 with it. ``count`` does the pipeline's work by the same functions in a plain loop: what does Beam
-cost? Each prints what was heard and counted as one line of JSON.
+cost? Each prints seconds of audio and calls as one line of JSON.
 """
 
 from __future__ import annotations

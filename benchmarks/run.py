@@ -175,7 +175,7 @@ def measure(options: argparse.Namespace, directory: Path) -> dict[str, Speed]:
         PLAIN: partial(run_script, [*here, "benchmarks.loops", "--model", options.model]),
         BEAM: partial(run_pipeline, options.model),
     }
-    # The tutorial's loop is so slow that a part of the recordings tells its speed as well.
+    # The tutorial's loop is so slow that a part of the recordings is enough to measure it.
     samples = dict.fromkeys(ways, recordings)
     if options.tutorial_python:
         python = os.path.abspath(options.tutorial_python)

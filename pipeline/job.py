@@ -71,10 +71,10 @@ def build_pipeline(
         *(output, counting, segment, config.retry_failed, night_kept),
         keeps_places=config.keeps_places,
     )
-    # Nothing is changed before all parts were found fit to be added to.
+    # The job changes nothing until it has checked all parts.
     ready = (
         work[PARTS]
-        | "All found" >> beam.combiners.Count.Globally()
+        | "All checked" >> beam.combiners.Count.Globally()
         | "Begin" >> beam.Map(_begin, output)
     )
     todo = {
@@ -94,7 +94,7 @@ def build_pipeline(
             *(todo["facts"], probed[HEADERS], probed[FAILURES]),
             *(decoded[HEADERS], decoded[FAILURES], scores),
         )
-        | "All that is known" >> beam.Flatten()
+        | "All facts" >> beam.Flatten()
         | "Count" >> CountCalls(counting)
     )
     committed = counted | "Commit" >> Commit(output, counting)

@@ -95,7 +95,7 @@ def failed(run: Run, error: Exception) -> bool:
 
 
 def why_it_failed(error: Exception, output: str) -> str:
-    """What to say of an error that ended the job: a line where the disk said no, else its trace."""
+    """The message for an error that ended the job: one line for a full disk, else its trace."""
     *trace, reason = str(error).strip().splitlines() or [type(error).__name__]
     if gone := re.search(r"StatusCode\.UNAVAILABLE\n\s*details = \"(.*)\"", str(error)):
         return (

@@ -21,7 +21,7 @@ from operator import add
 from pathlib import Path
 
 TERMINAL_INTERVAL_S = 1.0
-LONGEST_ESTIMATE_S = 1000 * 86_400.0  # an estimate beyond that tells nobody anything
+LONGEST_ESTIMATE_S = 1000 * 86_400.0  # a longer estimate is of no use
 FOLDER_VARIABLE = "CAPUCHIN_PROGRESS_FOLDER"
 
 

@@ -1,7 +1,8 @@
-"""A run that finds nothing to do: told at once, without a job and without what jobs need.
+"""A run with nothing to do ends at once, without a job and without the libraries of jobs.
 
-Nothing is guessed. The ledger must hold each recording as it is now, counted as it is to be counted
-now, and each table must be, byte for byte, what the ledger says. Else there is something to do.
+This module guesses nothing. The ledger must hold each recording as it is now, counted with the
+run's settings, and each table must equal, byte for byte, the table that the ledger gives. Otherwise
+there is something to do.
 """
 
 from __future__ import annotations

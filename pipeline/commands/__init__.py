@@ -75,7 +75,7 @@ class TrainingFlags:
 
 
 def check_speech(mode: str) -> None:
-    """Raises UsageError where speech is asked for and cannot be found."""
+    """Raises UsageError where speech is asked for and its detector is not installed."""
     if not mode:
         return
     from pipeline.report.speech import SpeechUnavailableError, check_speech_detector

@@ -122,7 +122,7 @@ def what_is_held(output: str) -> Sums:
 
 
 def what_changed(before: Sums, after: Sums, n_changed: int, run: Run) -> str:
-    """What the tables say now, beside what they said."""
+    """The tables' sums after rescoring, beside those before."""
     from pipeline.ledger.sums import Way
     from pipeline.tables.run_report import threshold_in_words
 

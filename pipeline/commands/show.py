@@ -29,7 +29,7 @@ from pipeline.tables.score_scale import TICKS, score_place, score_text
 MOST_DRAWN_S = 600.0
 _WAVE, _SCORE, _CALL = "#555555", "#0072B2", "#D55E00"
 _SCORE_OF = "score of window\n(at its middle)", "score\n(where a moo begins)"
-_COLUMNS = 2000  # more cannot be told apart in a picture
+_COLUMNS = 2000  # a picture shows no more
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def main(argv: Sequence[str]) -> int:
             files.open_to_read(flags.file) as source,
             Recording(source, flags.file),
         ):
-            pass  # a file that cannot be opened is said before the model is loaded
+            pass  # a file that cannot be opened is refused before the model is loaded
         contract = check_model(flags.model)
         scorer = ModelLoader(flags.model)()
         stretch = score_stretch(flags.file, scorer, contract, flags.begin_s, flags.length_s)

@@ -32,7 +32,7 @@ FEWEST_RECORDINGS = 10
 
 @dataclass(frozen=True)
 class SiteNote:
-    """What a run heard at one site.
+    """The scores and the quality of a run's recordings at one site.
 
     Attributes:
         site: its name, or empty.

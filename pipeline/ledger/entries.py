@@ -56,7 +56,7 @@ class Entry:
     Attributes:
         identity: one name for all the ways to write the recording's path.
         size, stamp, checksum: of the content that was counted, see ``Listed``.
-        place: what the tables said of it.
+        place: site, position and time, as the tables gave them.
         settings: of the model, the counting and the place, as a digest.
         scoring: of the model and the windows alone, as a digest.
         transient: it failed for a reason that may pass, such as a broken connection.
@@ -151,7 +151,7 @@ def current(entries: Iterable[Entry]) -> Entry:
 
 
 def same_content(entry: Entry, other: Entry | Listed) -> bool:
-    """Whether both are the same bytes, as far as can be told without reading them."""
+    """Whether both are the same bytes, by size, time and checksum, without reading them."""
     if (entry.size, entry.stamp) == (other.size, other.stamp):
         return True
     return bool(entry.checksum) and (entry.size, entry.checksum) == (other.size, other.checksum)
@@ -252,12 +252,12 @@ def write_shard(output: str, run_id: str, entries: Iterable[Entry]) -> list[str]
 
 
 def _ending(text: bytes) -> str:
-    """How a shard's name ends: it tells whether the content is still what was written."""
+    """The end of a shard's name: a digest of its content, which shows damage."""
     return f"-{hashlib.sha256(text).hexdigest()[:16]}.jsonl.gz"
 
 
 def contents_of(entries: Iterable[Entry]) -> Iterator[Content]:
-    """By what recordings of a part will be found again, should they lie elsewhere one day."""
+    """Contents by which a later run recognises recordings of a part that were moved."""
     counted = {entry.identity: entry for entry in entries if not entry.failed}
     for identity, size in traces.few((e.identity, e.size) for e in counted.values()):
         entry = counted[identity]

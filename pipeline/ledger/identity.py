@@ -165,7 +165,7 @@ def _reappeared(
     """(old identity, new one, whether that is certain) of recordings that seem to have moved.
 
     They have the same base name and size. Only a checksum, or a time of change that is good to
-    less than a second, tells for certain: recorders with one schedule write files alike.
+    less than a second, is certain: recorders with one schedule write files alike.
     """
     by_name: dict[str, list[tuple[str, Entry]]] = {}
     for old, entry in gone.items():

@@ -14,7 +14,7 @@ from pipeline.storage import files
 
 
 class Ledger:
-    """The ledger of an output, with the moves that it tells of when it is opened.
+    """The ledger of an output, with the moves that it holds when it is opened.
 
     Attributes:
         output: the output folder.
@@ -89,7 +89,7 @@ class Ledger:
         """Of the moves that a run states, old folder and new, those that are not kept yet.
 
         Raises:
-            UsageError: the output holds nothing where recordings are said to have lain.
+            UsageError: the output holds no recording below an old folder.
         """
         kept = {(move.old, move.new) for move in self.moves}
         left: set[str] = set()

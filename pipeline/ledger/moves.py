@@ -1,8 +1,8 @@
 """Where recordings lie that were moved after they had been counted.
 
-The ledger's files are never changed, so a move is a further file in it: ``--moved FROM=TO`` says
-that what earlier runs found below ``FROM`` now lies below ``TO``. Entries and scores are read with
-the moves of later runs. What a later run finds at ``FROM`` is another recording.
+The ledger's files are never changed, so a move is a further file in it: by ``--moved FROM=TO``,
+recordings that earlier runs counted below ``FROM`` now lie below ``TO``. Entries and scores are
+read with the moves of later runs. A recording that a later run lists at ``FROM`` is another one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pipeline.storage.sealed import read_sealed, write_sealed
 
 @dataclass(frozen=True)
 class Move:
-    """What runs before ``run_id`` found below ``old`` lies below ``new``."""
+    """Recordings that runs before ``run_id`` counted below ``old`` lie below ``new``."""
 
     run_id: str
     old: str
@@ -27,7 +27,7 @@ Moves = tuple[Move, ...]
 
 
 def read_moves(ledger: str) -> Moves:
-    """All moves that a ledger tells of, in the order of their runs."""
+    """All moves in a ledger, in the order of their runs."""
     moves = [
         Move(*row) for name in files.list_folder(ledger, ".moved.json") for row in read_sealed(name)
     ]

@@ -1,6 +1,6 @@
 """Parts: the recordings that are kept account of together, and where that lies.
 
-A part is what one recorder made in one day, as far as names tell. Its key follows from a
+A part holds the recordings of one recorder and day, judged by their names. Its key follows from a
 recording's identity alone, so a listing says which parts a run touches, and whatever else an output
 holds is left alone. A part stays small however large an archive grows: a day of one-minute
 recordings is 1,440 of them, and numbers are taken by the hundred.
@@ -13,7 +13,7 @@ In ``ledger`` lie:
 - ``summaries/KEY.json`` and ``pieces/TABLE/KEY.csv``: what the tables show of a part;
 - ``nights/NIGHT/KEY.*.json``: recordings of a part that were listed for a night;
 - ``unfinished/*.parquet``: scores on their way to ``scores/LABEL/HASH``;
-- ``*.moved.json``, ``*.chosen.json``, ``*.base``: what was said once for all later runs;
+- ``*.moved.json``, ``*.chosen.json``, ``*.base``: settings that hold for all later runs;
 - ``*.started``: a run that has not ended, or that was killed; ``*.joining``: one that reads what
   its tables are to show.
 """

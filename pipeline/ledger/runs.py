@@ -1,4 +1,4 @@
-"""What runs tell each other: that one is going on, and how a person has chosen to count."""
+"""Notes between runs: which runs are going on, and the chosen way of counting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be said of many recordings by adding up what is said of some: of a part, a run, all.
+"""Sums over the recordings of a part, a run or an output.
 
 Adding up is the same in every order: durations are whole microseconds.
 """
@@ -43,7 +43,7 @@ class Sums:
 
     Attributes:
         outcomes: how many came out in each way.
-        untimed: of those that were counted, how many have no known time.
+        untimed: of those that were counted, how many have no time.
         failures: the first few that failed, by name, and why.
         ways: how many were counted in each way, see ``Way``.
         sites: by name.

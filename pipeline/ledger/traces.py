@@ -1,4 +1,4 @@
-"""Where contents were seen: how an archive is found again that lies somewhere else now.
+"""Traces of contents, by which a run recognises an archive that was moved.
 
 For three recordings of a part there is an empty file, named after the content and the part. A part
 that is new asks for its own three, so that what this costs does not grow with the archive.
@@ -19,7 +19,7 @@ PER_PART = 3
 
 @dataclass(frozen=True)
 class Content:
-    """What a recording is known by wherever it lies.
+    """Properties of a recording that do not depend on its folder.
 
     Attributes:
         name: its base name.

@@ -48,9 +48,9 @@ CHANGED = "changed"
 class FindWork(beam.PTransform):
     """Recordings → what remains to be done, part by part.
 
-    Gives (recording, fact) for what is known already, among it ``Listed`` for all that are not
-    done; plans of segments that lack scores, tagged ``PLANS``; recordings of which nothing is
-    known, tagged ``PROBE``; (part, how many of its recordings were listed), tagged ``PARTS``. A
+    Gives (recording, fact) for facts in the ledger, and ``Listed`` for all recordings that are not
+    done; plans of segments that lack scores, tagged ``PLANS``; recordings without any fact,
+    tagged ``PROBE``; (part, how many of its recordings were listed), tagged ``PARTS``. A
     recording that is done gives nothing else.
 
     Args:

@@ -294,7 +294,7 @@ def parse(
     """The command line as a config.
 
     Args:
-        argv: the flags; those that are not known here are Beam's.
+        argv: the flags; all others are Beam's.
         command: whose flags.
         needs_recordings: whether recordings must be named.
 

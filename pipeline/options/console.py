@@ -35,7 +35,7 @@ def say(text: str = "", **facts: Any) -> None:
 
 
 def conclude(command: str, exit_code: int, error: str = "") -> None:
-    """Ends a command: with ``--json`` it prints what was said of it."""
+    """Ends a command: with ``--json`` it prints its figures."""
     if "json" in _chosen:
         last = {"error": error} if error else {}
         print(

@@ -35,38 +35,24 @@ def at_least(low: int) -> Callable[[str], int]:
     return parse
 
 
-def above(low: float, highest: float = math.inf) -> Callable[[str], float]:
-    """A number above ``low``, at most ``highest``."""
-
+def _number_that(holds: Callable[[float], bool], must: str) -> Callable[[str], float]:
     def parse(text: str) -> float:
-        value = number(text)
-        if not low < value <= highest:
-            top = "" if highest == math.inf else f", up to {highest:g}"
-            raise ValueError(f"{text} must lie above {low:g}{top}")
+        if not holds(value := number(text)):
+            raise ValueError(f"{text} must {must}")
         return value
 
     return parse
 
 
-def not_negative(text: str) -> float:
-    """A number that is 0 or above."""
-    if not (value := number(text)) >= 0:
-        raise ValueError(f"{text} must not be negative")
-    return value
+def above(low: float, highest: float = math.inf) -> Callable[[str], float]:
+    """A number above ``low``, at most ``highest``."""
+    top = "" if highest == math.inf else f", up to {highest:g}"
+    return _number_that(lambda value: low < value <= highest, f"lie above {low:g}{top}")
 
 
-def share(text: str) -> float:
-    """A number from 0 to 1."""
-    if not 0 <= (value := number(text)) <= 1:
-        raise ValueError(f"{text} must lie between 0 and 1")
-    return value
-
-
-def inner_share(text: str) -> float:
-    """A number between 0 and 1."""
-    if not 0 < (value := number(text)) < 1:
-        raise ValueError(f"{text} must lie between 0 and 1, and be neither")
-    return value
+not_negative = _number_that(lambda value: value >= 0, "not be negative")
+share = _number_that(lambda value: 0 <= value <= 1, "lie between 0 and 1")
+inner_share = _number_that(lambda value: 0 < value < 1, "lie between 0 and 1, and be neither")
 
 
 class Shift(float):

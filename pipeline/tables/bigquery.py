@@ -161,7 +161,7 @@ class WriteNights(beam.PTransform):
         output: whose ledger it is.
         temp_location: bucket folder for the files to load.
         night: the run's own, ISO 8601; empty if it has none.
-        run: what is known of the run before it starts, for its row in ``runs``; ``None`` for no
+        run: the beginning of the run's row in ``runs``; ``None`` for no
             such row.
     """
 

@@ -175,7 +175,7 @@ def _contents(pieces: Pieces, table: str, some: Sequence[tuple[str, Piece]]) -> 
 
 
 def _compose(pieces: Pieces, table: CsvTable, some: Sequence[tuple[str, Piece]]) -> None:
-    """Has the bucket put pieces together. It tells their checksums unread."""
+    """Has the bucket put pieces together. It lists their checksums."""
     from pipeline.storage.buckets import compose
 
     own = _own_name(table.name)

@@ -140,7 +140,7 @@ def read_scores(output: str, recordings: Collection[str]) -> dict[str, WindowSco
     """The scores of these recordings, where they were kept.
 
     Of a recording that was scored by several runs, the last one's. Files of parts that the
-    recordings seem to be in are read first, and others only for those that were not found there.
+    recordings seem to be in are read first, and others only for recordings that these files lack.
     """
     # counts.csv may write ./ in front of a name.
     spellings = {*recordings, *(name.removeprefix("./") for name in recordings)}

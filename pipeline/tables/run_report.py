@@ -134,7 +134,7 @@ def summary(config: Config, report: Mapping[str, Any], page: str) -> str:
 
 @dataclass(frozen=True)
 class RunReport:
-    """What is known of a run before it starts: the beginning of its run.json.
+    """The beginning of a run's run.json, before the run starts.
 
     Attributes:
         reference: windows by score in tenths, as the model usually gives them; see ``drift``.
@@ -155,7 +155,7 @@ class RunReport:
             totals: of the run.
             holdings: all that the output holds after it.
             notes: on drift, one for each site.
-            more: what else is to be told.
+            more: further entries.
         """
         config, counting, contract = self.config, self.counting, self.contract
         wall_s = max(0.001, (datetime.now(UTC) - self.started).total_seconds())
