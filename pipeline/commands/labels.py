@@ -59,12 +59,12 @@ def main(argv: Sequence[str]) -> int:
     try:
         results = read_results(flags.run)
         durations_s = {row.recording: row.duration_s for row in results.recordings}
-        heard = calls_heard(_files(flags.annotations), durations_s, flags.annotated_as)
+        annotated = calls_heard(_files(flags.annotations), durations_s, flags.annotated_as)
     except (OSError, AnnotationError) as error:
         raise UsageError(str(error)) from None
-    rows = [row for row in results.recordings if row.recording in heard.calls]
+    rows = [row for row in results.recordings if row.recording in annotated.calls]
     if not rows:
-        raise UsageError("; ".join(heard.remarks) or "--annotations: there are none")
+        raise UsageError("; ".join(annotated.remarks) or "--annotations: there are none")
     calls_of: dict[str, list[DetectedCall]] = {row.recording: [] for row in rows}
     for call in results.calls:
         if call.recording in calls_of:
@@ -77,11 +77,15 @@ def main(argv: Sequence[str]) -> int:
 
     labels = []
     for row in rows:
-        of = calls_of[row.recording], times(heard.calls[row.recording]), scores.get(row.recording)
-        unclear = times(heard.unclear.get(row.recording, ()))
+        of = (
+            calls_of[row.recording],
+            times(annotated.calls[row.recording]),
+            scores.get(row.recording),
+        )
+        unclear = times(annotated.unclear.get(row.recording, ()))
         labels += labels_from_marks(row, *of, flags.observer, now, unclear)
     files.write_atomically(flags.output, ["".join(label_lines(labels)).encode()])
-    for line in heard.remarks:
+    for line in annotated.remarks:
         print(f"capuchinbird labels: {line}", file=sys.stderr)
     n_calls = sum(map(len, calls_of.values()))
     n_no, n_unsure = (sum(one.label == answer for one in labels) for answer in ("no", "unsure"))
@@ -102,10 +106,10 @@ def main(argv: Sequence[str]) -> int:
 def _files(paths: Sequence[Path]) -> list[Path]:
     from model.training.marks import AnnotationError
 
-    found = []
+    tables: list[Path] = []
     for path in paths:
         if not path.exists():
             raise AnnotationError(f"{path}: no such file or folder")
         inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-        found += [p for p in inside if not p.name.startswith(".")]
-    return found
+        tables += [p for p in inside if not p.name.startswith(".")]
+    return tables
