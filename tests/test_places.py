@@ -239,6 +239,21 @@ def test_names_as_windows_and_people_write_them(tmp_path: Path) -> None:
     }
 
 
+def test_a_manifest_of_which_nothing_is_there_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "card/1.wav")
+    table = tmp_path / "stations.csv"
+    for names in ("crad/1.wav\ncrad/2.wav", "/mnt/1.wav\nD:\\card\\2.wav"):
+        table.write_text(f"recording\n{names}\n")
+        with pytest.raises(
+            ValueError, match=r"none of its 2 recordings is there, such as .*holds card"
+        ):
+            named_in(str(table))
+    table.write_text("recording\ncrad/1.wav\ncard\\1.wav\n")
+    assert len(named_in(str(table))) == 2
+    table.write_text("recording\ngs://bucket/1.wav\n")
+    assert named_in(str(table)) == ["gs://bucket/1.wav"]
+
+
 def test_brackets_in_a_folder_need_no_escape(tmp_path: Path) -> None:
     touch(tmp_path, "[ab]/1.wav", "a/2.wav", "card [3]/4/5.wav", "card 3/6.wav", "x[-3 60]_1.wav")
 

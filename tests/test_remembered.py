@@ -14,6 +14,7 @@ from pipeline.ledger import parts, sites
 from pipeline.ledger.moves import write_moves
 from pipeline.options import UsageError
 from pipeline.run import run_of
+from pipeline.survey.findings import read_survey
 from tests import fakes, nights
 
 pytestmark = pytest.mark.usefixtures("plain_loop")
@@ -138,3 +139,21 @@ def test_clips_and_reviews_find_recordings_that_were_moved(
         assert len(list((folder / "clips" / "Ridge").glob("*.flac"))) == 4
         assert main(["review", out, "--output", str(folder / "review")]) == 0
         assert (folder / "review" / "review.html").is_file()
+    monkeypatch.chdir(tmp_path)
+    labels = tmp_path / "labels.csv"  # of before the move, and of after it
+    stratum = "call 0.000000-1.000000"
+    labels.write_text(
+        "recording,start_s,end_s,score,site,stratum,label\n"
+        f"card/20240601_050000.wav,2,5,0.9,Ridge,{stratum},yes\n"
+        f"{tmp_path}/archive/20240602_050000.wav,2,5,0.9,Ridge,{stratum},no\n"
+    )
+    survey = read_survey(out, labels=[str(labels)])
+    assert not survey.remarks
+    judged = [finding for finding in survey.findings if finding.verdict]
+    assert {Path(one.recording.recording).name: one.is_verified for one in judged} == {
+        "20240601_050000.wav": True,
+        "20240602_050000.wav": False,
+    }
+    labels.write_text(labels.read_text().replace("card/", "drac/").replace("archive/", "gone/"))
+    with pytest.raises(ValueError, match=r"labels no recording of .*, but .*gone/20240602"):
+        read_survey(out, labels=[str(labels)])

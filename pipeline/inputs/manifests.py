@@ -42,7 +42,8 @@ def named_in(manifest: str) -> list[str]:
     """The recordings that a manifest lists, each of its lines at least one.
 
     Raises:
-        ValueError, OSError: see ``read_places``; or a folder or pattern without a recording.
+        ValueError, OSError: see ``read_places``; or a folder or pattern without a recording, or
+            none of the recordings is there.
     """
     names: list[str] = []
     for line in _lines(manifest):
@@ -50,7 +51,18 @@ def named_in(manifest: str) -> list[str]:
             why = files.why_nothing(line.text)
             raise ValueError(f"{manifest}: row {line.number}, {line.text}: {why}")
         names += line.recordings
+    if names and not any(not files.is_local(name) or os.path.exists(name) for name in names):
+        raise ValueError(_none_is_there(manifest, names))
     return names
+
+
+def _none_is_there(manifest: str, names: Sequence[str]) -> str:
+    folder = deployments.folder_of(manifest) or "."
+    beside = [name for name in sorted(os.listdir(folder)) if name != os.path.basename(manifest)]
+    return (
+        f"{manifest}: none of its {len(names):,} recordings is there, such as {names[0]}; relative "
+        f"names start at {folder}, which holds {_some(beside, 3) or 'nothing else'}"
+    )
 
 
 @dataclass(frozen=True)
@@ -310,8 +322,8 @@ def _unused_deployments(table: str, recordings: Collection[str]) -> Iterator[str
         )
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+def _some(names: Sequence[str], n: int = 5) -> str:
+    return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
 
 
 def best_mention(same: Iterable[Listed]) -> Listed:

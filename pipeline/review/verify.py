@@ -30,7 +30,7 @@ from pipeline.review.frame import Frame, read_frame
 from pipeline.review.sample import Stratum
 from pipeline.review.units import CALL, KINDS, N_LEVELS, REST, Integers, level_of, log_odds_of_level
 from pipeline.storage import files
-from pipeline.survey.labels import STRATUM, Label, read_labels
+from pipeline.survey.labels import STRATUM, Label, named_today, read_labels
 from pipeline.tables.cell_text import encode
 from pipeline.tables.csv_text import csv_line
 from pipeline.tables.read import VERIFIED, RunResults, read_results
@@ -109,10 +109,10 @@ def verify(output: str, tables: Sequence[str], min_precision: float) -> Verifica
             f"{', '.join(tables)}: annotations of whole recordings are no random sample; give the "
             "labels of a review only"
         )
-    answered = combine(labels)
+    results = read_results(output)
+    answered = combine(named_today(labels, {r.recording for r in results.recordings}, output))
     if not any(unit.decided for unit in answered):
         raise LabelError(f"{', '.join(tables)}: no clip is labelled yes or no")
-    results = read_results(output)
     answered = of_these_results(answered, results, output)
     frame = read_frame(output, results)
     if not frame.recordings:

@@ -24,7 +24,7 @@ from pipeline.inputs.deployments import (
 from pipeline.inputs.local_time import SiteClock
 from pipeline.inputs.manifests import check_deployments
 from pipeline.records import DetectedCall, Place, RecorderNote, RecordingCount
-from pipeline.survey.labels import Answer, Label, read_tables
+from pipeline.survey.labels import Answer, Label, named_today, read_tables
 from pipeline.tables.read import read_results
 
 
@@ -127,9 +127,15 @@ def read_survey(output: str, deployments: str = "", labels: Sequence[str] = ()) 
             for call in calls
             if call.recording in of
         ]
-    verdicts = verdicts_of(read_tables(labels))
     names = {row.recording for row in rows}
+    verdicts = verdicts_of(named_today(read_tables(labels), names, output) if labels else ())
     strange = sorted(verdicts.keys() - names)
+    if strange and len(strange) == len(verdicts):
+        example = next((row.recording for row in rows), "none")
+        raise ValueError(
+            f"{', '.join(labels)}: labels no recording of {output}, but {strange[0]}; recordings "
+            f"there are called like {example}"
+        )
     remarks = [f"{', '.join(labels)}: {name} is no recording of {output}" for name in strange]
     findings = findings_of(rows, calls, verdicts)
     return Survey(tuple(rows), tuple(findings), results.run, bool(labels), tuple(remarks))

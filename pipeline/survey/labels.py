@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from pipeline.inputs.sheets import read_text
+from pipeline.ledger.moves import name_now, read_moves
+from pipeline.ledger.parts import ledger
 from pipeline.records import SCORE_DIGITS, DetectedCall, RecordingCount, column, optional, text
+from pipeline.storage import files
 from pipeline.tables.cell_text import guard_path, unguard_text
 from pipeline.tables.csv_text import csv_line
 from pipeline.tables.read import WindowScores
@@ -114,6 +117,24 @@ def pooled(tables: Sequence[Sequence[Label]]) -> list[Label]:
             for n, label in enumerate(table)
         ]
     return pool
+
+
+def named_today(labels: Iterable[Label], recordings: Collection[str], output: str) -> list[Label]:
+    """Labels with the names that their recordings have in an output after all moves.
+
+    Args:
+        labels: made before or after.
+        recordings: their names in the output's tables.
+        output: the folder of a run.
+    """
+    moves = read_moves(ledger(output))
+
+    def today(name: str) -> str:
+        if name in recordings:
+            return name
+        return guard_path(name_now(name, files.identity(name), "", moves))
+
+    return [replace(one, recording=today(one.recording)) for one in labels]
 
 
 def label_lines(labels: Iterable[Label]) -> Iterator[str]:
