@@ -21,7 +21,6 @@ from pipeline.beam_options import (
     runs_here,
     starts_job_server,
 )
-from pipeline.ledger import sites
 from pipeline.ledger.moves import Move
 from pipeline.options import RELEASED_MODEL, Config, UsageError
 from pipeline.records import SCHEMA_VERSION, RunSummary
@@ -79,7 +78,7 @@ def prepare(run: Run, checked: Checked) -> WriteNights | None:
     run.output.make_ready()
     if checked.moves:
         run.output.ledger().add_moves(checked.moves)
-    sites.keep_stated(run.config, run.run_id)
+    run.sites.keep(run.run_id)
     return night
 
 

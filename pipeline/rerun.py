@@ -14,7 +14,7 @@ from itertools import islice
 from pipeline.inputs import versions
 from pipeline.inputs.named import MOST_OBJECTS
 from pipeline.inputs.sheets import read_text
-from pipeline.ledger import entries, migrate, parts, sites
+from pipeline.ledger import entries, migrate, parts
 from pipeline.ledger import kept_scores as scores
 from pipeline.ledger.entries import Entry
 from pipeline.ledger.sums import Sums
@@ -125,7 +125,7 @@ def _end(run: Run, listed: Sequence[Listed], state: Mapping[str, Entry]) -> int:
     for name in scores.unfinished_files(config.output):
         if entries.is_to_be_tidied(name, run.run_id):
             files.delete_if_there(name)
-    sites.keep_stated(config, run.run_id)
+    run.sites.keep(run.run_id)
     report = run.report.write(totals, holdings)
     run.say_remark()
     run.recordings.say_remarks([one.identity for one in listed])

@@ -10,8 +10,9 @@ from model.contract import ServingContract
 from pipeline.inference.count import Counting
 from pipeline.inference.model_folder import check_model, current_version
 from pipeline.inputs.named import NamedRecordings
-from pipeline.ledger import drift, sites
+from pipeline.ledger import drift
 from pipeline.ledger.runs import RunNotes, as_chosen
+from pipeline.ledger.sites import StatedSites, as_stated
 from pipeline.options import Config
 from pipeline.output import Output
 from pipeline.tables.render import formats_in
@@ -59,6 +60,11 @@ class Run:
         return Output(self.config.output)
 
     @property
+    def sites(self) -> StatedSites:
+        """The sites and clocks that it goes by."""
+        return StatedSites(self.config)
+
+    @property
     def notes(self) -> RunNotes:
         """What the run says to other runs."""
         return RunNotes(self.config.output, self.run_id)
@@ -90,5 +96,5 @@ def run_of(config: Config) -> Run:
     formats = tuple(dict.fromkeys([*config.formats, *formats_in(config.output)]))
     config = replace(config, model=model, formats=formats)
     config, chosen = as_chosen(config, contract.model_version)
-    config, placed = sites.as_stated(config)
+    config, placed = as_stated(config)
     return Run.of(config, contract, "\n".join(filter(None, (chosen, placed))))
