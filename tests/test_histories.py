@@ -243,7 +243,8 @@ def test_no_time_is_lost_or_told_twice(start: datetime, length_ms: int, kind: Vi
     row = recording("x.wav", start.isoformat(), hours=length_ms / 3_600_000)
     shares = list(time_shares(row, kind))
     assert sum(recorded for _, recorded, _ in shares) == length_ms
-    assert all(recorded == valid > 0 for _, recorded, valid in shares)
+    is_stub = length_ms < 1000
+    assert all(valid == (0 if is_stub else recorded) for _, recorded, valid in shares)
     visits = [visit for visit, _, _ in shares]
     assert visits == sorted(set(visits))
 
@@ -413,3 +414,17 @@ def test_r_reads_the_parquet(made: Path, package: str) -> None:
     assert len(reading) == 2
     counted = "cat(nrow(history), sum(is.na(history$detected)))"
     assert in_r("".join([*reading, counted]), made.parent) == "42 1"
+
+
+def test_stubs_are_no_effort() -> None:
+    """A recorder that fails to start leaves files of a millisecond: nothing could be heard."""
+    stub = recording("s", "2024-06-05T18:00:00", hours=0.001 / 3600)
+    whole = recording("w", "2024-06-06T18:00:00")
+    nights = histories(survey([stub, whole], []), "day")
+    assert [(one.valid_h, one.detected, one.calls) for one in nights] == [
+        (0.0, None, None),
+        (1.0, 0, 0),
+    ]
+    almost = replace(stub, duration_s=0.99, heard_s=0.99)
+    assert histories(survey([almost], []), "day")[0].detected is None
+    assert histories(survey([replace(stub, heard_s=1.0)], []), "day")[0].detected == 0

@@ -7,6 +7,9 @@ from typing import Any
 
 from pipeline.records import ActivityHour, Outcome, RecordingCount, Row, VerifiedCount
 
+SHORTEST_S = 1.0
+"""Shorter recordings are no effort."""
+
 OUTCOME_WORDS = {
     Outcome.OK.value: "with calls",
     Outcome.NO_CALLS.value: "without calls",
@@ -36,7 +39,12 @@ def row_order(row: Row) -> tuple[Any, ...]:
 
 
 def sound_share(row: RecordingCount) -> float:
-    """Share of the decoded time without silence of the equipment and dropouts, 0 to 1."""
+    """Share of the decoded time without silence of the equipment and dropouts, 0 to 1.
+
+    None of a recording that is shorter than any call: a recorder that fails to start leaves these.
+    """
+    if (row.heard_s or 0) < SHORTEST_S:
+        return 0.0
     return 1 - min(1.0, (row.silent_share or 0) + (row.dropout_share or 0))
 
 
