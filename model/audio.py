@@ -13,11 +13,8 @@ from __future__ import annotations
 
 import math
 import os
-import shlex
-import sys
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from pathlib import PurePath
+from dataclasses import dataclass
 from types import TracebackType
 from typing import IO
 
@@ -25,21 +22,11 @@ import numpy as np
 import soundfile
 import soxr
 
+from model.channels import BEST, MIX, hearing_of
 from model.decoder_mp3 import Mp3Decoder
-from model.decoders import (
-    PIECE_FRAMES,
-    UNKNOWN_FRAMES,
-    USUAL_FRAMES_A_BYTE,
-    AudioError,
-    AudioInfo,
-    DamageError,
-    Decoder,
-    DecoderMissingError,
-    SndfileDecoder,
-    check_header,
-    size_of,
-)
+from model.decoders import PIECE_FRAMES, AudioError, AudioInfo, DamageError, Decoder
 from model.mp3 import Mp3Way
+from model.opening import open_decoder
 from model.quality import NOTHING, Quality, measure, total
 from model.windows import SAMPLE_RATE_HZ, Samples
 
@@ -99,9 +86,12 @@ class Recording:
         frames: its length, where an earlier look has told it. It spares counting them where the
             header leaves the length open.
         known: what an earlier look has told of an MP3: its header is then not read again.
+        channel: which channels to hear: ``mix``, ``best`` or a number, see ``model.channels``.
+        is_plain: an earlier look has told that its header says what it holds.
 
     Raises:
-        AudioError: the file is absent, empty, of an unknown format or damaged beyond opening.
+        AudioError: the file is absent, empty, of an unknown format or damaged beyond opening, or
+            has no such channel.
     """
 
     def __init__(
@@ -110,6 +100,8 @@ class Recording:
         name: str = "",
         frames: int | None = None,
         known: tuple[AudioInfo, Mp3Way] | None = None,
+        channel: str = MIX,
+        is_plain: bool = False,
     ) -> None:
         is_path = isinstance(source, (str, os.PathLike))
         self.name = name or str(source if is_path else getattr(source, "name", source))
@@ -117,7 +109,14 @@ class Recording:
             self._decoder: Decoder = Mp3Decoder(source, *known)
             self.info = known[0]
         else:
-            self._decoder, self.info = _open(source, self.name, frames)
+            self._decoder, self.info = open_decoder(source, self.name, frames, is_plain)
+        self._channel = channel
+        if channel not in (MIX, BEST) and int(channel) > self.info.channels:
+            self._decoder.close()
+            raise AudioError(
+                f"{self.name}: has no channel {channel}, only {self.info.channels}; "
+                "count it with another --channel"
+            )
         self._next_block = -1  # the block that the decoder can go on with
         self._overlap = np.zeros((0, self.info.channels), dtype=np.float32)  # its first frames
         self._recent: dict[int, tuple[Samples, int, Quality]] = {}
@@ -199,12 +198,16 @@ class Recording:
             )
         rate = self.info.sample_rate_hz
         lead, block_frames, margin = self._stretch(index)
-        mono = _mix(frames, lead + block_frames + margin)
+        hearing = hearing_of(frames, rate, self._channel)
+        mono = _mono(frames, lead + block_frames + margin, hearing.channel)
         skip = lead * SAMPLE_RATE_HZ // rate
         block = soxr.resample(mono, rate, SAMPLE_RATE_HZ)[skip:][: BLOCK_S * SAMPLE_RATE_HZ]
         heard_frames = min(max(0, len(frames) - lead), block_frames)
         heard = slice(lead, lead + heard_frames)
-        quality = measure(frames[heard], mono[heard], rate, loudest)
+        judged = frames[heard]
+        if self._channel not in (MIX, BEST) and hearing.channel is not None:
+            judged = judged[:, hearing.channel : hearing.channel + 1]
+        quality = measure(judged, mono[heard], rate, loudest, hearing)
         return block, -(-heard_frames * SAMPLE_RATE_HZ // rate), quality
 
     def _stretch(self, index: int) -> tuple[int, int, int]:
@@ -251,13 +254,16 @@ class Recording:
         return frames[:done]
 
 
-def _mix(frames: Samples, n_frames: int) -> Samples:
-    """The mean of the channels; zero beyond their end. It may be the one channel itself."""
+def _mono(frames: Samples, n_frames: int, which: int | None) -> Samples:
+    """The mean of the channels, or one; zero beyond their end. It may be the one channel itself."""
     n, channels = frames.shape
     if channels == 1 and n == n_frames:
         return frames[:, 0]
     mono = np.zeros(n_frames, dtype=np.float32)
     own = mono[:n]  # numpy's mean over rows is 20 times slower
+    if which is not None:
+        own[:] = frames[:, which]
+        return mono
     np.add(frames[:, 0], frames[:, 1] if channels > 1 else 0, out=own)
     for channel in frames.T[2:]:
         own += channel
@@ -286,79 +292,3 @@ def probe(source: str | os.PathLike[str] | IO[bytes], name: str = "") -> AudioIn
     """What the header says, without decoding. Raises like ``Recording``."""
     with Recording(source, name) as recording:
         return recording.info
-
-
-def _open(
-    source: str | os.PathLike[str] | IO[bytes], name: str, frames: int | None
-) -> tuple[Decoder, AudioInfo]:
-    size = size_of(source, name)
-    decoder = _decoder(source, name)
-    info = decoder.info
-    try:
-        check_header(info, size, name)
-        if info.frames <= size * USUAL_FRAMES_A_BYTE:
-            return decoder, info
-        present = _count_frames(decoder) if frames is None else frames
-    except AudioError:
-        decoder.close()
-        raise
-    if info.frames == UNKNOWN_FRAMES or frames is not None:
-        return decoder, replace(info, frames=present)
-    return decoder, replace(info, absent_frames=max(0, info.frames - present))
-
-
-def _count_frames(decoder: Decoder) -> int:
-    """How many frames can be decoded, for a header that says more than is usual in such a file.
-
-    All of it is read, in ever smaller pieces before an error: libsndfile gives nothing of a read
-    that meets one.
-    """
-    n_frames, piece = 0, np.empty((1 << 16, decoder.info.channels), np.float32)
-    while len(piece):
-        with suppress(soundfile.LibsndfileError, DamageError):
-            decoder.start(n_frames)
-            while n := decoder.read(piece):
-                n_frames += n
-            return n_frames
-        piece = piece[: len(piece) // 2]
-    return n_frames
-
-
-def _decoder(source: str | os.PathLike[str] | IO[bytes], name: str) -> Decoder:
-    extension = PurePath(name).suffix.lower()
-    try:
-        decoder = SndfileDecoder(source, name)
-        if not decoder.is_mp3:
-            return decoder
-        try:
-            indexed = Mp3Decoder(source, decoder.info)
-        except LookupError:
-            return decoder
-        decoder.close()
-        return indexed
-    except soundfile.LibsndfileError as error:
-        if size_of(source, name) == 0:
-            raise AudioError(f"{name}: is empty (0 bytes); copy it again from its source") from None
-        if extension in {".m4a", ".mp4", ".aac"}:
-            return _open_with_av(source, name)
-        reason = error.error_string.rstrip(".")
-        if reason.startswith("File does not exist"):  # libsndfile's words for an MP3 without frames
-            reason = "it is in no known format"
-        raise AudioError(
-            f"{name}: cannot be opened as audio ({reason}); "
-            "check that it plays, or copy it again from its source"
-        ) from None
-
-
-def _open_with_av(source: str | os.PathLike[str] | IO[bytes], name: str) -> Decoder:
-    try:
-        from model.decoder_av import AvDecoder
-    except ImportError:
-        command = f"{shlex.quote(sys.executable)} -m pip install av"
-        raise DecoderMissingError(f"{name}: AAC needs one more package; run: {command}") from None
-    try:
-        return AvDecoder(source)
-    except (OSError, ValueError) as error:
-        raise AudioError(
-            f"{name}: cannot be opened as audio ({error}); check that it plays"
-        ) from None

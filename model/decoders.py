@@ -12,6 +12,7 @@ from typing import IO, Any, Protocol
 import numpy as np
 import soundfile
 
+from model.channels import MOST_CHANNELS
 from model.windows import SAMPLE_RATE_HZ, Samples
 
 MP3_RESTART_S = 60.0
@@ -19,8 +20,10 @@ _RF64_LINE = re.compile(r"frame count (\d+) does not match value from 'ds64' chu
 
 _SEEKABLE = frozenset(soundfile.available_formats()) - {"MP3"}
 
+_STREAMED = frozenset(("GSM610", "G721_32", "G723_24", "G723_40"))
+"""Codecs in which libsndfile cannot seek, though it says so of some."""
+
 SLOWEST_HZ, FASTEST_HZ = 1_000, 1_000_000
-MOST_CHANNELS = 64
 MOST_SAMPLES_A_SECOND = 4_000_000  # 64 channels at 62.5 kHz, 8 at 500 kHz
 MOST_FRAMES_A_BYTE = 10_000
 """FLAC writes up to 65,535 samples of silence in 11 bytes; no other format gets further."""
@@ -54,6 +57,9 @@ class AudioInfo:
         frames: samples per channel that the file should hold, as recorded.
         absent_frames: those of ``frames`` known at once to lie past the end of a cut-off file.
         encoding: for example ``WAV PCM_16``.
+        unaccounted_bytes: of the file, that hold neither sound nor anything else that is known.
+        remarks: how the file differs from what its header says, see ``model.layout``.
+        is_plain: a decoder that gets the file as it is hears all of it.
     """
 
     sample_rate_hz: int
@@ -61,6 +67,9 @@ class AudioInfo:
     frames: int
     absent_frames: int
     encoding: str
+    unaccounted_bytes: int = 0
+    remarks: str = ""
+    is_plain: bool = True
 
     @property
     def n_samples(self) -> int:
@@ -75,7 +84,8 @@ class AudioInfo:
 
 def begins_anywhere(encoding: str) -> bool:
     """Whether decoding may begin anywhere in a file without reading what is before it."""
-    return encoding.partition(" ")[0] in _SEEKABLE
+    container, _, codec = encoding.partition(" ")
+    return container in _SEEKABLE and codec not in _STREAMED
 
 
 class Decoder(Protocol):
@@ -156,7 +166,8 @@ class SndfileDecoder:
         )
         self._ints = file.subtype == "PCM_16"
         self.is_mp3 = file.subtype.startswith("MPEG")
-        self.restart_s = float("inf") if self.is_mp3 else 0.0
+        self._is_streamed = file.subtype in _STREAMED
+        self.restart_s = float("inf") if self.is_mp3 or self._is_streamed else 0.0
         self._past_end = False
         self._has_failed = False  # libFLAC does not decode again after an error
 
@@ -172,9 +183,14 @@ class SndfileDecoder:
         # Seeking past the end is an error to libsndfile; to us the audio just ends there.
         self._past_end = frame > self._present
         lead = min(frame, self.info.sample_rate_hz) if self.is_mp3 else 0
-        if self.is_mp3 or self._has_failed:
+        if self.is_mp3 or self._is_streamed or self._has_failed:
             self._file.close()
             self._open()
+        if self._is_streamed:
+            passed = np.empty((min(frame, 1 << 18), self.info.channels), np.float32)
+            while frame > 0 and (n := self.read(passed[:frame])):
+                frame -= n
+            return
         self._file.seek(min(frame - lead, self._present))
         self.read(np.empty((lead, self.info.channels), np.float32))
 
@@ -254,8 +270,11 @@ class _Remembering(io.RawIOBase):
 
 
 _SIZE_LINE = re.compile(r"^\s*(?:data|SSND|riff)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
+_BLOCK_LINE = re.compile(r"^ *Block Align +: (\d+)$", re.MULTILINE)
+_BLOCK_FRAMES_LINE = re.compile(r"^ *Samples/Block +: (\d+)$", re.MULTILINE)
 _PLACEHOLDER_BYTES = 0x7FFF_F000  # recorders that stream write "unknown" as a size near 2 or 4 GiB
-_SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}  # others 1
+_SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
+_SAMPLE_BYTES |= dict.fromkeys(("PCM_S8", "PCM_U8", "ULAW", "ALAW"), 1)
 
 
 def _absent_frames(file: soundfile.SoundFile) -> int:
@@ -266,9 +285,18 @@ def _absent_frames(file: soundfile.SoundFile) -> int:
     log = file.extra_info
     if match := _RF64_LINE.search(log):
         return max(0, int(match[2]) - int(match[1]))
-    frame_bytes = _SAMPLE_BYTES.get(file.subtype, 1) * int(file.channels)
     absent = 0
     for declared, found in _SIZE_LINE.findall(log):
         if int(found) < int(declared) < _PLACEHOLDER_BYTES:
-            absent = -(-(int(declared) - int(found)) // frame_bytes)
+            absent = _frames_in(file, int(declared), int(found))
     return absent
+
+
+def _frames_in(file: soundfile.SoundFile, declared: int, found: int) -> int:
+    """Frames in the bytes that are not there: of a codec in blocks, as many as its blocks hold."""
+    if width := _SAMPLE_BYTES.get(file.subtype, 0):
+        return -(-(declared - found) // (width * int(file.channels)))
+    blocks, frames = _BLOCK_LINE.search(file.extra_info), _BLOCK_FRAMES_LINE.search(file.extra_info)
+    if blocks and frames and int(blocks[1]):
+        return max(0, -(-declared // int(blocks[1])) * int(frames[1]) - int(file.frames))
+    return round(file.frames * (declared - found) / found) if found else 0

@@ -31,6 +31,7 @@ from typing import IO, Any
 import numpy as np
 
 from model.audio import Recording, Segment
+from model.channels import MIX
 from model.decoders import AudioError, AudioInfo, DecoderMissingError
 from model.mp3 import Mp3Way
 from model.quality import Quality
@@ -60,6 +61,8 @@ class IsolatedRecording:
         name: what to call the recording in messages.
         frames: its length, where an earlier look has told it.
         known: what an earlier look has told of an MP3, see ``Recording``.
+        channel: which channels to hear, see ``Recording``.
+        is_plain: what an earlier look has told, see ``Recording``.
 
     Attributes:
         restarts: how often the process that decodes had to be started again.
@@ -76,6 +79,8 @@ class IsolatedRecording:
         name: str,
         frames: int | None = None,
         known: tuple[AudioInfo, Mp3Way] | None = None,
+        channel: str = MIX,
+        is_plain: bool = False,
     ) -> None:
         self.name = name
         self.restarts = 0
@@ -85,6 +90,7 @@ class IsolatedRecording:
         else:
             path, size = "", source.seek(0, io.SEEK_END)
         self._opening = {"do": "open", "path": path, "size": size, "name": name, "frames": frames}
+        self._opening |= {"channel": channel, "is_plain": is_plain}
         self._opening["known"] = [asdict(told) for told in known] if known else None
         self._child: _Child | None = None
         try:
@@ -325,7 +331,8 @@ def serve(fd: int) -> None:
                     source = request["path"] or io.BufferedReader(distant, _READ_AHEAD_BYTES)
                     known = request["known"]
                     known = known and (AudioInfo(**known[0]), Mp3Way.of(known[1]))
-                    opened = _Watched(source, request["name"], request["frames"], known)
+                    given = [request[name] for name in ("channel", "is_plain")]
+                    opened = _Watched(source, request["name"], request["frames"], known, *given)
                     wire.send({"answer": asdict(opened.info)})
                 elif request["do"] == "way" and opened:
                     way = opened.way()

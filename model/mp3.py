@@ -171,7 +171,7 @@ def _first_frame(data: bytes, start: int, size: int) -> Mp3Stream | None:
     position = data.find(b"\xff")
     while 0 <= position < len(data) - 4:
         header = int.from_bytes(data[position : position + 4], "big")
-        if _is_layer_3(header):
+        if is_layer_3(header):
             stream = Mp3Stream(header, start + position)
             if is_run(data, position, stream.lengths, start + len(data) >= size):
                 return stream
@@ -179,7 +179,7 @@ def _first_frame(data: bytes, start: int, size: int) -> Mp3Stream | None:
     return None
 
 
-def _is_layer_3(header: int) -> bool:
+def is_layer_3(header: int) -> bool:
     """Whether these four bytes can begin a frame, of a stated bit rate."""
     return (
         header >> 21 == 0x7FF

@@ -1,5 +1,7 @@
 """How sound a recording is, measured on the audio as recorded: before mixing and resampling.
 
+Silence is that of all channels, clipping that of the channel with most of it.
+
 A recording is measured in the blocks that ``model.audio`` decodes. All figures are whole numbers
 that add up, so they do not depend on how a recording was cut into segments.
 """
@@ -13,6 +15,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 import numpy.typing as npt
 
+from model.channels import Hearing
 from model.windows import SAMPLE_RATE_HZ
 
 CLIPPED_AT = 0.9995
@@ -31,6 +34,7 @@ SILENT_SHARE = 0.5
 DROPOUT_SHARE = 0.001
 DC_OFFSET = 0.02
 SHORT_S = 0.1
+ODD_SHARE = 0.01
 """Limits above which a flag is raised: shares of the recording, parts of full scale, seconds."""
 
 
@@ -41,10 +45,13 @@ class Quality:
     Attributes:
         frames: measured, as recorded.
         samples: the same times channels.
-        clipped_samples: at full scale.
-        silent_frames: in silent blocks.
+        clipped_samples: at full scale, if all channels were like the one with most of them.
+        silent_frames: in blocks in which all channels are silent.
         dropout_frames: in stretches of zeros amid sound.
         sum_steps, square_steps: sums of the mono samples and of their squares.
+        cancelled_frames: in blocks whose channels cancel in their mean.
+        noisy_frames: in blocks of which a channel of nothing but noise was left out.
+        lone_frames: in blocks in which some channels are silent and others are not.
     """
 
     frames: int = 0
@@ -54,10 +61,13 @@ class Quality:
     dropout_frames: int = 0
     sum_steps: int = 0
     square_steps: int = 0
+    cancelled_frames: int = 0
+    noisy_frames: int = 0
+    lone_frames: int = 0
 
     @property
     def clipped_share(self) -> float:
-        """Share of the samples that are at full scale."""
+        """Share of the samples at full scale, in the channel with most of them."""
         return self.clipped_samples / max(1, self.samples)
 
     @property
@@ -96,32 +106,42 @@ def measure(
     mono: npt.NDArray[np.float32],
     sample_rate_hz: int,
     loudest: float,
+    hearing: Hearing = Hearing(),  # noqa: B008
 ) -> Quality:
     """Measures a block.
 
     Args:
         frames: as recorded, float32 ``[n, channels]``.
-        mono: mean of the channels, float32 ``[n]``.
+        mono: what is heard of them, float32 ``[n]``.
         sample_rate_hz: as recorded.
         loudest: what no sample of ``frames`` exceeds.
+        hearing: of channels.
     """
-    n = len(mono)
+    n, channels = frames.shape
     if not n:
         return Quality()
-    clipped = int(np.count_nonzero(np.abs(frames) >= CLIPPED_AT)) if loudest >= CLIPPED_AT else 0
+    clipped = 0
+    if loudest >= CLIPPED_AT:
+        clipped = channels * int(np.count_nonzero(np.abs(frames) >= CLIPPED_AT, axis=0).max())
     square = float(np.square(mono).sum())  # a dot product rounds otherwise on other processors
+    squares = [float(np.square(c).sum()) for c in frames.T] if channels > 1 else [square]
+    silent = [square < SILENT_RMS**2 * n for square in squares]
     piece = max(1, round(PIECE_S * sample_rate_hz))
     pieces = mono[: n - n % piece].reshape(-1, piece)
-    suspects = pieces[pieces[:, 0] == 0]  # few: looking at all of every piece costs more
-    zero_pieces = int(np.count_nonzero(~suspects.any(axis=1)))
+    suspects = np.flatnonzero(pieces[:, 0] == 0)  # few: looking at all of every piece costs more
+    of_all = frames[: n - n % piece].reshape(-1, piece * channels)
+    zero_pieces = int(np.count_nonzero(~of_all[suspects].any(axis=1)))
     return Quality(
         frames=n,
         samples=frames.size,
         clipped_samples=clipped,
-        silent_frames=n if square < SILENT_RMS**2 * n else 0,
-        dropout_frames=zero_pieces * piece if square else 0,
+        silent_frames=n if all(silent) else 0,
+        dropout_frames=zero_pieces * piece if any(squares) else 0,
         sum_steps=round(float(mono.sum()) * _STEPS),
         square_steps=round(square * _STEPS),
+        cancelled_frames=n if hearing.cancelled else 0,
+        noisy_frames=n if hearing.noisy else 0,
+        lone_frames=n if any(silent) and not all(silent) else 0,
     )
 
 
@@ -139,6 +159,9 @@ def flags(quality: Quality, sample_rate_hz: int, lost_s: float) -> tuple[str, ..
     raised = {
         "clipped": quality.clipped_share > CLIPPED_SHARE,
         "silent": quality.silent_share > SILENT_SHARE,
+        "silent_channel": quality.lone_frames > SILENT_SHARE * quality.frames,
+        "cancelled_channels": quality.cancelled_frames > ODD_SHARE * quality.frames,
+        "noisy_channel": quality.noisy_frames > ODD_SHARE * quality.frames,
         "dropouts": quality.dropout_share > DROPOUT_SHARE,
         "dc_offset": abs(quality.dc_offset) > DC_OFFSET,
         "shorter_than_header": lost_s > SHORT_S,

@@ -81,9 +81,9 @@ def build_pipeline(
         tag: work[tag] | f"Then {tag}" >> beam.Map(_after, AsSingleton(ready))
         for tag in ("facts", PROBE, PLANS)
     }
-    probed = todo[PROBE] | "Probe" >> ProbeRecordings(grid, segment)
+    probed = todo[PROBE] | "Probe" >> ProbeRecordings(grid, segment, counting.channel)
     plans = (probed[PLANS], todo[PLANS]) | "Segments" >> beam.Flatten()
-    decoded = plans | "Decode" >> DecodeSegments(grid, segment)
+    decoded = plans | "Decode" >> DecodeSegments(grid, segment, counting.channel)
     scores = (
         decoded.audio
         | "Score" >> ScoreSegments(handler)

@@ -137,6 +137,10 @@ class RecordingHeader:
     """CRC-32C of a local file's content in base64; empty for a long file or a bucket's object."""
     absent_samples: int = 0
     """Of ``n_samples``, those known at once to lie past the end of a cut-off file."""
+    unaccounted_bytes: int = 0
+    remarks: str = ""
+    is_plain: bool = True
+    """These as in ``model.decoders.AudioInfo``."""
 
     @property
     def frames(self) -> int:
@@ -281,12 +285,13 @@ class RecordingCount:
     battery_v: float | None = optional("Voltage of the recorder's battery.", 2)
     temperature_c: float | None = optional("Temperature in the recorder, in degrees Celsius.", 1)
     quality_flags: str = text(
-        "Any of clipped, silent, dropouts, dc_offset, shorter_than_header, low_sample_rate, "
-        "invalid_time, invalid_position, clock_conflict, clock_unset, more_expected, "
-        "fewer_expected."
+        "Any of clipped, silent, silent_channel, cancelled_channels, noisy_channel, dropouts, "
+        "dc_offset, shorter_than_header, longer_than_header, joined_streams, no_end, "
+        "unaccounted_bytes, low_sample_rate, invalid_time, invalid_position, clock_conflict, "
+        "clock_unset, more_expected, fewer_expected."
     )
-    clipped_share: float | None = optional("Share of the samples at full scale, as recorded.", 6)
-    silent_share: float | None = optional("Share of the recording in blocks below -80 dBFS.", 4)
+    clipped_share: float | None = optional("Share of a channel at full scale; the worst one.", 6)
+    silent_share: float | None = optional("Share of it in blocks below -80 dBFS throughout.", 4)
     dropout_share: float | None = optional("Share of the recording that is zeros amid sound.", 6)
     dc_offset: float | None = optional("Mean of the samples, of a full scale of 1.", 5)
     rms_dbfs: float | None = optional("Loudness of the recording, in dB below full scale.", 1)

@@ -45,7 +45,9 @@ def count(config: Config, night: str = "") -> bool:
         run.output.ledger().add_moves(moves)
     run.notes.start()
     facts, work, listed = _find(run, night)
-    decode = inference._Decode(run.counting.grid, samples_from_seconds(config.segment_s))
+    decode = inference._Decode(
+        run.counting.grid, samples_from_seconds(config.segment_s), run.counting.channel
+    )
     scorer = fakes.PeakScorer()
     for of_one in work.values():
         found: Any

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from model.channels import BEST, MIX, MOST_CHANNELS
 from model.windows import WINDOW_S, samples_from_seconds
 from pipeline.commands import OUTPUT
 from pipeline.options import Config, Flag, UsageError, count_command, parse, say, values
@@ -17,6 +18,7 @@ from pipeline.storage import files
 
 if TYPE_CHECKING:
     from model.contract import ServingContract
+    from pipeline.inference.count import Counting
     from pipeline.ledger.sums import Sums, Way
     from pipeline.run import Run
 
@@ -88,6 +90,7 @@ def recount_of(asked: Config, held: Sums) -> Run:
     Raises:
         UsageError: there is nothing to count from.
     """
+    from pipeline.inference.count import Counting
     from pipeline.inference.model_folder import check_model, current_version
     from pipeline.ledger import migrate, parts
     from pipeline.ledger.sums import Way
@@ -100,7 +103,9 @@ def recount_of(asked: Config, held: Sums) -> Run:
         raise UsageError(f"--output {output}: no ledger of earlier runs lies there")
     ways = [(Way.from_text(text), n) for text, n in held.ways.items()]
     hop_s = asked.hop_s or scored_hop_s(ways, contract)
-    run = Run.of(replace(asked, model=model, hop_s=hop_s, formats=formats_in(output)), contract)
+    asked = replace(asked, model=model, hop_s=hop_s, formats=formats_in(output))
+    channel = scored_channel(ways, Counting.of(asked, contract, ""))
+    run = Run.of(replace(asked, channel=channel), contract)
     if not any(way.scoring == run.counting.scoring for way, _ in ways):
         hops = sorted({f"{way.hop_s:g} s" for way, _ in ways if not way.failed})
         raise UsageError(
@@ -142,6 +147,17 @@ def what_changed(before: Sums, after: Sums, n_changed: int, run: Run) -> str:
     if others:
         lines.append(f"{others:,} stay as they were: failed, or without scores of this model")
     return "\n".join(lines)
+
+
+def scored_channel(ways: Iterable[tuple[Way, int]], counting: Counting) -> str:
+    """The choice of channels with which most recordings were scored otherwise as here."""
+    choices = (MIX, BEST, *map(str, range(1, MOST_CHANNELS + 1)))
+    channel_of = {replace(counting, channel=channel).scoring: channel for channel in choices}
+    scored: Counter[str] = Counter()
+    for way, n in ways:
+        if not way.failed and way.scoring in channel_of:
+            scored[channel_of[way.scoring]] += n
+    return scored.most_common(1)[0][0] if scored else MIX
 
 
 def scored_hop_s(ways: Iterable[tuple[Way, int]], contract: ServingContract) -> float:

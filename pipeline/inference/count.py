@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -22,8 +22,10 @@ from model.calls import (
     probabilities,
     window_scores,
 )
+from model.channels import MIX
 from model.contract import ServingContract
 from model.expected import CountEstimate
+from model.layout_base import NO_END, SHORTER
 from model.quality import flags
 from model.quality import total as sum_of
 from model.windows import (
@@ -70,11 +72,13 @@ class Counting:
     run_id: str
     model_sha256: str = ""
     padding: Padding = "end"
+    channel: str = MIX
 
     @property
     def scoring(self) -> str:
         """A digest of all that determines a window's score, besides the recording."""
-        return digest(self.model_sha256, self.padding, asdict(self.grid))
+        channel = () if self.channel == MIX else (self.channel,)
+        return digest(self.model_sha256, self.padding, asdict(self.grid), *channel)
 
     @classmethod
     def of(cls, config: Config, contract: ServingContract, run_id: str) -> Counting:
@@ -96,6 +100,7 @@ class Counting:
             run_id=run_id,
             model_sha256=contract.model_sha256,
             padding=contract.padding,
+            channel=config.channel,
         )
 
 
@@ -280,12 +285,9 @@ def _counted_row(
     calls = _calls(evidence, windows, counting)
     quality = sum_of(s.quality for s in segments)
     outcome, error = (Outcome.OK if calls else Outcome.NO_CALLS), ""
-    if lost_s > TOLERATED_LOSS_S:
+    if problems := list(unheard(evidence.listed.size, header, lost_s)):
         outcome = Outcome.TRUNCATED
-        error = (
-            f"decode: {recording}: {lost_s:.1f} s of {header.duration_s:.1f} s could not be "
-            "decoded; the counts are of the rest"
-        )
+        error = f"decode: {recording}: {', '.join(problems)}; the counts are of the rest"
     failed = _failed_row(recording, evidence, counting, error)
     row = replace(
         failed,
@@ -296,10 +298,14 @@ def _counted_row(
         max_score=float(scores.max()),
         heard_s=heard_s,
         quality_flags=" ".join(
-            (
-                *flags(quality, header.sample_rate_hz, lost_s),
-                *header.note.dropped.split(),
-                *clock_flags(failed),
+            dict.fromkeys(
+                (
+                    *flags(quality, header.sample_rate_hz, lost_s),
+                    *header.remarks.split(),
+                    *(["unaccounted_bytes"] if header.unaccounted_bytes else []),
+                    *header.note.dropped.split(),
+                    *clock_flags(failed),
+                )
             )
         ),
         clipped_share=quality.clipped_share,
@@ -325,6 +331,20 @@ def _counted_row(
         )
         for call in calls
     )
+
+
+def unheard(size: int, header: RecordingHeader, lost_s: float) -> Iterator[str]:
+    """What of a recording is not in its counts, in words."""
+    remarks = header.remarks.split()
+    if lost_s > TOLERATED_LOSS_S:
+        yield f"{lost_s:.1f} s of {header.duration_s:.1f} s could not be decoded"
+    if header.unaccounted_bytes:
+        of = f" of {size:,}" if size >= 0 else ""
+        yield f"{header.unaccounted_bytes:,}{of} bytes are neither sound nor anything that is known"
+    if NO_END in remarks:
+        yield "it breaks off before the page that would end it"
+    if SHORTER in remarks:
+        yield "its header promises more than the file holds"
 
 
 def _with_expectation(row: RecordingCount, estimate: CountEstimate | None) -> RecordingCount:

@@ -10,6 +10,7 @@ from typing import IO
 import numpy as np
 
 from model.audio import Recording
+from model.channels import MIX
 from model.decoders import AudioError, AudioInfo, DecoderMissingError, begins_anywhere
 from model.isolated import IsolatedRecording
 from model.mp3 import Mp3Way
@@ -38,24 +39,25 @@ def is_small(listed: Listed) -> bool:
 
 @contextmanager
 def opened(
-    listed: Listed, plan: SegmentPlan | None = None
+    listed: Listed, plan: SegmentPlan | None = None, channel: str = MIX
 ) -> Iterator[tuple[str | IO[bytes], IsolatedRecording]]:
     """A recording's content and its decoder.
 
     Args:
         listed: the recording; another version is an error.
         plan: of the segment, if an earlier step read the header.
+        channel: which channels to hear.
     """
-    name, looked_up, frames = listed.recording, None, None
+    name, looked_up, frames, is_plain = listed.recording, None, None, False
     if plan:
         header = plan.origin.header
-        frames = header.frames
+        frames, is_plain = header.frames, header.is_plain
         info = AudioInfo(header.sample_rate_hz, header.channels, frames, 0, header.encoding)
         looked_up = (info, plan.way) if plan.way else None
     whole = 0 <= listed.size <= SMALL_BYTES
     with (
         files.open_to_read(name, listed.stamp, listed.size, at_once=whole) as source,
-        IsolatedRecording(source, name, frames, looked_up) as recording,
+        IsolatedRecording(source, name, frames, looked_up, channel, is_plain) as recording,
     ):
         yield source, recording
 
@@ -84,20 +86,26 @@ def read_header(
     checksum = content_checksum(recording) if files.is_local(recording) else ""
     if info.frames == info.absent_frames:
         raise AudioError(f"{recording}: holds no audio (the recorder may have lost power)")
+    header = replace(header_of(info), note=note, checksum=checksum)
+    n_inputs = _count_present_inputs(header, grid)
+    return replace(header, n_segments=-(-n_inputs // _inputs_in_segment(grid, segment_samples)))
+
+
+def header_of(info: AudioInfo) -> RecordingHeader:
+    """What a look at the file has told, without segments."""
     present_frames = info.frames - info.absent_frames
-    header = RecordingHeader(
+    return RecordingHeader(
         sample_rate_hz=info.sample_rate_hz,
         channels=info.channels,
         encoding=info.encoding,
         duration_s=info.duration_s,
         n_samples=info.n_samples,
         n_segments=0,
-        note=note,
-        checksum=checksum,
         absent_samples=info.n_samples + (-present_frames * SAMPLE_RATE_HZ // info.sample_rate_hz),
+        unaccounted_bytes=info.unaccounted_bytes,
+        remarks=info.remarks,
+        is_plain=info.is_plain,
     )
-    n_inputs = _count_present_inputs(header, grid)
-    return replace(header, n_segments=-(-n_inputs // _inputs_in_segment(grid, segment_samples)))
 
 
 def _inputs_in_segment(grid: Grid, segment_samples: int) -> int:

@@ -12,6 +12,7 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, RunInference
 
+from model.channels import MIX
 from model.isolated import IsolatedRecording
 from model.windows import Grid, Padding, seconds_from_samples
 from pipeline import progress
@@ -76,20 +77,20 @@ class ProbeRecordings(beam.PTransform):
     themselves, and plans of the long ones' segments; (recording, failure) tagged ``FAILURES``.
     """
 
-    def __init__(self, grid: Grid, segment_samples: int) -> None:
+    def __init__(self, grid: Grid, segment_samples: int, channel: str = MIX) -> None:
         super().__init__()
-        self._sizes = grid, segment_samples
+        self._sizes, self._channel = (grid, segment_samples), channel
 
     def expand(self, recordings: beam.PCollection[Listed]) -> beam.pvalue.DoOutputsTuple:
         """One header, one failure or one piece of work for each recording."""
-        return recordings | "Read header" >> beam.ParDo(_ReadHeader(*self._sizes)).with_outputs(
-            FAILURES, PLANS, main=HEADERS
-        )
+        return recordings | "Read header" >> beam.ParDo(
+            _ReadHeader(*self._sizes, self._channel)
+        ).with_outputs(FAILURES, PLANS, main=HEADERS)
 
 
 class _ReadHeader(beam.DoFn):
-    def __init__(self, grid: Grid, segment_samples: int) -> None:
-        self._sizes = grid, segment_samples
+    def __init__(self, grid: Grid, segment_samples: int, channel: str = MIX) -> None:
+        self._sizes, self._channel = (grid, segment_samples), channel
 
     def process(self, listed: Listed) -> Iterator[object]:
         name = listed.recording
@@ -97,7 +98,7 @@ class _ReadHeader(beam.DoFn):
             yield beam.pvalue.TaggedOutput(PLANS, listed)
             return
         try:
-            with decode.opened(listed) as at_hand:
+            with decode.opened(listed, channel=self._channel) as at_hand:
                 header = decode.read_header(listed, *self._sizes, at_hand)
                 way = at_hand[1].way()
         except Exception as error:
@@ -121,9 +122,9 @@ class DecodeSegments(beam.PTransform):
     ones tagged ``HEADERS``, and (recording, failure) tagged ``FAILURES``.
     """
 
-    def __init__(self, grid: Grid, segment_samples: int) -> None:
+    def __init__(self, grid: Grid, segment_samples: int, channel: str = MIX) -> None:
         super().__init__()
-        self._sizes = grid, segment_samples
+        self._sizes, self._channel = (grid, segment_samples), channel
 
     def expand(self, work: beam.PCollection[Listed | SegmentPlan]) -> beam.pvalue.DoOutputsTuple:
         """Shuffles work, never audio: scoring must follow directly."""
@@ -133,7 +134,9 @@ class DecodeSegments(beam.PTransform):
             | "Share out" >> beam.GroupByKey()
             | "Work" >> beam.Values()
             | "Decode"
-            >> beam.ParDo(_Decode(*self._sizes)).with_outputs(FAILURES, HEADERS, main="audio")
+            >> beam.ParDo(_Decode(*self._sizes, self._channel)).with_outputs(
+                FAILURES, HEADERS, main="audio"
+            )
         )
         # Beam has no type hints for one of several outputs; without, it would not know the coder.
         decoded.audio.element_type = beam.typehints.Tuple[str, SegmentAudio]
@@ -165,8 +168,8 @@ beam.coders.registry.register_coder(SegmentAudio, _AudioCoder)
 
 
 class _Decode(beam.DoFn):
-    def __init__(self, grid: Grid, segment_samples: int) -> None:
-        self._sizes = grid, segment_samples
+    def __init__(self, grid: Grid, segment_samples: int, channel: str = MIX) -> None:
+        self._sizes, self._channel = (grid, segment_samples), channel
 
     def process(self, grouped: Iterable[Listed | SegmentPlan]) -> Iterator[object]:
         work = list(grouped)
@@ -181,7 +184,7 @@ class _Decode(beam.DoFn):
         name, left = listed.recording, sum(plan.share for plan in plans) or 1.0
         step = "decode" if plans else "open"
         try:
-            with decode.opened(listed, plans[0] if plans else None) as at_hand:
+            with decode.opened(listed, plans[0] if plans else None, self._channel) as at_hand:
                 if not plans:
                     header = decode.read_header(listed, *self._sizes, at_hand)
                     plans = list(decode.plan_segments(listed, header, *self._sizes))

@@ -124,6 +124,17 @@ class Config:
             group=_HOW,
         ),
     ] = "calls"
+    channel: Annotated[
+        str,
+        Flag(
+            "which channels to hear: mix (their mean, but the best one wherever they would cancel "
+            "or one holds nothing but noise), best (in each 10 s the one in which sound rises "
+            "furthest), or a number from 1",
+            "N|mix|best",
+            values.channel,
+            group=_HOW,
+        ),
+    ] = "mix"
     formats: Annotated[
         tuple[str, ...],
         Flag(

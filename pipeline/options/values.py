@@ -6,6 +6,8 @@ import math
 import os
 from collections.abc import Callable
 
+from model.channels import BEST, MIX, MOST_CHANNELS
+
 
 def number(text: str) -> float:
     """A number."""
@@ -62,6 +64,15 @@ class Shift(float):
 def threshold(text: str) -> float:
     """A score, or with a sign a ``Shift``."""
     return Shift(above(-16, 16)(text)) if text[:1] in ("+", "-") else inner_share(text)
+
+
+def channel(text: str) -> str:
+    """``mix``, ``best`` or the number of a channel."""
+    if text in (MIX, BEST):
+        return text
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_CHANNELS:
+        raise ValueError(f"{text}: write mix, best or the number of a channel, from 1")
+    return str(int(text))
 
 
 def dataset(text: str) -> str:
