@@ -126,9 +126,9 @@ def _end(run: Run, listed: Sequence[Listed], state: Mapping[str, Entry]) -> int:
         if entries.is_to_be_tidied(name, run.run_id):
             files.delete_if_there(name)
     run.sites.keep(run.run_id)
-    report = run.report.write(totals, holdings)
     run.say_remark()
     run.recordings.say_remarks([one.identity for one in listed])
+    report = run.report.write(totals, holdings)
     page = run.output.page if config.report else ""
     say(summary(config, report, page), run=report, report=page)
     return 0

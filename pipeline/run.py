@@ -77,7 +77,8 @@ class Run:
     @property
     def report(self) -> RunReport:
         """What run.json begins with."""
-        return RunReport(self.config, self.counting, self.contract, self.started)
+        remarks = (*self.remark.splitlines(), *self.recordings.remarks)
+        return RunReport(self.config, self.counting, self.contract, self.started, remarks=remarks)
 
     def reference(self) -> tuple[int, ...] | None:
         """Windows by score in tenths, as the model usually gives them; see ``drift``."""

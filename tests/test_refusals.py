@@ -80,7 +80,9 @@ def test_a_folder_without_recordings_and_one_with_links_only(
     card.mkdir()
     (card / "notes.txt").write_text("")
     flags = ["--output", str(tmp_path / "out"), "--model", str(model), "--input", str(card)]
-    assert "holds no recording (1 other file: 1 .txt); recordings end in aac" in refused(flags, capsys)
+    assert "holds no recording (1 other file: 1 .txt); recordings end in aac" in refused(
+        flags, capsys
+    )
     (card / "linked").symlink_to(archive)
     assert f"holds only links to folders ({card / 'linked'})" in refused(flags, capsys)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,13 +89,20 @@ def test_what_a_manifest_said_of_a_recording_holds(tmp_path: Path, count: Count)
 def test_a_run_with_nothing_to_do_keeps_what_it_was_told(
     tmp_path: Path, count: Count, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "sites.csv").write_text("folder,site\na,Ridge\n")
+    (tmp_path / "sites.csv").write_text("folder,site,observer\na,Ridge,Ana\n")
     flags = ["a", "--deployments", "sites.csv", "--model", "model", "--output", "out"]
     assert main(["count", *flags]) == 0
+    (remark,) = json.loads((tmp_path / "out/run.json").read_text())["remarks"]
+    assert remark == "sites.csv: columns that are not used: observer"
+    assert remark in (tmp_path / "out/report.html").read_text("utf-8")
+    assert f"capuchinbird: {remark}\n" in capsys.readouterr().err
     (kept,) = kept_tables(tmp_path)  # of an output that an earlier version made there is none
     kept.unlink()
     assert main(["count", *flags]) == 0
     assert len(kept_tables(tmp_path)) == 1
+    assert main(["count", flags[0], *flags[3:]]) == 0
+    (remark,) = json.loads((tmp_path / "out/run.json").read_text())["remarks"]
+    assert f"sites of {tmp_path}/sites.csv, as an earlier run" in remark
 
 
 def test_damage_is_seen_and_one_copy_is_enough(tmp_path: Path, count: Count) -> None:

@@ -27,6 +27,7 @@ from model.training.marks import (
     MarkedFile,
     checked,
     one_each,
+    possible,
     seconds_of,
 )
 
@@ -261,7 +262,8 @@ def _by_crowsetta(path: Path, name: str) -> Iterator[Mark]:
         named_after = not recording or name in ("simple-seq",)
         for part in getattr(annotation, "bboxes", None) or _segments(annotation, path, name):
             mark = Mark("" if named_after else recording, 0, 0, str(part.label))
-            yield replace(mark, start_s=float(part.onset), end_s=float(part.offset))
+            mark = replace(mark, start_s=float(part.onset), end_s=float(part.offset))
+            yield possible(mark, str(path))
 
 
 @dataclass(frozen=True)

@@ -74,11 +74,20 @@ def checked(path: Path, line: int, of_row: Callable[[Cells], Mark], row: Cells) 
         mark = of_row(row)
     except (KeyError, ValueError) as error:
         raise AnnotationError(f"{path}, line {line}: {error}") from None
+    return possible(mark, f"{path}, line {line}")
+
+
+def possible(mark: Mark, where: str) -> Mark:
+    """A mark that begins in its recording, as it may be by the rounding of programs.
+
+    Raises:
+        AnnotationError: it ends before it begins; the message says where it stands.
+    """
     if -TOLERATED_BEFORE_S <= mark.start_s < 0:
         mark = replace(mark, start_s=0.0, end_s=max(0.0, mark.end_s))
     if not 0 <= mark.start_s <= mark.end_s:
         raise AnnotationError(
-            f"{path}, line {line}: a call cannot last from {mark.start_s:g} to {mark.end_s:g} s; "
+            f"{where}: a call cannot last from {mark.start_s:g} to {mark.end_s:g} s; "
             "correct the line or remove it"
         )
     return mark

@@ -31,10 +31,12 @@ class NamedRecordings:
     Attributes:
         config: what was asked.
         listings: what patterns in buckets stand for, where that was listed: no job asks once more.
+        remarks: on what was passed over or is not used, once it was checked.
     """
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.remarks: list[str] = []
         self.listings: dict[str, list[Listed]] = {}
 
     def check(self) -> int | None:
@@ -57,12 +59,13 @@ class NamedRecordings:
         return None if names is None else len(names)
 
     def say_remarks(self, names: Collection[str] | None) -> None:
-        """Prints remarks on unused inputs.
+        """Keeps and prints remarks on unused inputs.
 
         Args:
             names: of all recordings, if known.
         """
-        for line in remarks(self.config, names):
+        self.remarks = remarks(self.config, names)
+        for line in self.remarks:
             print(f"capuchinbird: {line}", file=sys.stderr)
 
     def all(self) -> list[Listed]:

@@ -34,6 +34,7 @@ from pipeline.tables.rows import OUTCOME_WORDS, is_failure, local_start, was_cou
 from pipeline.tables.score_scale import TICKS, score_place, score_text
 
 FAILURES_AT_MOST = 200
+REMARKS_AT_MOST = 20
 DOUBTS = ("more_expected", "fewer_expected")
 TIMES_AT_MOST = 200
 """Calls of a recording that its row opens to."""
@@ -140,6 +141,7 @@ def render_page(
         expected=expected_total(recordings),
         **{f"n_{flag}": sum(flag in r.quality_flags for r in recordings) for flag in DOUBTS},
         made=_made(results.run),
+        remarks=results.run.get("remarks", ())[:REMARKS_AT_MOST],
         groups=groups,
         by_score=_by_score(results),
         ticks=_ticks(),

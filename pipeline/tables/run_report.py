@@ -138,6 +138,7 @@ class RunReport:
 
     Attributes:
         reference: windows by score in tenths, as the model usually gives them; see ``drift``.
+        remarks: on what was filled in, ignored or passed over, as they were printed.
     """
 
     config: Config
@@ -145,6 +146,7 @@ class RunReport:
     contract: ServingContract
     started: datetime
     reference: tuple[int, ...] | None = None
+    remarks: tuple[str, ...] = ()
 
     def write(
         self, totals: Totals, holdings: Holdings, notes: Iterable[SiteNote] = (), **more: Any
@@ -188,6 +190,7 @@ class RunReport:
             "apart": tables_apart(holdings),
             "data_sets": data_sets(config.formats),
             "drift": [asdict(note) for note in notes],
+            "remarks": list(self.remarks),
             "throughput": {
                 "wall_s": round(wall_s, 3),
                 "times_real_time": round(totals.heard_s / wall_s, 1),
