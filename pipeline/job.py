@@ -66,10 +66,12 @@ def build_pipeline(
     recordings = root | "Match" >> MatchRecordings(
         *(config.inputs, config.manifests, config.deployments, config.time_zone),
         run.recordings.listings,
+        keep_copies=config.keep_copies,
     )
     work = recordings | "Find work" >> FindWork(
         *(output, counting, segment, config.retry_failed, night_kept),
         keeps_places=config.keeps_places,
+        keep_copies=config.keep_copies,
     )
     # The job changes nothing until it has checked all parts.
     ready = (

@@ -100,7 +100,7 @@ def make_plan(run: Run, options: PipelineOptions) -> Plan:
         options: Beam's, for machine and workers.
     """
     counting = run.counting
-    recordings = run.recordings.all()
+    recordings = [one for one in run.recordings.all() if not one.copy_of]
     is_done = _ledger_of(run)
     todo = [one for one in recordings if not is_done(one)]
     hours, headers, unreadable = _audio_hours(todo)

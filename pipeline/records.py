@@ -31,6 +31,8 @@ class Outcome(StrEnum):
     """Heard in full; no call."""
     TRUNCATED = "truncated"
     """Cut off or damaged in places: the counts are of what could be heard (`heard_s`)."""
+    COPY = "copy"
+    """The same content as the recording that `error` names, and counted there."""
     FAILED = "failed"
     """Not counted; `error` says why."""
 
@@ -112,6 +114,7 @@ class Listed:
         place: what the manifest or deployment table says.
         identity: one name for all the ways to write the recording's path, fixed when it is listed:
             a relative path means another file in another folder.
+        copy_of: identity of the recording of this content that is counted. is_kept: this is it.
     """
 
     recording: str
@@ -120,6 +123,8 @@ class Listed:
     checksum: str = ""
     place: Place = Place()
     identity: str = ""
+    copy_of: str = ""
+    is_kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -251,7 +256,7 @@ class RecordingCount:
     """A row of counts.csv: one for every input."""
 
     recording: str = column("Path or URI of the recording.")
-    outcome: str = column("ok, no_calls, truncated or failed.")
+    outcome: str = column("ok, no_calls, truncated, copy or failed.")
     call_count: int | None = optional("Calls. Empty if the recording could not be counted.")
     expected_calls: float | None = optional(
         "Calls expected from all peaks of the scores, weak ones too. Empty for counted windows, "
@@ -295,7 +300,7 @@ class RecordingCount:
     dropout_share: float | None = optional("Share of the recording that is zeros amid sound.", 6)
     dc_offset: float | None = optional("Mean of the samples, of a full scale of 1.", 5)
     rms_dbfs: float | None = optional("Loudness of the recording, in dB below full scale.", 1)
-    error: str = text("Why a recording failed or was cut short, and what to do.")
+    error: str = text("Why a recording failed, was cut short or is a copy, and what to do.")
     counting: str = column("Counting rule: calls or windows.")
     threshold: float = column("Score that makes a call, 0 to 1.", SCORE_DIGITS)
     hop_s: float = column("Distance between windows, in seconds.", 3)

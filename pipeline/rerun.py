@@ -17,6 +17,7 @@ from pipeline.inputs.sheets import read_text
 from pipeline.ledger import entries, migrate, parts
 from pipeline.ledger import kept_scores as scores
 from pipeline.ledger.entries import Entry
+from pipeline.ledger.known_copies import marked_by_ledger
 from pipeline.ledger.sums import Sums
 from pipeline.options import Config, UsageError, say
 from pipeline.records import Listed
@@ -51,7 +52,7 @@ def done_already(run: Run) -> int | None:
         if not _current(config, state, there):
             return None
         listed = run.recordings.few()
-        if listed is None or not _all_done(listed, state, run):
+        if listed is None or not _all_done(_as_known(listed, state, config), state, run):
             return None
     except (OSError, ValueError, UsageError):
         return None  # the launcher says what is wrong
@@ -82,6 +83,16 @@ def _files_of(output: str) -> dict[str, files.Stored] | None:
     ledger = f"{parts.ledger(output)}/"
     shards = (n for n in there if n.startswith(ledger) and n.endswith(".jsonl.gz"))
     return there if sum(there[name].size for name in shards) <= LARGEST_LEDGER_BYTES else None
+
+
+def _as_known(
+    listed: Sequence[Listed], state: Mapping[str, Entry], config: Config
+) -> Sequence[Listed]:
+    """The recordings, with those marked that are copies of others which are not named."""
+    if config.keep_copies:
+        return listed
+    of = {entries.identity_of(one): one for one in listed}
+    return list(marked_by_ledger(of, state, {}, state.get).values())
 
 
 def _all_done(listed: Sequence[Listed], state: Mapping[str, Entry], run: Run) -> bool:

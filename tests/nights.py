@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,8 +37,9 @@ from tests.fakes import CountedLoader
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def write_recording(path: Path, bursts: int, seconds: float = 12, seed: int = 0) -> None:
-    """A recording with so many calls."""
+def write_recording(path: Path, bursts: int, seconds: float = 12, seed: int | None = None) -> None:
+    """A recording with so many calls, unlike those of other names unless a seed is stated."""
+    seed = zlib.crc32("/".join(path.parts[-2:]).encode()) if seed is None else seed
     path.parent.mkdir(parents=True, exist_ok=True)
     starts = [2.0 + 5 * k for k in range(bursts)]
     soundfile.write(path, noise_with_bursts(seconds, 16_000, 1, starts, seed), 16_000)

@@ -205,6 +205,8 @@ def count_recording(recording: str, facts: Iterable[Fact], counting: Counting) -
         counting: how to count.
     """
     evidence = Evidence.of(recording, facts)
+    if evidence.listed.copy_of:
+        return _copy(recording, evidence, counting)
     reason = _why_not_counted(recording, evidence)
     windows = evidence.windows(counting)
     if reason:
@@ -222,6 +224,22 @@ def count_recording(recording: str, facts: Iterable[Fact], counting: Counting) -
         row=row,
         calls=calls,
         to_keep=() if reason else tuple(s for s in evidence.segments if not s.is_saved),
+    )
+
+
+def _copy(recording: str, evidence: Evidence, counting: Counting) -> Counted:
+    """A recording whose content is counted under another name."""
+    kept = evidence.listed.copy_of
+    why = f"has the same content as {kept}, which is counted; --keep_copies counts both"
+    row = _failed_row(recording, evidence, counting, why)
+    return Counted(
+        listed=evidence.listed,
+        checksum="",
+        transient=False,
+        histogram=(0,) * 10,
+        row=replace(row, outcome=Outcome.COPY.value),
+        calls=_NO_CALLS,
+        to_keep=(),
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from model.audio import AUDIO_EXTENSIONS
-from pipeline.inputs import deployments, versions
+from pipeline.inputs import copies, deployments, versions
 from pipeline.inputs.deployments import KEPT_TABLE, DeploymentRow, clock_in_name
 from pipeline.inputs.sheets import is_comment, parse_sheet, read_text
 from pipeline.options import Config
@@ -136,7 +136,14 @@ def list_recordings(
         same.setdefault(files.identity(one.recording), []).append(one)
     table = deployments.read_deployments(config.deployments) if config.deployments else {}
     mentioned = [best_mention(mentions) for _, mentions in sorted(same.items())]
-    return [complete(one, table, config.time_zone) for one in mentioned]
+    completed = [complete(one, table, config.time_zone) for one in mentioned]
+    if config.keep_copies:
+        return completed
+    alike: dict[str, list[Listed]] = {}
+    for one in completed:
+        alike.setdefault(copies.content_key(one), []).append(one)
+    found = (one for some in alike.values() for one in copies.marked(some))
+    return sorted(found, key=lambda one: one.identity)
 
 
 def check_tables(config: Config, recordings: Collection[str] | None) -> None:

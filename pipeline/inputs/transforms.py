@@ -8,6 +8,7 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from pipeline import progress
+from pipeline.inputs.copies import content_key, marked
 from pipeline.inputs.deployments import read_deployments
 from pipeline.inputs.manifests import best_mention, complete, read_places
 from pipeline.inputs.versions import NOTHING_LISTED, Listings, Part, list_part, parts_of
@@ -25,8 +26,11 @@ class MatchRecordings(beam.PTransform):
         deployments: str | None = None,
         time_zone: str = "",
         listings: Listings = NOTHING_LISTED,
+        *,
+        keep_copies: bool = False,
     ) -> None:
         super().__init__()
+        self._keep_copies = keep_copies
         self._patterns, self._manifests = patterns, manifests
         self._listings = listings
         self._complete = _Complete(deployments, time_zone)
@@ -47,13 +51,21 @@ class MatchRecordings(beam.PTransform):
             | "Read manifests" >> beam.FlatMap(read_places)
             | "Without versions" >> beam.MapTuple(lambda name, place: Listed(name, place=place))
         )
-        return (
+        recordings = (
             (matched, listed)
             | "Join names" >> beam.Flatten()
             | "Key by identity" >> beam.WithKeys(lambda listed: files.identity(listed.recording))
             | "Drop repeats" >> beam.CombinePerKey(best_mention)
             | "Recordings" >> beam.Values()
             | "Look up" >> beam.ParDo(self._complete)
+        )
+        if self._keep_copies:
+            return recordings
+        return (
+            recordings
+            | "Key by content" >> beam.WithKeys(content_key)
+            | "Group by content" >> beam.GroupByKey()
+            | "Mark copies" >> beam.FlatMapTuple(lambda _, alike: marked(alike))
         )
 
 

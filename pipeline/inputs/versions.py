@@ -194,7 +194,14 @@ def content_checksum(name: str) -> str:
     Raises:
         OSError: the file is unreadable.
     """
-    if os.path.getsize(name) > CHECKED_BYTES:
-        return ""
+    return "" if os.path.getsize(name) > CHECKED_BYTES else whole_checksum(name)
+
+
+def whole_checksum(name: str) -> str:
+    """The same of a local file of any length.
+
+    Raises:
+        OSError: the file is unreadable.
+    """
     with open(name, "rb") as file:
         return files.checksum(iter(lambda: file.read(_PIECE_BYTES), b""))

@@ -62,6 +62,7 @@ class Entry:
         transient: it failed for a reason that may pass, such as a broken connection.
         histogram: windows by score in tenths.
         row, calls: what the tables show.
+        copy_of: identity of the recording with the same content that is counted.
     """
 
     identity: str
@@ -75,11 +76,17 @@ class Entry:
     histogram: tuple[int, ...]
     row: RecordingCount
     calls: tuple[DetectedCall, ...]
+    copy_of: str = ""
 
     @property
     def failed(self) -> bool:
         """Whether the recording could not be counted."""
         return self.row.outcome == Outcome.FAILED.value
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it has a count: it did not fail, and is no copy of another recording."""
+        return self.row.outcome not in (Outcome.FAILED.value, Outcome.COPY.value)
 
     def to_line(self) -> str:
         """The entry as a line of JSON."""
@@ -105,10 +112,11 @@ def _row(kind: type[Any], raw: dict[str, Any]) -> Any:
     return kind(**{**values, "schema_version": SCHEMA_VERSION})  # of the layout that it has now
 
 
-def settings_of(counting: Counting, place: Place) -> str:
+def settings_of(counting: Counting, place: Place, copy_of: str = "") -> str:
     """Digest of all but the content that a recording's row depends on."""
     return digest(
-        counting.scoring, counting.method, asdict(counting.rule), counting.label, stated(place)
+        *(counting.scoring, counting.method, asdict(counting.rule), counting.label, stated(place)),
+        *([copy_of] if copy_of else []),
     )
 
 
@@ -121,12 +129,13 @@ def entry_of(counted: Counted, counting: Counting) -> Entry:
         stamp=listed.stamp,
         checksum=listed.checksum or counted.checksum,
         place=listed.place,
-        settings=settings_of(counting, listed.place),
+        settings=settings_of(counting, listed.place, listed.copy_of),
         scoring=counting.scoring,
         transient=counted.transient,
         histogram=counted.histogram,
         row=counted.row,
         calls=counted.calls,
+        copy_of=listed.copy_of,
     )
 
 
@@ -181,7 +190,7 @@ def is_done(
         retry_failed: whether to try again what failed for a reason in the file.
         checksum: reads a local file; asked only when its time changed and its size did not.
     """
-    if entry is None or entry.settings != settings_of(counting, listed.place):
+    if entry is None or entry.settings != settings_of(counting, listed.place, listed.copy_of):
         return False
     if entry.transient or (entry.failed and retry_failed):
         return False
@@ -227,6 +236,7 @@ def _moved(entry: Entry, moves: Moves) -> Entry:
     return replace(
         entry,
         identity=where_now(entry.identity, run_id, moves),
+        copy_of=where_now(entry.copy_of, run_id, moves) if entry.copy_of else "",
         row=replace(entry.row, recording=name),
         calls=tuple(replace(call, recording=name) for call in entry.calls),
     )
@@ -291,7 +301,7 @@ def resume(
 def can_be_counted_again(entry: Entry, counting: Counting) -> bool:
     """Whether a recording has scores of this model and hop, and was counted otherwise."""
     return (
-        not entry.failed
+        entry.is_counted
         and entry.scoring == counting.scoring
         and entry.settings != settings_of(counting, entry.place)
     )

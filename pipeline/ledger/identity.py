@@ -37,7 +37,7 @@ def check_part(
     read: Read,
     *,
     may_have_moved: bool = True,
-) -> None:
+) -> dict[str, Entry]:
     """Refuses recordings that an output knows by another name, or a name that it has already.
 
     Args:
@@ -49,16 +49,19 @@ def check_part(
         read: asked for the entries of other parts, where recordings are new in this one.
         may_have_moved: whether the output has counted any recordings before.
 
+    Returns:
+        Entries of other parts with recordings that may be the same as some that are new.
+
     Raises:
         IdentityError: with the remedy.
     """
     new = {identity: one for identity, one in listed.items() if identity not in state}
     if not new:
-        return
-    entries = dict(state)
+        return {}
+    elsewhere: dict[str, Entry] = {}
     for other in _lay_in(output, new) - {part} if may_have_moved else ():
-        entries.update(read(other))
-    if problem := objection(output, entries, listed):
+        elsewhere.update(read(other))
+    if problem := objection(output, {**state, **elsewhere}, listed):
         raise IdentityError(problem)
     for identity, recording in sorted(new.items()):
         name = recording.recording
@@ -67,6 +70,7 @@ def check_part(
             entry = read(parts.part_of(other)).get(other) if other != identity else None
             if entry and entry.row.recording == name:
                 raise IdentityError(_two_meanings(output, name, other, identity))
+    return elsewhere
 
 
 def _lay_in(output: str, new: Mapping[str, Listed]) -> set[str]:

@@ -127,6 +127,7 @@ class Way:
 def _sums_of(entry: Entry) -> Sums:
     row = entry.row
     flagged = [*row.quality_flags.split(), *(["failed"] if entry.failed else [])]
+    is_copy = not (entry.is_counted or entry.failed)
     way = Way(
         entry.failed, row.model_version, entry.scoring, row.counting, row.threshold, row.hop_s
     )
@@ -136,10 +137,10 @@ def _sums_of(entry: Entry) -> Sums:
         calls=row.call_count or 0,
         duration_us=round((row.duration_s or 0) * 1e6),
         heard_us=round((row.heard_s or 0) * 1e6),
-        untimed=int(not entry.failed and not row.recorded_local),
+        untimed=int(entry.is_counted and not row.recorded_local),
         failures=((row.recording, row.error),) if entry.failed else (),
-        ways={way.to_text(): 1},
-        sites={row.site: SiteSums(1, entry.histogram, dict(Counter(flagged)))},
+        ways={} if is_copy else {way.to_text(): 1},
+        sites={row.site: SiteSums(int(not is_copy), entry.histogram, dict(Counter(flagged)))},
     )
 
 

@@ -28,6 +28,7 @@ from pipeline.ledger.entries import (
     write_shard,
 )
 from pipeline.ledger.kept_scores import KeptSegment
+from pipeline.ledger.known_copies import marked_by_ledger
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.moves import Moves, read_moves
 from pipeline.ledger.runs import Note, RunNotes
@@ -60,6 +61,7 @@ class FindWork(beam.PTransform):
         retry_failed: whether to try again what failed for a reason in the file.
         night: to keep the recordings as a night's, ISO 8601; may be empty.
         keeps_places: whether recordings without a place have that of their entry.
+        keep_copies: whether copies of recordings that were counted before are counted too.
     """
 
     def __init__(
@@ -71,10 +73,11 @@ class FindWork(beam.PTransform):
         night: str = "",
         *,
         keeps_places: bool = False,
+        keep_copies: bool = False,
     ) -> None:
         super().__init__()
         self._output, self._counting = output, counting
-        flags = retry_failed, night, keeps_places
+        flags = retry_failed, night, keeps_places, keep_copies
         self._find = _FindWork(output, counting, segment_samples, *flags)
 
     def expand(self, recordings: beam.PCollection[Listed]) -> beam.pvalue.DoOutputsTuple:
@@ -119,9 +122,10 @@ class _FindWork(beam.DoFn):
         retry: bool,
         night: str,
         keeps_places: bool,
+        keep_copies: bool,
     ) -> None:
         self._output, self._counting, self._retry, self._night = output, counting, retry, night
-        self._keeps_places = keeps_places
+        self._keeps_places, self._keep_copies = keeps_places, keep_copies
         self._segment_samples = segment_samples
         self._bases: list[str] = []
         self._has_traces = False
@@ -149,7 +153,7 @@ class _FindWork(beam.DoFn):
         there = self._ledger.look(part)
         state = self._ledger.read(there)
         try:
-            identity.check_part(
+            elsewhere = identity.check_part(
                 *(self._output, part, state, listed, self._bases),
                 self._ledger.part,
                 may_have_moved=self._has_traces,
@@ -160,6 +164,8 @@ class _FindWork(beam.DoFn):
         identity.add_base(self._output, listed.values(), self._bases)
         if self._keeps_places:
             listed = {of: with_kept_place(one, state.get(of)) for of, one in listed.items()}
+        if not self._keep_copies:
+            listed = marked_by_ledger(listed, state, elsewhere, self._entry_of)
         counting = self._counting
         if self._night:
             nights.add(self._output, self._night, part, counting.run_id, listed, self._of_night)
@@ -178,9 +184,15 @@ class _FindWork(beam.DoFn):
         for of, one in todo.items():
             yield from self._resume(one, kept.get(of, []))
 
+    def _entry_of(self, of: str) -> Entry | None:
+        return self._ledger.part(parts.part_of(of)).get(of)
+
     def _resume(self, listed: Listed, kept: list[KeptSegment]) -> Iterator[object]:
         name = listed.recording
         yield name, listed
+        if listed.copy_of:
+            progress.finish(files=1)
+            return
         facts, plans = resume(listed, kept, self._counting.grid, self._segment_samples)
         if not facts:
             yield beam.pvalue.TaggedOutput(PROBE, listed)

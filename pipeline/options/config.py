@@ -172,6 +172,14 @@ class Config:
             group=_WHAT,
         ),
     ] = ""
+    keep_copies: Annotated[
+        bool,
+        Flag(
+            "count each copy of a recording too (default: the same content is counted once, and "
+            "its copies are listed)",
+            group=_HOW,
+        ),
+    ] = False
     retry_failed: Annotated[
         bool,
         Flag(

@@ -10,7 +10,7 @@ from itertools import takewhile
 from typing import Any
 
 from model.decoders import AudioError
-from pipeline.records import SCORE_DIGITS, DetectedCall, RecordingCount
+from pipeline.records import SCORE_DIGITS, DetectedCall, Outcome, RecordingCount
 from pipeline.report.activity import Activity, by_hour, by_site, expected_total, heat_map
 from pipeline.report.charts import (
     Bar,
@@ -125,7 +125,7 @@ def render_page(
     hours = activity(recordings, results.calls)
     heat, hourly, sites = heat_map(hours), by_hour(hours), by_site(recordings)
     failures = list(filter(is_failure, recordings))
-    n_failed = len(recordings) - len(counted)
+    n_failed = sum(row.outcome == Outcome.FAILED.value for row in recordings)
     return fill_in(
         "report.html",
         top_hz=TOP_HZ,

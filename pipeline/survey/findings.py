@@ -23,7 +23,7 @@ from pipeline.inputs.deployments import (
 )
 from pipeline.inputs.local_time import SiteClock
 from pipeline.inputs.manifests import check_deployments
-from pipeline.records import DetectedCall, Place, RecorderNote, RecordingCount
+from pipeline.records import DetectedCall, Outcome, Place, RecorderNote, RecordingCount
 from pipeline.survey.labels import Answer, Label, named_today, read_tables
 from pipeline.tables.read import read_results
 
@@ -111,7 +111,8 @@ def read_survey(output: str, deployments: str = "", labels: Sequence[str] = ()) 
         ValueError: a cell with an impossible value.
     """
     results = read_results(output)
-    rows, calls = list(results.recordings), list(results.calls)
+    rows = [row for row in results.recordings if row.outcome != Outcome.COPY.value]
+    calls = list(results.calls)
     if deployments:
         stays = rows_of_deployments(deployments)
         made = {

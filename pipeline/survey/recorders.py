@@ -17,7 +17,7 @@ from pipeline.inputs.deployments import clock_flags
 from pipeline.inputs.local_time import SiteClock
 from pipeline.inputs.recorder_names import note_from_name
 from pipeline.inputs.times import parse_zone
-from pipeline.records import RecorderAtSite, RecordingCount
+from pipeline.records import Outcome, RecorderAtSite, RecordingCount
 
 TOLERATED_OVERLAP = timedelta(seconds=2)
 LONG_GAP = timedelta(days=20)
@@ -56,7 +56,8 @@ def recorders(rows: Iterable[RecordingCount]) -> list[RecorderAtSite]:
     """A row for each site and recorder, by both. Recorders without a serial number are one."""
     of: dict[tuple[str, str], list[RecordingCount]] = defaultdict(list)
     for row in rows:
-        of[row.site, row.recorder].append(row)
+        if row.outcome != Outcome.COPY.value:
+            of[row.site, row.recorder].append(row)
     times = {key: _timed(those) for key, those in of.items()}
     return [_line(*key, of[key], times[key], times if key[1] else {}) for key in sorted(of)]
 

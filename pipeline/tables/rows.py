@@ -14,6 +14,7 @@ OUTCOME_WORDS = {
     Outcome.OK.value: "with calls",
     Outcome.NO_CALLS.value: "without calls",
     Outcome.TRUNCATED.value: "cut short",
+    Outcome.COPY.value: "copies",
     Outcome.FAILED.value: "failed",
 }
 """Outcomes in words."""
@@ -21,7 +22,7 @@ OUTCOME_WORDS = {
 
 def was_counted(row: RecordingCount) -> bool:
     """Whether the recording has a count."""
-    return row.outcome != Outcome.FAILED.value
+    return row.outcome not in (Outcome.FAILED.value, Outcome.COPY.value)
 
 
 def is_failure(row: RecordingCount) -> bool:

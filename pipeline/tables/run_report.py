@@ -54,6 +54,8 @@ class Totals:
     def of(cls, sums: Sums, n_inputs: int) -> Totals:
         """What was counted; what more inputs there are was done before."""
         outcomes = {o.value: sums.outcomes.get(o.value, 0) for o in Outcome}
+        if not outcomes[Outcome.COPY.value]:
+            del outcomes[Outcome.COPY.value]
         outcomes[SKIPPED] = max(0, n_inputs - sums.recordings)
         return cls(
             inputs=n_inputs,
@@ -66,7 +68,7 @@ class Totals:
     def in_words(self) -> str:
         """Recordings and calls, and what became of the recordings."""
         done = self.inputs - self.outcomes.get(SKIPPED, 0)
-        amounts = [(self.outcomes[outcome], words) for outcome, words in OUTCOME_WORDS.items()]
+        amounts = [(self.outcomes.get(outcome, 0), words) for outcome, words in OUTCOME_WORDS.items()]
         kinds = ", ".join(f"{n:,} {words}" for n, words in amounts if n)
         amount = f"{_counted(done, 'recording')}, {_counted(self.calls, 'call')}"
         return amount + (f" ({kinds})" if kinds else "")
