@@ -63,7 +63,7 @@ def build_pipeline(
     grid, segment = counting.grid, samples_from_seconds(config.segment_s)
     night_kept = config.night.isoformat() if night and config.night else ""
 
-    recordings = root | "Match" >> MatchRecordings(
+    recordings, others = root | "Match" >> MatchRecordings(
         *(config.inputs, config.manifests, config.deployments, config.time_zone),
         run.recordings.listings,
         keep_copies=config.keep_copies,
@@ -103,7 +103,8 @@ def build_pipeline(
     listed = work[PARTS] | "Listed parts" >> beam.Keys()
     n_inputs = work[PARTS] | beam.Values() | "Inputs" >> beam.CombineGlobally(sum)
     report = replace(run.report, reference=run.reference())
-    build_tables((committed.parts, listed), (committed[SUMS], n_inputs), report, night, gate=gate)
+    touched, totals = (committed.parts, listed), (committed[SUMS], n_inputs)
+    build_tables(touched, totals, report, night, others, gate=gate)
 
 
 def build_rescoring(root: beam.Pipeline, run: Run, night: beam.PTransform | None = None) -> None:
@@ -130,6 +131,7 @@ def build_tables(
     totals: tuple[beam.PCollection[Any], beam.PCollection[int]],
     report: RunReport,
     night: beam.PTransform | None = None,
+    others: beam.PCollection[tuple[str, int]] | None = None,
     *,
     gate: bool = False,
     recounts: bool = False,
@@ -141,6 +143,7 @@ def build_tables(
         totals: sums of the parts of what was counted; number of inputs, or of changed counts.
         report: what run.json begins with.
         night: see ``build_pipeline``, as ``gate``.
+        others: how many files were passed over, by kind.
         recounts: whether all that the output holds is counted again.
     """
     output, formats, run_id = report.config.output, report.config.formats, report.counting.run_id
@@ -152,7 +155,7 @@ def build_tables(
         | "Pieces" >> UpdateParts(Pieces(output, formats), run_id)
     )
     total = sums | "Add up" >> beam.CombineGlobally(Sums.total)
-    (updated, total, n) | "Finish" >> Finish(report, gate=gate, recounts=recounts)
+    (updated, total, n) | "Finish" >> Finish(report, others, gate=gate, recounts=recounts)
     # In the job, since whoever handed it over to a service may not wait for its end.
     updated | "Tidy up" >> Tidy(output, run_id)
     if night:

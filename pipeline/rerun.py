@@ -139,7 +139,7 @@ def _end(run: Run, listed: Sequence[Listed], state: Mapping[str, Entry]) -> int:
     run.sites.keep(run.run_id)
     run.say_remark()
     run.recordings.say_remarks([one.identity for one in listed])
-    report = run.report.write(totals, holdings)
+    report = run.report.write(totals, holdings, others=run.recordings.others)
     page = run.output.page if config.report else ""
     say(summary(config, report, page), run=report, report=page)
     return 0

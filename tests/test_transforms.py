@@ -68,7 +68,8 @@ def test_match_names_each_recording_once(recordings: Recordings, tmp_path: Path)
     manifest = tmp_path / "list.txt"
     manifest.write_text(f"{folder}/a.wav\n{folder}/gone.wav\n")
     with pipeline() as root:
-        found = root | MatchRecordings((str(folder), f"{folder}/./*.wav"), (str(manifest),))
+        found, others = root | MatchRecordings((str(folder), f"{folder}/./*.wav"), (str(manifest),))
+        assert_that(others, equal_to([("._*", 1), (".txt", 1)]), "others")
         names = found | beam.Map(lambda listed: listed.recording)
         assert_that(names, equal_to([*truth, f"{folder}/gone.wav"]))
 

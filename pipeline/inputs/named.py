@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Collection
 from itertools import islice
 
@@ -15,7 +16,7 @@ from pipeline.inputs.manifests import (
     remarks,
 )
 from pipeline.inputs.times import parse_zone
-from pipeline.inputs.versions import list_pattern
+from pipeline.inputs.versions import Listing, Others, list_pattern
 from pipeline.options import Config, UsageError
 from pipeline.records import Listed
 from pipeline.storage import files
@@ -32,12 +33,14 @@ class NamedRecordings:
         config: what was asked.
         listings: what patterns in buckets stand for, where that was listed: no job asks once more.
         remarks: on what was passed over or is not used, once it was checked.
+        others: how many files ``few`` passed over, by kind.
     """
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.remarks: list[str] = []
-        self.listings: dict[str, list[Listed]] = {}
+        self.listings: dict[str, Listing] = {}
+        self.others: Others = Counter()
 
     def check(self) -> int | None:
         """How many there are; None where only the job will know, for it lists a bucket.
@@ -75,10 +78,14 @@ class NamedRecordings:
     def few(self) -> list[Listed] | None:
         """The same, where they are few; None if they are not, or something names nothing."""
         allow_empty = self.config.allow_empty
-        listed: dict[str, list[Listed]] = {}
+        listed: dict[str, Listing] = {}
+        self.others = Counter()
         for pattern in self.config.inputs:
             at_most = None if files.is_local(pattern) else MOST_OBJECTS + 1
-            listed[pattern] = list(islice(list_pattern(pattern), at_most))
+            others: Others = Counter()
+            matched = list_pattern(pattern, others=others)
+            listed[pattern] = Listing(islice(matched, at_most), others)
+            self.others += others
             if len(listed[pattern]) == at_most or not (listed[pattern] or allow_empty):
                 return None
             if at_most:

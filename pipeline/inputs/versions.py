@@ -6,7 +6,7 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,13 +25,26 @@ CHECKED_BYTES = 64 * 1024 * 1024
 _PIECE_BYTES = 1 << 16  # larger pieces get fresh memory each, and filling that takes twice as long
 
 
-Listings = Mapping[str, Sequence[Listed]]
-"""All recordings of a pattern, by pattern."""
-
-NOTHING_LISTED: Listings = {}
-
 Others = Counter[str]
 """How many files were passed over, by kind; see ``storage.passed_over``."""
+
+
+class Listing(list[Listed]):
+    """All recordings of a pattern.
+
+    Attributes:
+        others: what was passed over.
+    """
+
+    def __init__(self, recordings: Iterable[Listed] = (), others: Others | None = None) -> None:
+        super().__init__(recordings)
+        self.others: Others = Counter() if others is None else others
+
+
+Listings = Mapping[str, Listing]
+"""By pattern."""
+
+NOTHING_LISTED: Listings = {}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
@@ -19,6 +20,7 @@ from pipeline.ledger.sums import Sums
 from pipeline.options import Config
 from pipeline.records import SCHEMA_VERSION, Outcome
 from pipeline.storage import files
+from pipeline.storage.passed_over import in_words
 from pipeline.storage.sealed import with_checksum
 from pipeline.tables.join import Holdings, data_sets, tables_apart
 from pipeline.tables.read import run_file
@@ -68,7 +70,9 @@ class Totals:
     def in_words(self) -> str:
         """Recordings and calls, and what became of the recordings."""
         done = self.inputs - self.outcomes.get(SKIPPED, 0)
-        amounts = [(self.outcomes.get(outcome, 0), words) for outcome, words in OUTCOME_WORDS.items()]
+        amounts = [
+            (self.outcomes.get(outcome, 0), words) for outcome, words in OUTCOME_WORDS.items()
+        ]
         kinds = ", ".join(f"{n:,} {words}" for n, words in amounts if n)
         amount = f"{_counted(done, 'recording')}, {_counted(self.calls, 'call')}"
         return amount + (f" ({kinds})" if kinds else "")
@@ -125,6 +129,8 @@ def summary(config: Config, report: Mapping[str, Any], page: str) -> str:
         lines.append(("", f"and {more:,} more, with their reasons in {where}"))
     if untimed:
         lines.append(("no time known", f"{untimed:,} of {holds.inputs:,} recordings: {TIME_HINT}"))
+    for n, line in enumerate(in_words(report["other_files"])):
+        lines.append(("" if n else "passed over", line))
     counts = files.join(config.output, "counts.csv")
     names = ["calls.csv", "activity.csv", "failures.csv", *config.formats]
     lines.append(("tables", ", ".join([counts, *names])))
@@ -151,7 +157,12 @@ class RunReport:
     remarks: tuple[str, ...] = ()
 
     def write(
-        self, totals: Totals, holdings: Holdings, notes: Iterable[SiteNote] = (), **more: Any
+        self,
+        totals: Totals,
+        holdings: Holdings,
+        notes: Iterable[SiteNote] = (),
+        others: Mapping[str, int] = MappingProxyType({}),
+        **more: Any,
     ) -> dict[str, Any]:
         """Writes run.json, when all else is written: its absence means an unfinished run.
 
@@ -159,6 +170,7 @@ class RunReport:
             totals: of the run.
             holdings: all that the output holds after it.
             notes: on drift, one for each site.
+            others: how many files were passed over, by kind.
             more: further entries.
         """
         config, counting, contract = self.config, self.counting, self.contract
@@ -189,6 +201,7 @@ class RunReport:
                 "untimed": holdings.sums.untimed,
                 "failures": [error for _, error in holdings.sums.failures],
             },
+            "other_files": {kind: others[kind] for kind in sorted(others)},
             "apart": tables_apart(holdings),
             "data_sets": data_sets(config.formats),
             "drift": [asdict(note) for note in notes],

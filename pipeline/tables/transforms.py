@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -63,13 +63,22 @@ class Finish(beam.PTransform):
 
     Args:
         report: what run.json begins with.
+        others: how many files were passed over, by kind.
         gate: whether the job fails when too many of its inputs failed.
         recounts: whether all that the output holds is counted again; then what comes in are not
             the inputs of the run but the counts that changed.
     """
 
-    def __init__(self, report: RunReport, *, gate: bool, recounts: bool) -> None:
+    def __init__(
+        self,
+        report: RunReport,
+        others: beam.PCollection[tuple[str, int]] | None = None,
+        *,
+        gate: bool,
+        recounts: bool,
+    ) -> None:
         super().__init__()
+        self._others = others
         self._finish = _Finish(report, recounts=recounts)
         self._notes, self._gate = RunNotes(report.config.output, report.counting.run_id), gate
 
@@ -79,8 +88,9 @@ class Finish(beam.PTransform):
     ) -> None:
         """(parts updated, sums of the run, its inputs or changed counts): one each."""
         updated, *totals = ended
+        others = {} if self._others is None else beam.pvalue.AsDict(self._others)
         problem = updated | "Join and report" >> beam.ParDo(
-            self._finish, *map(beam.pvalue.AsSingleton, totals)
+            self._finish, *map(beam.pvalue.AsSingleton, totals), others
         )
         if self._gate:
             # Apart from the step before, which would be done again with it.
@@ -102,13 +112,13 @@ class _Finish(beam.DoFn):
     def __init__(self, report: RunReport, *, recounts: bool) -> None:
         self._report, self._recounts = report, recounts
 
-    def process(self, _: int, sums: Sums, n: int) -> Iterator[str]:
+    def process(self, _: int, sums: Sums, n: int, others: Mapping[str, int]) -> Iterator[str]:
         config, run_id = self._report.config, self._report.counting.run_id
         notes = RunNotes(config.output, run_id)
         pieces = Pieces(config.output, config.formats)
         holdings = join_tables(pieces, run_id)
         pieces.write_made()
-        written = self._write(holdings, sums, n)
+        written = self._write(holdings, sums, n, others)
         notes.leave(Note.REPORT, written)
         totals = Totals(**written["totals"])
         if totals.failed_fraction > config.max_failed_fraction:
@@ -122,11 +132,13 @@ class _Finish(beam.DoFn):
         notes.forget_notes(oldest)
         notes.end(r for r in notes.others() if r < min(oldest, run_id))
 
-    def _write(self, holdings: Holdings, sums: Sums, n: int) -> dict[str, Any]:
+    def _write(
+        self, holdings: Holdings, sums: Sums, n: int, others: Mapping[str, int]
+    ) -> dict[str, Any]:
         """Writes run.json. ``n`` are the run's inputs, or the counts that changed."""
         if self._recounts:
             totals = Totals.of(sums, holdings.sums.recordings)
             return self._report.write(totals, holdings, changed=n)
         drifts = drift.notes(sums.sites, self._report.reference)
         drift.warn(drifts)
-        return self._report.write(Totals.of(sums, n), holdings, drifts)
+        return self._report.write(Totals.of(sums, n), holdings, drifts, others)
