@@ -82,9 +82,13 @@ def _find(
     listed: dict[str, list[Listed]] = defaultdict(list)
     for known in list_recordings(run.config):
         listed[parts.part_of(identity_of(known))].append(known)
+    config = run.config
+    segment, flags = (
+        samples_from_seconds(config.segment_s),
+        (config.keeps_places, config.keep_copies),
+    )
     find = ledger._FindWork(
-        *(run.config.output, run.counting, samples_from_seconds(run.config.segment_s)),
-        *(run.config.retry_failed, night, run.config.keeps_places),
+        config.output, run.counting, segment, config.retry_failed, night, *flags
     )
     find.start_bundle()
     facts: dict[str, list[Fact]] = defaultdict(list)
@@ -124,5 +128,5 @@ def _finish(
     pieces = Pieces(output, run.config.formats)
     for part in {*listed, *of_part, *pieces.left_undone(run.run_id)}:
         pieces.update(part)
-    list(tables._Finish(run.report, recounts=recounts).process(0, sums, n))
+    list(tables._Finish(run.report, recounts=recounts).process(0, sums, n, {}))
     run.notes.take(Note.REPORT)

@@ -12,8 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.audio import AUDIO_EXTENSIONS
 from pipeline.inputs.recorder_names import NAME_KINDS, NameKind, note_from_name
-from pipeline.inputs.recorder_notes import read_note
+from pipeline.inputs.recorder_notes import (
+    HEADER_KINDS,
+    HeaderKind,
+    note_of_chunks,
+    read_note,
+)
+from pipeline.report.understood import recorders_document
+from pipeline.storage.passed_over import REMEDIES
 from tests.test_recorder import AUDIO, comment, riff
 from tests.test_recorders import flac
 
@@ -166,3 +174,32 @@ def test_a_header_without_a_zone_takes_the_names() -> None:
     other = read_note(file, "20190522_230000Z.wav")
     assert (other.clock, other.utc_offset) == ("2019-05-22T19:00:03", "")
     assert "file_name says" in other.conflict
+
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "recorders.md"
+
+
+def test_the_document_is_the_one_that_the_code_makes() -> None:
+    remedy = "./run_local.sh columns --recorders > docs/recorders.md"
+    assert DOCUMENT.read_text("utf-8") == recorders_document(), remedy
+
+
+@pytest.mark.parametrize("kind", HEADER_KINDS, ids=lambda kind: f"{kind.recorder} {kind.where}")
+def test_every_header_of_the_document_is_read_from_a_file(kind: HeaderKind) -> None:
+    stated = note_of_chunks([kind.chunk], "")
+    assert stated.clock
+    assert stated.utc_offset
+    assert stated.recorder
+    if kind.chunk[0] == b"fLaC":
+        info = b"\x00" + (34).to_bytes(3, "big") + b"\0" * 34
+        size = len(kind.chunk[1]).to_bytes(3, "big")
+        file = io.BytesIO(b"fLaC" + info + b"\x84" + size + kind.chunk[1])
+    else:
+        file = riff(AUDIO, kind.chunk)
+    assert read_note(file, "x.wav") == stated
+    assert all(line in DOCUMENT.read_text("utf-8") for line in kind.text.splitlines())
+
+
+def test_every_ending_stands_in_the_document() -> None:
+    text = DOCUMENT.read_text("utf-8")
+    assert [ending for ending in (*AUDIO_EXTENSIONS, *REMEDIES) if f"`{ending}`" not in text] == []

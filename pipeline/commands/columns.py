@@ -1,30 +1,37 @@
-"""Print docs/outputs.md: the meaning of every column."""
+"""Print docs/outputs.md, the meaning of every column, or docs/recorders.md."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
-from pipeline.options import Command, say
+from pipeline.options import Command, Flag, say
 
 
 @dataclass(frozen=True)
 class Flags:
-    """The flags: none."""
+    """The flags."""
+
+    recorders: Annotated[
+        bool,
+        Flag("print docs/recorders.md: which names, headers and files of recorders are understood"),
+    ] = False
 
 
 COMMAND = Command(
     "columns",
     Flags,
     "Print the meaning of every column of every table, as docs/outputs.md has it.",
-    ("columns",),
+    ("columns", "columns --recorders"),
 )
 
 
 def main(argv: Sequence[str]) -> int:
     """Prints the document. Returns 0."""
-    COMMAND.parse(argv)
-    from pipeline.report.dictionary import document
+    flags = COMMAND.parse(argv)
+    from pipeline.report import dictionary, understood
 
-    say(document().removesuffix("\n"))
+    text = understood.recorders_document() if flags.recorders else dictionary.document()
+    say(text.removesuffix("\n"))
     return 0

@@ -56,7 +56,8 @@ _DO = {
     "downloads or copies that were never finished: fetch them again": _UNFINISHED,
     "archives: unpack them": (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz"),
 }
-_REMEDIES = {ending: words for words, endings in _DO.items() for ending in endings}
+REMEDIES = {ending: words for words, endings in _DO.items() for ending in endings}
+"""What to do about files with these endings."""
 
 
 def is_system_folder(name: str) -> bool:
@@ -78,7 +79,7 @@ def kind_of(path: str) -> str:
         if is_system_folder(folder):
             return f"{folder}/"
     ending = posixpath.splitext(base.lower())[1]
-    if ending in _REMEDIES and base != ending:
+    if ending in REMEDIES and base != ending:
         return ending
     if base.startswith("."):
         return "._*" if base.startswith("._") else _HIDDEN
@@ -121,6 +122,6 @@ def in_words(kinds: Mapping[str, int]) -> list[str]:
     lines = [f"{n_all:,} other file{'' if n_all == 1 else 's'}: {', '.join(counted)}"]
     remedies: dict[str, list[str]] = {}
     for kind in sorted(kinds):
-        if kind in _REMEDIES:
-            remedies.setdefault(_REMEDIES[kind], []).append(kind)
+        if kind in REMEDIES:
+            remedies.setdefault(REMEDIES[kind], []).append(kind)
     return lines + [f"{', '.join(some)}: {words}" for words, some in remedies.items()]
