@@ -63,7 +63,6 @@ class Stay:
 
     Attributes:
         first, last: moments in ISO 8601 without an offset, both included; empty without a bound.
-        place: without stays.
     """
 
     first: str
@@ -78,13 +77,11 @@ class RecorderNote:
     Attributes:
         clock: start of the recording by the recorder's clock, ISO 8601 without an offset.
         utc_offset: of that clock, ``+HH:MM``; empty when the file does not say.
-        source: where it was found: ``guano``, ``song_meter_header``, ``audiomoth_header``,
-            ``flac_comment`` or ``file_name``; empty when nowhere.
+        source: where it was found, as ``time_source`` has it; empty when nowhere.
         latitude, longitude: degrees, WGS 84.
         dropped: ``invalid_time`` or ``invalid_position``, or both: noted, but impossible.
         conflict: another time that the file notes elsewhere, in words; empty where all agree.
-        recorder: its serial number.
-        firmware, gain: as it writes them.
+        recorder: its serial number. firmware, gain: as it writes them.
         battery_v: volts. temperature_c: degrees Celsius.
     """
 
@@ -107,13 +104,11 @@ class Listed:
     """A recording as it was found: its name, and what tells one content from another.
 
     Attributes:
-        recording: path or URI as the caller wrote it.
-        size: bytes, -1 when unknown.
+        recording: path or URI as the caller wrote it. size: bytes, -1 when unknown.
         stamp: generation of a bucket's object, or time of last change of a file in nanoseconds.
         checksum: CRC-32C of the content in base64 as a bucket's listing states it, or empty.
         place: what the manifest or deployment table says.
-        identity: one name for all the ways to write the recording's path, fixed when it is listed:
-            a relative path means another file in another folder.
+        identity: one name for all the ways to write the recording's path, fixed when it is listed.
         copy_of: identity of the recording of this content that is counted. is_kept: this is it.
     """
 
