@@ -91,6 +91,7 @@ class IsolatedRecording:
             path, size = "", source.seek(0, io.SEEK_END)
         self._opening = {"do": "open", "path": path, "size": size, "name": name, "frames": frames}
         self._opening |= {"channel": channel, "is_plain": is_plain}
+        self._opening["is_at_hand"] = getattr(source, "is_at_hand", True)
         self._opening["known"] = [asdict(told) for told in known] if known else None
         self._child: _Child | None = None
         try:
@@ -328,7 +329,9 @@ def serve(fd: int) -> None:
                     opened = None
                 if request["do"] == "open":
                     distant = _Distant(wire, request["size"])
-                    source = request["path"] or io.BufferedReader(distant, _READ_AHEAD_BYTES)
+                    source = request["path"] or _Ahead(distant, _READ_AHEAD_BYTES)
+                    if isinstance(source, _Ahead):
+                        source.is_at_hand = request["is_at_hand"]
                     known = request["known"]
                     known = known and (AudioInfo(**known[0]), Mp3Way.of(known[1]))
                     given = [request[name] for name in ("channel", "is_plain")]
@@ -381,6 +384,12 @@ class _Watched(Recording):
     def _block(self, index: int) -> Any:
         signal.alarm(PATIENCE_S)
         return super()._block(index)
+
+
+class _Ahead(io.BufferedReader):
+    """A file that the other process reads, a piece at a time."""
+
+    is_at_hand = True
 
 
 class _Distant(io.RawIOBase):

@@ -27,15 +27,20 @@ ViewPart = bytes | tuple[int, int]
 
 @dataclass(frozen=True)
 class Source:
-    """A file that is read by position; ``read(at, n)`` gives fewer than n bytes only at its end."""
+    """A file that is read by position; ``read(at, n)`` gives fewer than n bytes only at its end.
+
+    Attributes:
+        is_at_hand: reading it costs no requests over a network.
+    """
 
     size: int
     read: Callable[[int, int], bytes]
+    is_at_hand: bool = True
 
     @property
     def is_small(self) -> bool:
         """Whether all of it is looked at."""
-        return self.size <= WHOLE_BYTES
+        return self.is_at_hand and self.size <= WHOLE_BYTES
 
 
 @dataclass(frozen=True)
@@ -161,7 +166,8 @@ def open_source(source: str | os.PathLike[str] | IO[bytes]) -> tuple[Source, Cal
         file.seek(at)
         return file.read(max(0, n_bytes))
 
-    return Source(file.seek(0, io.SEEK_END), read), close
+    is_at_hand = getattr(source, "is_at_hand", True)
+    return Source(file.seek(0, io.SEEK_END), read, is_at_hand), close
 
 
 def _nothing() -> None:

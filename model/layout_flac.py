@@ -16,7 +16,7 @@ _FLAC_SAMPLES = (0, 192, 576, 1152, 2304, 4608, 0, 0, *(256 << n for n in range(
 _FLAC_BLOCKS = 128
 _FLAC_MARK = re.compile(rb"fLaC[\0\x80]\0\0\x22")
 _FLAC_SYNC = re.compile(rb"\xff[\xf8\xf9]")
-_FLAC_TAIL_BYTES = 1 << 16
+_FLAC_TAIL_BYTES = 1 << 15
 _MOST_TAIL_BYTES = 1 << 22
 
 
@@ -139,7 +139,7 @@ def _last_frame(
 
     A header in the midst of samples by chance does not continue the one before.
     """
-    n_bytes = max(_FLAC_TAIL_BYTES, 3 * header.most_frame_bytes)
+    n_bytes = max(_FLAC_TAIL_BYTES, 2 * header.most_frame_bytes + 64)
     while True:
         base = max(header.audio, end - n_bytes)
         data = source.read(base, end - base)
@@ -222,7 +222,7 @@ def _grows(source: Source, header: _FlacHeader, limit: int) -> bool:
     """Whether frames are numbered in order at a few places of a long file."""
     step = (limit - header.audio) // _PLACES
     last = -1
-    for k in range(_PLACES):
+    for k in range(_PLACES if source.is_at_hand else 0):
         data = source.read(header.audio + k * step, _FLAC_TAIL_BYTES)
         frames = list(_flac_frames(data, header.channels))
         sure = [b for a, b in itertools.pairwise(frames) if _follows(a, b)]

@@ -15,6 +15,8 @@ from model.mp3 import Mp3Stream, is_layer_3, is_run
 _PLACES = 16
 """Places that are looked at in a long file."""
 _PIECE_BYTES = 1 << 22
+_TAIL_BYTES = 1 << 17
+_HEAD_BYTES = 1 << 14
 _OGG_HEAD_BYTES = 27
 _OGG_FIRST, _OGG_LAST = 2, 4
 
@@ -99,14 +101,14 @@ def _pages(source: Source, start: int) -> Iterator[_Page]:
 def _is_plain_ogg(source: Source, start: int) -> bool:
     """Whether a long file is one stream, as far as a few places tell."""
     first = _page(source.read(start, 1 << 16), 0, start)
-    last_bytes = min(source.size - start, 1 << 18)
+    last_bytes = min(source.size - start, _TAIL_BYTES)
     tail = list(_pages(_stretch(source, source.size - last_bytes), 0))
     if not first or not tail or not tail[-1].flags & _OGG_LAST or tail[-1].end != last_bytes:
         return False
     if tail[-1].serial != first.serial:
         return False
     step, before = (source.size - start) // _PLACES, -1
-    for k in range(1, _PLACES):
+    for k in range(1, _PLACES if source.is_at_hand else 1):
         near = next(_pages(_stretch(source, start + k * step, 1 << 18), 0), None)
         if not near or near.serial != first.serial:
             return False
@@ -233,13 +235,14 @@ def _long_mp3(source: Source, start: int) -> Stream | None:
 
     Without a tag ``model.decoder_mp3`` counts the frames, or knows where each must lie.
     """
-    data = source.read(start, 1 << 17)
+    plain = Stream(((start, source.size),), source.size)
+    start = skip_tags(source, start)
+    data = source.read(start, _HEAD_BYTES)
     at = _find_run(data, 0)
     if at < 0 or data[at] != 0xFF:
         return None
     form = Mp3Stream(int.from_bytes(data[at : at + 4], "big"), 0)
     tag_at = at + 4 + form.side_bytes
-    plain = Stream(((start, source.size),), source.size)
     if _stated_frames(form, data, at) is None or not data[tag_at + 7] & 2:
         return plain
     stated = int.from_bytes(data[tag_at + 12 : tag_at + 16], "big")

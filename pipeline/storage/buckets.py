@@ -222,6 +222,7 @@ class ObjectFile(io.RawIOBase):
 
     Attributes:
         requests, fetched_bytes: cost of reading so far.
+        is_at_hand: the first request fetches all of it.
 
     Raises:
         OSError: the object does not exist (any more), or is out of reach.
@@ -243,6 +244,7 @@ class ObjectFile(io.RawIOBase):
             if self._blob is None:
                 raise FileNotFoundError(self._absent())
             self._size = self._blob.size or 0
+        self.is_at_hand = at_once
         self._first_bytes = max(self._size, 1) if at_once else FIRST_RANGE_BYTES
         self._position = 0
         self._head = b""
