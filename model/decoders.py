@@ -175,7 +175,7 @@ class SndfileDecoder:
         if isinstance(self._source, Guard):
             self._source.seek(0)
         try:
-            self._file = soundfile.SoundFile(self._source)
+            self._file = _sound_file(self._source)
         finally:
             self._raise_read_error()
 
@@ -275,6 +275,19 @@ _BLOCK_FRAMES_LINE = re.compile(r"^ *Samples/Block +: (\d+)$", re.MULTILINE)
 _PLACEHOLDER_BYTES = 0x7FFF_F000  # recorders that stream write "unknown" as a size near 2 or 4 GiB
 _SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
 _SAMPLE_BYTES |= dict.fromkeys(("PCM_S8", "PCM_U8", "ULAW", "ALAW"), 1)
+
+
+def _sound_file(source: Any) -> soundfile.SoundFile:
+    """Opens a file; by its descriptor if libsndfile takes a Mac's ``._name`` beside it for a part.
+
+    By name it asks what kind of file it is, where the content does not say that.
+    """
+    try:
+        return soundfile.SoundFile(source)
+    except soundfile.LibsndfileError as error:
+        if "resource fork" not in str(error):
+            raise
+        return soundfile.SoundFile(os.open(source, os.O_RDONLY))
 
 
 def _absent_frames(file: soundfile.SoundFile) -> int:

@@ -6,10 +6,13 @@ import os
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.audio import read_all
 from pipeline.inputs import versions
 from pipeline.options.paths import as_path, as_text, is_text
 from pipeline.storage import files
@@ -120,6 +123,18 @@ def test_a_folder_that_cannot_be_listed_stops_the_search(
     monkeypatch.setattr(os, "scandir", scandir)
     with pytest.raises(OSError, match=r"locked: this folder cannot be listed \(Permission denied"):
         search(pattern.format(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["a.mp3", "a.wav", "a.flac", "a.ogg"])
+def test_what_a_mac_leaves_beside_a_recording_harms_it_not(tmp_path: Path, name: str) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 48_000)
+    soundfile.write(tmp_path / name, noise, 48_000)
+    # AppleDouble: magic, version, 16 bytes of filler, one entry.
+    (tmp_path / f"._{name}").write_bytes(
+        b"\x00\x05\x16\x07\x00\x02\x00\x00" + b"Mac OS X".ljust(16) + bytes(4000)
+    )
+    assert search(tmp_path) == ([f"{tmp_path}/{name}"], Counter({"._*": 1}))
+    assert len(read_all(str(tmp_path / name))) == 16_000
 
 
 def test_names_that_are_not_utf8_are_as_many_rows_as_files(tmp_path: Path) -> None:
