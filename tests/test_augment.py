@@ -15,6 +15,7 @@ from model.training.sounds import (
     coloured_noise,
     faded,
     from_afar,
+    hoarse,
     made_up_call,
     onset_times,
     other_sound,
@@ -84,7 +85,7 @@ def test_clips_stand_alone_with_hard_edges_whether_they_hold_a_call_or_not() -> 
 def test_birds_with_many_copies_do_not_drown_the_others() -> None:
     call = examples()[0]
     many = [call] * 16 + [Example(call.audio, "call", "c.wav", 0, "k", "B", 0, 0, len(call.audio))]
-    odds = _odds(many, [e.take for e in many], [1.0] * len(many))
+    odds = _odds(many, [e.take for e in many], [1.0] * len(many), 0.5)
     assert odds.sum() == pytest.approx(1)
     assert odds[-1] == pytest.approx(1 / 5)
 
@@ -183,6 +184,23 @@ def test_made_up_sounds_are_finite_and_in_range(seed: int) -> None:
     assert 0 <= call.call_start <= call.cue_start < call.call_end <= len(call.audio)
     assert np.isfinite(other).all()
     assert 0 < np.abs(other).max() <= 1.001
+
+
+def test_a_hoarse_moo_is_as_loud_and_has_no_lines() -> None:
+    rng = np.random.default_rng(0)
+    time_s = np.arange(2 * SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
+    moo = sum(np.cos(2 * np.pi * 140 * k * time_s) for k in range(3, 12))
+    rough = hoarse(rng, moo)
+
+    def line_share(audio: np.ndarray) -> float:
+        power = np.abs(np.fft.rfft(audio * np.hanning(len(audio)))) ** 2
+        on_lines = [power[280 * k - 10 : 280 * k + 11].sum() for k in range(3, 12)]
+        return float(sum(on_lines) / power.sum())
+
+    assert len(rough) == len(moo)
+    assert abs(10 * np.log10(band_power(rough) / band_power(moo))) < 3
+    assert line_share(moo) > 0.99
+    assert line_share(rough) < 0.5
 
 
 def test_noise_has_the_colour_asked_for() -> None:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from model.training.clips import Example
 from model.training.sounds import (
+    HOARSE_SHARE,
     Sound,
     add_sound,
     band_power,
@@ -30,6 +31,7 @@ from model.training.sounds import (
     faded,
     from_afar,
     gain_between,
+    hoarse,
     made_up_call,
     onset_times,
     other_sound,
@@ -56,6 +58,7 @@ class Mixture:
         moo_less_share: of calls that break off before their moo, which do not count.
         speed: a call is played up to so much faster or slower, pitch and duration together.
         made_up_share: calls that are synthetic.
+        short_share: of real calls whose moo is cut short.
         alone_share: stretches in which clips stand in digital silence, cut off hard.
         others_a_minute: other sounds, in ``others_share`` of the stretches; ``recorded_share`` of
             them are pieces of backgrounds, the others synthetic.
@@ -74,6 +77,7 @@ class Mixture:
     moo_less_share: float = 0.12
     speed: float = 1.28
     made_up_share: float = 0.3
+    short_share: float = 0.1
     alone_share: float = 0.08
     others_a_minute: float = 10.0
     others_share: float = 0.7
@@ -111,13 +115,14 @@ class MixedStretches:
         self._mixture = mixture
         self._calls = [e for e in examples if e.kind == "call"]
         self._call_odds = _odds(
-            self._calls, [e.take for e in self._calls], [1.0] * len(self._calls)
+            self._calls, [e.take for e in self._calls], [1.0] * len(self._calls), 0.75
         )
         self._backgrounds = [e for e in examples if e.kind == "background" and e.audio.any()]
         self._background_odds = _odds(
             self._backgrounds,
             [e.group for e in self._backgrounds],
             [float(len(e.audio)) for e in self._backgrounds],
+            0.5,
         )
         self._real: list[Sound] = []
         self._made_up: list[Sound] = []
@@ -155,7 +160,13 @@ class MixedStretches:
         speed = float(np.exp(rng.uniform(-spread, spread))) if rng.random() < 0.85 else 1.0
         audio = play_at_speed(faded(call.audio[first:last], 0.1), speed)
         marks = (call.call_start, call.cue_start, call.call_end)
-        return Sound(audio, *(int((mark - first) / speed) for mark in marks))
+        start, onset, end = (int((mark - first) / speed) for mark in marks)
+        if rng.random() < self._mixture.short_share:  # some birds stop early
+            end = min(end, onset + int(rng.uniform(0.7, 1.6) * rate))
+            audio = faded(audio[:end], 0.05)
+        if rng.random() < HOARSE_SHARE:
+            audio[onset:end] = hoarse(rng, audio[onset:end])
+        return Sound(audio, start, onset, end)
 
     def _changed(self, call: Sound) -> Sound:
         """The call as heard from somewhere else, scaled to a power of 1 in the band."""
@@ -406,15 +417,18 @@ class PlainWindows:
 
 
 def _odds(
-    examples: Sequence[Example], kinds: Sequence[str], sizes: Sequence[float]
+    examples: Sequence[Example], kinds: Sequence[str], sizes: Sequence[float], evening: float
 ) -> npt.NDArray[np.float64]:
-    """How often each example is drawn: by its size, all of a kind by the square root of theirs.
+    """How often each example is drawn: by its size, a kind less than by its size.
 
     Recordings that share their background would otherwise drown the others, and copies of one call
     all other birds.
+
+    Args:
+        evening: 0 draws each kind by its size, 1 all kinds equally often.
     """
     if not examples:
         return np.zeros(0)
     _, kind = np.unique(kinds, return_inverse=True)
-    odds = np.array(sizes) / np.sqrt(np.bincount(kind, sizes))[kind]
+    odds = np.array(sizes) / np.bincount(kind, sizes)[kind] ** evening
     return np.asarray(odds / odds.sum())

@@ -33,6 +33,7 @@ from model.training.clips import (
     cut_examples,
 )
 from model.training.folders import labelled, load_scenes, read_data
+from model.training.onsets import with_onsets
 from model.windows import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def read_material(
     if not files:
         data = read_data(sources, negatives, annotations, call_labels)
         scenes, skipped = load_scenes(data)
-        examples = tuple(e for scene in scenes for e in cut_examples(scene))
+        examples = with_onsets([e for scene in scenes for e in cut_examples(scene)])
         return Material(tuple(scenes), examples, data.sha256(), (*data.skipped, *skipped))
     if len(files) < len(sources) or negatives or annotations:
         raise DataError("give either folders or TFRecord files: files hold all that is to be known")
@@ -87,7 +88,8 @@ def read_material(
         raise DataError(f"{files[0]}: no call is annotated in these files")
     digests = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
     scenes = [scene_of(example) for example in examples]
-    return Material(tuple(scenes), examples, hashlib.sha256("".join(digests).encode()).hexdigest())
+    sha256 = hashlib.sha256("".join(digests).encode()).hexdigest()
+    return Material(tuple(scenes), with_onsets(examples), sha256)
 
 
 def scene_of(example: Example) -> Scene:
