@@ -58,7 +58,6 @@ class Mixture:
         moo_less_share: of calls that break off before their moo, which do not count.
         speed: a call is played up to so much faster or slower, pitch and duration together.
         made_up_share: calls that are synthetic.
-        short_share: of real calls whose moo is cut short.
         alone_share: stretches in which clips stand in digital silence, cut off hard.
         others_a_minute: other sounds, in ``others_share`` of the stretches; ``recorded_share`` of
             them are pieces of backgrounds, the others synthetic.
@@ -77,7 +76,6 @@ class Mixture:
     moo_less_share: float = 0.12
     speed: float = 1.28
     made_up_share: float = 0.3
-    short_share: float = 0.1
     alone_share: float = 0.08
     others_a_minute: float = 10.0
     others_share: float = 0.7
@@ -161,9 +159,6 @@ class MixedStretches:
         audio = play_at_speed(faded(call.audio[first:last], 0.1), speed)
         marks = (call.call_start, call.cue_start, call.call_end)
         start, onset, end = (int((mark - first) / speed) for mark in marks)
-        if rng.random() < self._mixture.short_share:  # some birds stop early
-            end = min(end, onset + int(rng.uniform(0.7, 1.6) * rate))
-            audio = faded(audio[:end], 0.05)
         if rng.random() < HOARSE_SHARE:
             audio[onset:end] = hoarse(rng, audio[onset:end])
         return Sound(audio, start, onset, end)
