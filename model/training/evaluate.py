@@ -148,6 +148,7 @@ def evaluate_folds(
 
     The rule of a fold is chosen on the other folds only.
     """
+    from model.network import for_serving
     from model.training.learn import fit
 
     reports = []
@@ -160,7 +161,7 @@ def evaluate_folds(
             examples = [e for e in material.examples if fold.trains_on(e)]
             examples = fewer_calls(examples, most, settings.seed)
             tell(f"{fold.name}: {sum(e.kind == 'call' for e in examples)} calls to learn from")
-            subject = plan.subject(fit(examples, settings, tell, left=left).network)
+            subject = plan.subject(for_serving(fit(examples, settings, tell, left=left).network))
             began = time.monotonic()
             tried[fold.name] = try_fold(fold, material, subject, plan, settings.seed)
             left.trial_took(time.monotonic() - began)

@@ -37,7 +37,7 @@ from model.training.trials import (
     run_trial,
     windows_of,
 )
-from model.windows import ONSETS, SAMPLE_RATE_HZ, Padding, windows_every
+from model.windows import ONSETS, SAMPLE_RATE_HZ, Grid, Padding, windows_every
 
 if TYPE_CHECKING:
     from model.training.learn import Settings
@@ -68,15 +68,18 @@ class TrainingPlan:
         """How often a fold is tried on each recording, about."""
         return (1 + len(self.noise_levels_db)) * (1 + len(self.calls_a_minute))
 
-    def subject(self, network: Any) -> Subject:
-        """A network as it will be served."""
-        from model.export import Scorer
-        from model.network import for_serving
+    def grid(self, network: Any) -> Grid:
+        """What the network's scores are of."""
+        if network.name == "onset":
+            return ONSETS
+        return windows_every(round(self.hop_s * SAMPLE_RATE_HZ))
 
-        hop_samples = round(self.hop_s * SAMPLE_RATE_HZ)
-        grid = ONSETS if network.name == "onset" else windows_every(hop_samples)
-        scorer = Scorer(for_serving(network), grid.input_samples)
-        return Subject(scorer.score, grid, self.padding)
+    def subject(self, network: Any) -> Subject:
+        """A network as it is served (``for_serving``), to try."""
+        from model.export import Scorer
+
+        grid = self.grid(network)
+        return Subject(Scorer(network, grid.input_samples).score, grid, self.padding)
 
 
 def time_for(
@@ -167,7 +170,7 @@ def train_and_export(
 
     network, figures = for_serving(fitted.network), dict[str, float]()
     by_source: list[dict[str, Any]] = []
-    rule = rule_without_trials(plan.subject(network).grid)
+    rule = rule_without_trials(plan.grid(network))
     if trials:
         choice = choose(trials)
         rule = choice.rule
