@@ -383,7 +383,9 @@ def check(done: Run, output: Path, n_files: int) -> list[str]:
     rows = read_rows(output)
     if len(rows) != n_files or len({row["recording"] for row in rows}) != n_files:
         problems.append(f"{len(rows)} rows for {n_files} recordings")
-    if wrong := {row["outcome"] for row in rows} - {"ok", "no_calls", "truncated", "failed"}:
+    if wrong := {row["outcome"] for row in rows} - {
+        *("ok", "no_calls", "truncated", "failed", "copy")
+    }:
         problems.append(f"outcomes {wrong}")
     if silent := [row for row in rows if row["outcome"] == "failed" and not row["error"]]:
         problems.append(f"{len(silent)} failures without a reason")

@@ -189,7 +189,7 @@ def test_made_up_sounds_are_finite_and_in_range(seed: int) -> None:
 def test_a_hoarse_moo_is_as_loud_and_has_no_lines() -> None:
     rng = np.random.default_rng(0)
     time_s = np.arange(2 * SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
-    moo = sum(np.cos(2 * np.pi * 140 * k * time_s) for k in range(3, 12))
+    moo = np.sum([np.cos(2 * np.pi * 140 * k * time_s) for k in range(3, 12)], axis=0)
     rough = hoarse(rng, moo)
 
     def line_share(audio: np.ndarray) -> float:

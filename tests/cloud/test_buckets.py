@@ -166,8 +166,8 @@ def test_a_folder_and_a_manifest_name_the_same_recordings(
     bucket: Bucket, tmp_path: Path, peaks: None
 ) -> None:
     model = write_model(tmp_path / "model")
-    for name in ("a.wav", "b.WAV"):
-        bucket.put(f"in/{name}", encoded(5, 16_000, "WAV", [2]))
+    for duration_s, name in ((5, "a.wav"), (6, "b.WAV")):
+        bucket.put(f"in/{name}", encoded(duration_s, 16_000, "WAV", [2]))
     bucket.put("in/._a.wav", b"left by macOS")
     manifest = bucket.put("in/list.csv", f"uri\n./a.wav\n{bucket.uri}/in/b.WAV\n".encode())
     expected = [f"{bucket.uri}/in/a.wav", f"{bucket.uri}/in/b.WAV"]
@@ -205,8 +205,8 @@ def test_a_bucket_in_trouble_costs_time_or_one_row(
     bucket: Bucket, tmp_path: Path, peaks: None
 ) -> None:
     """Each recording's content meets another trouble, at its first two requests or at all."""
-    for name in ("good", *TROUBLES):
-        bucket.put(f"in/{name}.wav", encoded(20, 48_000, "WAV", [8]))
+    for more_s, name in enumerate(("good", *TROUBLES)):
+        bucket.put(f"in/{name}.wav", encoded(20 + more_s, 48_000, "WAV", [8]))
     left = {name: 99 if name in LASTING else 2 for name in TROUBLES}
     left["slow"] = 1  # all of it comes with one request
 
@@ -262,7 +262,7 @@ def test_an_object_that_vanishes_after_it_was_matched_is_a_failed_row(
     bucket: Bucket, tmp_path: Path, peaks: None
 ) -> None:
     bucket.put("in/bad.wav", encoded(5, 16_000, "WAV"))
-    bucket.put("in/good.wav", encoded(5, 16_000, "WAV"))
+    bucket.put("in/good.wav", encoded(6, 16_000, "WAV"))
 
     def vanish(request: Request, pass_on: PassOn) -> Answer:
         answer = pass_on()
