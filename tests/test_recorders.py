@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -321,6 +322,11 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert printed[2].startswith("  ! times disagree in 1 of 8 recordings: Ridge/A00.wav begins")
     assert printed[3].endswith("2 recorders, 1 with warnings")
     assert table.read_text().startswith("site,recorder,recordings,first_local")
+
+    report = {"remarks": ["deployments.csv, line 3: no recording"], "other_files": {".wac": 9}}
+    (tmp_path / "run.json").write_text(json.dumps(report))
+    assert main(["recorders", str(tmp_path), "--output", str(table)]) == 0
+    assert "run.json: remarks 1, other files passed over 9" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["audiomoth_gps.wav", "metadata.wav"])

@@ -41,7 +41,8 @@ def main(argv: Sequence[str]) -> int:
     from pipeline.tables.schema import cells
 
     try:
-        rows = recorders(read_survey(flags.run, flags.deployments).recordings)
+        survey = read_survey(flags.run, flags.deployments)
+        rows = recorders(survey.recordings)
         lines = [csv_line(column_names(RecorderAtSite)), *(csv_line(cells(row)) for row in rows)]
         files.write_atomically(flags.output, [encode("".join(lines))])
     except (OSError, ValueError) as error:
@@ -51,10 +52,16 @@ def main(argv: Sequence[str]) -> int:
         say(f"{name}: {row.recordings:,} recordings, {row.recorded_h:,.1f} h")
         for warning in filter(None, row.warnings.split(SEPARATOR)):
             say(f"  ! {warning}")
+    remarks: list[str] = survey.run.get("remarks", [])
+    others = sum(survey.run.get("other_files", {}).values())
+    if remarks or others:
+        say(f"run.json: remarks {len(remarks):,}, other files passed over {others:,}")
     n = sum(1 for row in rows if row.warnings)
     say(
         f"{flags.output}: {len(rows):,} recorders, {n:,} with warnings",
         output=flags.output,
         recorders=[asdict(row) for row in rows],
+        remarks=remarks,
+        other_files=others,
     )
     return 0
