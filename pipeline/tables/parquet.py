@@ -30,15 +30,20 @@ def parquet_schema(row_type: type[TableRow]) -> pa.Schema:
     return pa.schema(columns, metadata={"schema_version": str(SCHEMA_VERSION)})
 
 
-def parquet_bytes(rows: Sequence[Any], row_type: type[TableRow]) -> bytes:
-    """A Parquet file with these rows, in their order."""
+def arrow_table(rows: Sequence[Any], row_type: type[TableRow]) -> pa.Table:
+    """These rows as columns with types, in their order."""
     schema = parquet_schema(row_type)
     arrays = [
         pa.array([_storable(getattr(row, field.name), field.type) for row in rows], field.type)
         for field in schema
     ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def parquet_bytes(rows: Sequence[Any], row_type: type[TableRow]) -> bytes:
+    """A Parquet file with these rows, in their order."""
     buffer = pa.BufferOutputStream()
-    pyarrow.parquet.write_table(pa.Table.from_arrays(arrays, schema=schema), buffer)
+    pyarrow.parquet.write_table(arrow_table(rows, row_type), buffer)
     return bytes(buffer.getvalue().to_pybytes())
 
 
