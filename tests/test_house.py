@@ -163,7 +163,7 @@ def public_names(module: str) -> Iterator[str]:
 
 
 def test_a_name_means_one_thing() -> None:
-    """Benchmarks aside, and the module for Python: it says ``count`` where the command line does."""
+    """Benchmarks aside, and the module for Python, which has the command line's verbs."""
     places = defaultdict(set)
     for module in modules():
         if not lies_in(module, "benchmarks") and module != "capuchinbird":

@@ -43,9 +43,12 @@ def test_flags_become_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
 
     given: list[list[str]] = []
     codes = iter([0, 3, 2])
-    monkeypatch.setattr(
-        pipeline.__main__, "main", lambda arguments: given.append(arguments) or next(codes)
-    )
+
+    def main(arguments: list[str]) -> int:
+        given.append(arguments)
+        return next(codes)
+
+    monkeypatch.setattr(pipeline.__main__, "main", main)
     capuchinbird.run("count", Path("a"), output=Path("b"), threshold="+1", quiet=True, format=None)
     assert given == [["count", "a", "--output=b", "--threshold=+1", "--quiet"]]
     assert capuchinbird.run("count", "a", output="b", format=["raven", "audacity"], json=False) == 3
