@@ -41,9 +41,7 @@ class Silence:
 
     restarts = 0
 
-    def __init__(
-        self, source: str | IO[bytes], name: str, frames: int | None = None, known: object = None
-    ) -> None:
+    def __init__(self, source: str | IO[bytes], name: str, *_: object) -> None:
         self._mark = 0.001 * (1 + zlib.crc32(name.encode()) % 997)
         frames = round(float(os.environ[SECONDS_VARIABLE]) * SAMPLE_RATE_HZ)
         self.info = AudioInfo(SAMPLE_RATE_HZ, 1, frames, 0, "WAV PCM_16")

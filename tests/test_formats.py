@@ -444,7 +444,8 @@ def awkward(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, set[str]]:
     )
     (folder / "manifest.csv").write_text(manifest, encoding="utf-8")
     formats = [f"--format={name}" for name in options.FORMATS]
-    return run_in(folder, ["--manifest", "manifest.csv", *formats]), set(AWKWARD_NAMES)
+    flags = ["--manifest", "manifest.csv", "--keep_copies", *formats]
+    return run_in(folder, flags), set(AWKWARD_NAMES)
 
 
 def read_table(path: Path) -> list[list[str]]:

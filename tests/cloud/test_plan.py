@@ -23,7 +23,7 @@ def planned(*arguments: object) -> plan.Plan:
 
 def test_hours_are_exact_when_all_headers_are_read(tmp_path: Path) -> None:
     for n in range(5):
-        (tmp_path / f"{n}.wav").write_bytes(encoded(36, 8_000, "WAV"))
+        (tmp_path / f"{n}.wav").write_bytes(encoded(36, 8_000, "WAV", [n + 1]))
     (tmp_path / "broken.wav").write_bytes(b"RIFF")
     found = planned(f"--input={tmp_path}", f"--output={tmp_path}/out")
     assert (found.recordings, found.done, found.headers, found.unreadable) == (6, 0, 5, 1)
@@ -33,7 +33,7 @@ def test_hours_are_exact_when_all_headers_are_read(tmp_path: Path) -> None:
 
 def test_work_and_cost_follow_from_what_is_asked(tmp_path: Path) -> None:
     for n in range(4):
-        (tmp_path / f"{n}.wav").write_bytes(encoded(36, 8_000, "WAV"))
+        (tmp_path / f"{n}.wav").write_bytes(encoded(36, 8_000, "WAV", [n + 1]))
     flags = (f"--input={tmp_path}", f"--output={tmp_path}/out")
     all_of_it = planned(*flags)
     half = planned(f"--input={tmp_path}/[01].wav", flags[1])
@@ -68,7 +68,7 @@ def test_the_ledger_is_asked_and_nothing_is_written(
 ) -> None:
     (tmp_path / "in").mkdir()
     for n in range(3):
-        (tmp_path / "in" / f"{n}.wav").write_bytes(encoded(4, 16_000, "WAV"))
+        (tmp_path / "in" / f"{n}.wav").write_bytes(encoded(4, 16_000, "WAV", [n + 1]))
     model = write_model(tmp_path / "model")
     arguments = [f"--model={model}", f"--output={tmp_path}/out"]
     assert count(f"--input={tmp_path}/in", *arguments, "--plan") == 0
