@@ -1,9 +1,8 @@
 """Count Capuchinbird calls from Python.
 
-    >>> import capuchinbird                                                # doctest: +SKIP
-    >>> tables = capuchinbird.count("recordings", "results")               # doctest: +SKIP
-    >>> tables.counts[["recording", "outcome", "call_count"]]              # doctest: +SKIP
-    >>> capuchinbird.draw("recordings/a.wav", length_s=60)                 # doctest: +SKIP
+    tables = capuchinbird.count("recordings", "results")
+    tables.counts[["recording", "outcome", "call_count"]]
+    capuchinbird.draw("recordings/a.wav", length_s=60)
 
 What is in ``__all__`` is public and changes only with a note in the changelog; ``model`` and
 ``pipeline`` may change at any time. DataFrames need pandas, pictures matplotlib

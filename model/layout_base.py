@@ -163,11 +163,14 @@ def open_source(source: str | os.PathLike[str] | IO[bytes]) -> tuple[Source, Cal
         file, close = source, _nothing
 
     def read(at: int, n_bytes: int) -> bytes:
+        if at >= size:  # a chunk may claim to end at any number, which no file can be asked for
+            return b""
         file.seek(at)
         return file.read(max(0, n_bytes))
 
     is_at_hand = getattr(source, "is_at_hand", True)
-    return Source(file.seek(0, io.SEEK_END), read, is_at_hand), close
+    size = file.seek(0, io.SEEK_END)
+    return Source(size, read, is_at_hand), close
 
 
 def _nothing() -> None:

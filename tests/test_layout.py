@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from model import layout_base
 from model.audio import Recording, probe, read_all
+from model.decoders import AudioError
 from model.isolated import IsolatedRecording
 from model.layout import layout_of
 from model.layout_base import Source, View
@@ -303,3 +304,14 @@ def test_rows_say_what_was_met(tmp_path: Path) -> None:
     assert "unaccounted_bytes" in rows["junk.wav"]["quality_flags"].split()
     assert "joined_streams" in rows["two.ogg"]["quality_flags"].split()
     assert rows["whole.wav"]["error"] == rows["half.wav"]["error"] == ""
+
+
+@pytest.mark.parametrize("size", [1 << 62, (1 << 63) - 1])
+def test_a_chunk_that_claims_to_end_beyond_any_file_is_no_reason_to_try_again(
+    tmp_path: Path, size: int
+) -> None:
+    """Such an offset cannot be sought; the file would be taken for one that is out of reach."""
+    chunk = b"caff\x00\x01\x00\x00desc" + size.to_bytes(8, "big") + bytes(100)
+    (tmp_path / "a.caf").write_bytes(chunk)
+    with pytest.raises(AudioError):
+        probe(tmp_path / "a.caf")
