@@ -50,8 +50,8 @@ from model.audio import read_all
 from model.calls import CountingRule, find_calls, log_odds, probabilities
 from model.contract import CONTRACT_FILE, ContractError, ServingContract
 from model.export import LoadedModel, load_exported
-from model.scoring import score_recording
-from model.windows import SAMPLE_RATE_HZ, samples_from_seconds
+from model.scoring import score_by_contract
+from model.windows import SAMPLE_RATE_HZ
 
 OURS = "this model"
 BIRDNET = "BirdNET V2.4"
@@ -127,9 +127,7 @@ class Network:
         path = kept.path(self.contract.model_sha256[:16], recording)
         if not path.exists():
             samples = read_all(recording)
-            contract = self.contract
-            grid = contract.grid(samples_from_seconds(contract.hop_s))
-            starts, scores = score_recording(samples, self._model.score, grid, contract.padding)
+            starts, scores = score_by_contract(samples, self._model.score, self.contract)
             partial = path.with_suffix(f".{os.getpid()}.npz")
             np.savez(partial, starts=starts, scores=scores, n_samples=len(samples))
             os.replace(partial, path)

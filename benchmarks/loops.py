@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from model.audio import read_all
 from model.calls import find_calls
-from model.windows import samples_from_seconds, seconds_from_samples
+from model.windows import seconds_from_samples
 
 
 def decode(recordings: list[str]) -> Iterator[tuple[int, int]]:
@@ -27,15 +27,13 @@ def decode(recordings: list[str]) -> Iterator[tuple[int, int]]:
 def count(recordings: list[str], model_folder: str) -> Iterator[tuple[int, int]]:
     """Samples and calls of each recording."""
     from model.export import load_exported  # TensorFlow, for which decoding need not wait
-    from model.scoring import score_recording
+    from model.scoring import score_by_contract
 
     model = load_exported(model_folder)
-    contract = model.contract
-    grid = contract.grid(samples_from_seconds(contract.hop_s))
     for path in recordings:
         samples = read_all(path)
-        scores = score_recording(samples, model.score, grid, contract.padding)
-        yield len(samples), len(find_calls(*scores, contract.rule, len(samples)))
+        scores = score_by_contract(samples, model.score, model.contract)
+        yield len(samples), len(find_calls(*scores, model.contract.rule, len(samples)))
 
 
 def main() -> None:

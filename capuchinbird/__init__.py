@@ -167,8 +167,7 @@ def calls_in(
 
     from model.audio import read_all
     from model.calls import find_calls
-    from model.scoring import score_recording
-    from model.windows import samples_from_seconds
+    from model.scoring import score_by_contract
 
     file = io.BytesIO()
     soundfile.write(file, audio, round(sample_rate_hz), subtype="FLOAT", format="WAV")
@@ -177,8 +176,7 @@ def calls_in(
     loaded = _model(model)
     contract = loaded.contract
     rule = contract.rule if threshold is None else replace(contract.rule, threshold=threshold)
-    grid = contract.grid(samples_from_seconds(contract.hop_s))
-    starts, scores = score_recording(samples, loaded.score, grid, contract.padding)
+    starts, scores = score_by_contract(samples, loaded.score, contract)
     return find_calls(starts, scores, rule, len(samples))
 
 

@@ -35,6 +35,7 @@ from model.channels import MIX
 from model.decoders import AudioError, AudioInfo, DecoderMissingError
 from model.mp3 import Mp3Way
 from model.quality import Quality
+from model.seekable import SeekableFile
 
 MEMORY_BYTES = 1 << 30
 """What a decoder may allocate. A block of 64 channels at 48 kHz takes a third of it."""
@@ -392,26 +393,12 @@ class _Ahead(io.BufferedReader):
     is_at_hand = True
 
 
-class _Distant(io.RawIOBase):
+class _Distant(SeekableFile):
     """A file that the other process reads."""
 
     def __init__(self, wire: _Wire, size: int) -> None:
-        super().__init__()
-        self._wire, self._size, self._position = wire, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
+        super().__init__(size)
+        self._wire = wire
 
     def readinto(self, buffer: Any) -> int:
         signal.alarm(0)  # whoever reads may have to wait

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
 
+from model.seekable import SeekableFile
+
 WHOLE_BYTES = 32 * 1024 * 1024
 MOST_STREAMS = 256
 """Of one file. What lies behind is not accounted for."""
@@ -103,7 +105,7 @@ def tags_before(source: Source, start: int, end: int) -> int:
     return end
 
 
-class View(io.RawIOBase):
+class View(SeekableFile):
     """Pieces of a file, and bytes that stand between them, as a file of its own.
 
     Args:
@@ -113,26 +115,12 @@ class View(io.RawIOBase):
 
     def __init__(self, source: Source, pieces: tuple[ViewPart, ...]) -> None:
         super().__init__()
-        self._source, self._position, self._size = source, 0, 0
+        self._source = source
         self._parts: list[tuple[int, int, ViewPart]] = []  # first, end, what
         for piece in pieces:
             length = len(piece) if isinstance(piece, bytes) else piece[1] - piece[0]
             self._parts.append((self._size, self._size + length, piece))
             self._size += length
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
 
     def readinto(self, buffer: Any) -> int:
         """Fewer bytes than asked for only at the end."""

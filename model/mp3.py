@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import IO, Any
 
+from model.seekable import SeekableFile
+
 _KBITS = {
     True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),  # MPEG-1
     False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),  # MPEG-2 and 2.5
@@ -256,7 +258,7 @@ def locate(file: Bytes, stream: Mp3Stream, expected: int) -> int:
     return 0
 
 
-class FrameReader(io.RawIOBase):
+class FrameReader(SeekableFile):
     """Frames of a file from one on, behind a tag, and nothing that lies between them.
 
     To be read forwards. It says it is longer than any file, for its end is not known beforehand.
@@ -268,25 +270,11 @@ class FrameReader(io.RawIOBase):
     """
 
     def __init__(self, file: Bytes, stream: Mp3Stream, offset: int) -> None:
-        super().__init__()
+        super().__init__(_LONG_BYTES)
         self._file, self._lengths = file, stream.lengths
-        self._data, self._position = bytearray(stream.tag), 0
+        self._data = bytearray(stream.tag)
         self._chunk, self._chunk_at = b"", offset
         self._is_lost, self._is_whole = False, False
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: _LONG_BYTES}[whence]
-        self._position = max(0, base + offset)
-        return self._position
 
     def readinto(self, buffer: Any) -> int:
         end = self._position + len(buffer)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from model.windows import Grid, Padding, Samples, Starts
+from model.contract import ServingContract
+from model.windows import Grid, Padding, Samples, Starts, samples_from_seconds
 
 Score = Callable[[Samples], Samples]
 """A network: inputs float32 ``[n, input_samples]`` in, scores float32 ``[n, k]`` out."""
@@ -40,3 +41,11 @@ def score_recording(
     inputs = np.arange(grid.count_inputs(len(samples)), dtype=np.int64) * grid.hop_samples
     starts = grid.score_starts(inputs, len(samples))
     return starts, score_inputs(samples, inputs, score, grid, padding).ravel()[: len(starts)]
+
+
+def score_by_contract(
+    samples: Samples, score: Score, contract: ServingContract
+) -> tuple[Starts, Samples]:
+    """The same with windows and padding as the model's contract has them."""
+    grid = contract.grid(samples_from_seconds(contract.hop_s))
+    return score_recording(samples, score, grid, contract.padding)

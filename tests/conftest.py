@@ -4,8 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ settings.load_profile("patient")
 
 Recordings = tuple[Path, dict[str, int | None]]
 """A folder, and the calls in each of its recordings; None for what cannot be opened."""
+
+Count = Callable[..., int]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -47,6 +50,21 @@ def field() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the recorder files are not at {folder}")
     return folder
+
+
+@pytest.fixture
+def count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Count:
+    """Counts into ``out`` with the stand-in network."""
+    from pipeline import launch
+    from tests import fakes, nights
+
+    monkeypatch.setattr(launch, "ModelLoader", lambda directory: fakes.CountedLoader())
+    model = fakes.write_model(tmp_path / "model")
+
+    def run(*arguments: Any, output: Path = tmp_path / "out") -> int:
+        return nights.launch_here("--model", model, "--output", output, *arguments)
+
+    return run
 
 
 @pytest.fixture(scope="session")

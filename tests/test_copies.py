@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import launch
 from pipeline.inputs.copies import SMALLEST_BYTES, content_key, marked
 from pipeline.records import Listed, Place
-from tests import fakes, nights
+from tests import nights
+from tests.conftest import Count
 from tests.test_recorder import AUDIO, comment, riff
 
 pytestmark = pytest.mark.usefixtures("plain_loop")
@@ -25,19 +24,6 @@ NAMES = (
     "card1/20240601_050000 (1).WAV",
     "card1 copy/20240601_050000.WAV",
 )
-Count = Callable[..., int]
-
-
-@pytest.fixture
-def count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Count:
-    """Counts into ``out`` with the stand-in network."""
-    monkeypatch.setattr(launch, "ModelLoader", lambda directory: fakes.CountedLoader())
-    model = fakes.write_model(tmp_path / "model")
-
-    def run(*arguments: Any) -> int:
-        return nights.launch_here("--model", model, "--output", tmp_path / "out", *arguments)
-
-    return run
 
 
 def lay_out(folder: Path, names: Iterable[str] = NAMES, bursts: int = 2) -> Path:

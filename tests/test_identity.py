@@ -4,35 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pipeline import launch
 from pipeline.__main__ import main
 from pipeline.inference import decode
 from pipeline.options import UsageError
 from pipeline.storage import files
 from pipeline.tables.read import read_scores
-from tests import fakes, nights
+from tests import nights
+from tests.conftest import Count
 
 pytestmark = pytest.mark.usefixtures("plain_loop")
-
-Count = Callable[..., int]
-
-
-@pytest.fixture
-def count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Count:
-    """Counts into ``out`` with the stand-in network."""
-    monkeypatch.setattr(launch, "ModelLoader", lambda directory: fakes.CountedLoader())
-    model = fakes.write_model(tmp_path / "model")
-
-    def run(*arguments: Any) -> int:
-        return nights.launch_here("--model", model, "--output", tmp_path / "out", *arguments)
-
-    return run
 
 
 def names(tmp_path: Path) -> list[str]:

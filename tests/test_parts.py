@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import apache_beam as beam
 import pytest
@@ -30,23 +29,10 @@ from pipeline.options import UsageError
 from pipeline.storage import files
 from pipeline.tables import join
 from pipeline.tables.join import merged, read_holdings
-from tests import fakes, nights
+from tests import nights
+from tests.conftest import Count
 
 pytestmark = pytest.mark.usefixtures("plain_loop")
-
-Count = Callable[..., int]
-
-
-@pytest.fixture
-def count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Count:
-    """Counts into ``out`` with the stand-in network."""
-    monkeypatch.setattr(launch, "ModelLoader", lambda directory: fakes.CountedLoader())
-    model = fakes.write_model(tmp_path / "model")
-
-    def run(*arguments: Any, output: Path = tmp_path / "out") -> int:
-        return nights.launch_here("--model", model, "--output", output, *arguments)
-
-    return run
 
 
 def times(n: int, step: timedelta) -> Iterator[str]:

@@ -62,10 +62,15 @@ def with_onsets(examples: Sequence[Example]) -> tuple[Example, ...]:
     for example in examples:
         if example.kind == "call" and (offset_s := onset_offset_s(example)) is not None:
             offsets[example.take].append(offset_s)
-    moves = {
-        take: round(float(np.median(of_take)) * SAMPLE_RATE_HZ)
+    medians_s = {
+        take: float(np.median(of_take))
         for take, of_take in offsets.items()
-        if len(of_take) >= LEAST_CALLS and abs(np.median(of_take)) >= LEAST_OFFSET_S
+        if len(of_take) >= LEAST_CALLS
+    }
+    moves = {
+        take: round(median_s * SAMPLE_RATE_HZ)
+        for take, median_s in medians_s.items()
+        if abs(median_s) >= LEAST_OFFSET_S
     }
     return tuple(
         replace(e, cue_start=max(e.call_start, e.cue_start + moves[e.take]))

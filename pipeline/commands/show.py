@@ -14,7 +14,7 @@ from model.calls import Call, CountingRule, find_calls
 from model.contract import ServingContract
 from model.decoders import AudioError
 from model.quiet import without_decoder_notes
-from model.scoring import score_recording
+from model.scoring import score_by_contract
 from model.spectrogram import spectrogram_db
 from model.windows import SAMPLE_RATE_HZ, WINDOW_S, Samples, Starts, samples_from_seconds
 from pipeline.commands import Model
@@ -69,8 +69,7 @@ def score_stretch(
             raise AudioError(f"{recording}: ends before {begin_s:g} s")
         samples = opened.read(first, n_samples).samples
         recording_s = opened.info.duration_s
-    grid = contract.grid(samples_from_seconds(contract.hop_s))
-    starts, scores = score_recording(samples, scorer.score, grid, contract.padding)
+    starts, scores = score_by_contract(samples, scorer.score, contract)
     calls = find_calls(starts, scores, contract.rule, n_samples)
     return ScoredStretch(recording_s, begin_s, samples, starts, scores, calls, contract.rule)
 

@@ -8,7 +8,6 @@ sequential reads fetch ever longer ranges.
 from __future__ import annotations
 
 import functools
-import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import uuid4
+
+from model.seekable import SeekableFile
 
 FIRST_RANGE_BYTES = 256 * 1024
 LONGEST_RANGE_BYTES = (
@@ -208,7 +209,7 @@ def folders_of(folder: str) -> list[str]:
     return sorted(prefix.rstrip("/").rpartition("/")[2] for prefix in level.prefixes)
 
 
-class ObjectFile(io.RawIOBase):
+class ObjectFile(SeekableFile):
     """A bucket object as a file that can seek. Reads stay with the object's generation at opening.
 
     google-cloud-storage repeats requests after 429, 5xx and broken connections for up to two
@@ -246,23 +247,8 @@ class ObjectFile(io.RawIOBase):
             self._size = self._blob.size or 0
         self.is_at_hand = at_once
         self._first_bytes = max(self._size, 1) if at_once else FIRST_RANGE_BYTES
-        self._position = 0
         self._head = b""
         self._range_start, self._range = 0, b""
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
 
     def read(self, n_bytes: int | None = -1) -> bytes:
         end = self._size
