@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
+from collections.abc import Sequence
 from importlib.resources import as_file
 from importlib.resources import files as resources
 from pathlib import Path
@@ -17,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from soundevent import data as sound
 
-from model.training.annotation_files import read_marks
-from model.training.annotations import calls_among, recording_of
+from model.training.annotation_files import read_marked
+from model.training.annotations import Names, told_apart
 from model.training.clips import DataError
 from model.training.folders import read_data
 from model.training.marks import AnnotationError, Mark
@@ -45,9 +46,19 @@ def test_what_we_write_is_read_back(tmp_path: Path, name: str) -> None:
     marks = read_marks(path)
     assert marks is not None
     assert [(mark.start_s, mark.end_s) for mark in calls_among(marks)] == TIMES
-    assert {recording_of(mark, path, ["REC_01.wav", "REC_02.wav"]) for mark in marks} == {
-        "REC_01.wav"
-    }
+    names = Names(["REC_01.wav", "REC_02.wav"])
+    assert {*map(tuple, (names.meant(mark.recording, path) for mark in marks))} == {("REC_01.wav",)}
+
+
+def read_marks(path: Path) -> list[Mark] | None:
+    file = read_marked(path)
+    if file and file.problem:
+        raise AnnotationError(f"{path}: {file.problem}")
+    return None if file is None else list(file.marks)
+
+
+def calls_among(marks: Sequence[Mark], names: Sequence[str] = ()) -> list[Mark]:
+    return told_apart(marks, names)[0]
 
 
 def written(folder: Path, name: str, content: str | bytes) -> list[Mark]:
@@ -115,7 +126,7 @@ def test_kaleidoscope_and_birdnet_for_r(tmp_path: Path) -> None:
         "C:\\card\\a.wav,3.0,6.0,Perissocephalus tricolor,Capuchinbird,0.9,4.5\n"
     )
     (mark,) = written(tmp_path, "r.csv", table)
-    assert recording_of(mark, tmp_path / "r.csv", ["a.wav"]) == "a.wav"
+    assert Names(["a.wav"]).meant(mark.recording, tmp_path / "r.csv") == ["a.wav"]
 
 
 def test_what_soundevent_saves(tmp_path: Path) -> None:

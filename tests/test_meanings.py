@@ -13,14 +13,13 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.training.annotation_files import read_marked, read_marks
+from model.training.annotation_files import read_marked
 from model.training.annotations import (
     Meaning,
     Names,
     calls_heard,
     each_once,
     meaning_of,
-    recording_of,
     told_apart,
 )
 from model.training.clips import DataError
@@ -168,9 +167,9 @@ def test_labels_stand_in_columns_of_any_name(tmp_path: Path, column: str) -> Non
     path.write_text(
         raven(rows, column, "Peak Amp (U)").lower().replace("capuchinbird", "Capuchinbird")
     )
-    marks = read_marks(path)
-    assert marks
-    assert [mark.label for mark in marks] == ["Capuchinbird", "frog"]
+    marked = read_marked(path)
+    assert marked
+    assert [mark.label for mark in marked.marks] == ["Capuchinbird", "frog"]
 
 
 def test_a_channel_is_no_second_bird_and_an_overlap_is(tmp_path: Path) -> None:
@@ -235,7 +234,7 @@ def test_a_full_name_means_its_recording(names: list[str]) -> None:
     known = Names(names)
     for name in names:
         assert known.named(f"D:\\card\\{name}".replace("/", "\\")) == [name]
-        assert recording_of(Mark(name, 0, 1), Path("z.txt"), names) == name
+        assert known.meant(name, Path("z.txt")) == [name]
 
 
 def test_a_doubtful_mark_makes_its_call_neither_right_nor_wrong(

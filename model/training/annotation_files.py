@@ -44,18 +44,6 @@ CROWSETTA_FORMATS = {
 """Names of formats by the end of a file's name, in lower case; the first that fits."""
 
 
-def read_marks(path: Path) -> list[Mark] | None:
-    """All that is marked in a file; None if no program known here wrote it.
-
-    Raises:
-        AnnotationError: it cannot be read or used, or a row of it cannot be right.
-    """
-    file = read_marked(path)
-    if file and file.problem:
-        raise AnnotationError(f"{path}: {file.problem}")
-    return None if file is None else list(file.marks)
-
-
 def read_marked(path: Path) -> MarkedFile | None:
     """What a file of annotations says; None if no program known here wrote it.
 

@@ -105,11 +105,6 @@ def _folded(label: str) -> str:
     return " ".join(unicodedata.normalize("NFC", label).casefold().split())
 
 
-def calls_among(marks: Iterable[Mark], names: Sequence[str] = ()) -> list[Mark]:
-    """The marks that are calls, see ``told_apart``. Raises like it."""
-    return told_apart(marks, names)[0]
-
-
 def told_apart(marks: Iterable[Mark], names: Sequence[str] = ()) -> tuple[list[Mark], list[Mark]]:
     """The marks that are calls, and those that may be.
 
@@ -157,6 +152,10 @@ class Names:
         fitting = self._by_name.get(base) or self._by_upload.get(_as_uploaded(base)) or []
         return _most_alike(fitting, wanted)
 
+    def meant(self, recording: str, file: Path) -> list[str]:
+        """Those that a mark is about: as it names them, or as its file is named after them."""
+        return self.named(recording) if recording else self.of_file(file)
+
     def of_file(self, file: Path) -> list[str]:
         """Those that ``REC.wav.Table.1.selections.txt`` or ``REC.TextGrid`` is named after."""
         name = _parts(file.name)[-1]
@@ -190,17 +189,6 @@ def _parts(name: str) -> list[str]:
 def _as_uploaded(base: str) -> str:
     """How Label Studio calls a file that was uploaded to it."""
     return re.sub(r"[^-\w.]", "", base.strip().replace(" ", "_"))
-
-
-def recording_of(mark: Mark, file: Path, names: Iterable[str]) -> str:
-    """The recording that a mark belongs to, of those with these names; empty if to none, or to any
-    of several.
-
-    A file that names no recording is named after it.
-    """
-    among = names if isinstance(names, Names) else Names(names)
-    fitting = among.named(mark.recording) if mark.recording else among.of_file(file)
-    return fitting[0] if len(fitting) == 1 else ""
 
 
 def marks_in(
@@ -313,7 +301,7 @@ def _by_recording(
     said = [(mark.recording, [mark]) for mark in file.marks] + [(name, []) for name in file.heard]
     several = None
     for name, marks in said or [("", [])]:
-        fitting = names.named(name) if name else names.of_file(path)
+        fitting = names.meant(name, path)
         if len(fitting) > 1:
             several = name or path.name, fitting
         elif fitting:

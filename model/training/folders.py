@@ -233,7 +233,7 @@ def _calls_by_recording(
         for name in file.unfinished:
             doubtful |= dict.fromkeys(names.named(name), f"{path}: its task is not finished")
         for mark in file.marks:
-            fitting = names.named(mark.recording) if mark.recording else names.of_file(path)
+            fitting = names.meant(mark.recording, path)
             name = fitting[0] if fitting else Path(mark.recording).name
             if mark in unclear:
                 doubtful[name] = (
