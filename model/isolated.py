@@ -365,7 +365,10 @@ def serve(fd: int) -> None:
 
 def _give_up_rights() -> None:
     """Of the process that decodes: what it does not need, as far as the system lets it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other process decides when to end
+    # The other process decides when to end: a scheduler sends its signals to all of a job's, and a
+    # decoder that ended first would be taken for one that its recording crashed.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     for limit, value in (
         (resource.RLIMIT_DATA, MEMORY_BYTES),
         (resource.RLIMIT_CORE, 0),

@@ -7,9 +7,11 @@ import contextlib
 import difflib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from types import FrameType
 from typing import NoReturn
 
 from model.quiet import without_collecting
@@ -112,13 +114,25 @@ def _run(name: str, arguments: Sequence[str]) -> tuple[int, str]:
         return int(command.main(arguments)), ""
     except UsageError as error:
         return 2, str(error)
+    except _Terminated:
+        return 143, "ended by SIGTERM; no file was left half-written"
     except KeyboardInterrupt:
         return 130, "interrupted; no file was left half-written"
+
+
+class _Terminated(KeyboardInterrupt):
+    """A scheduler or a service ends this process: all is tidied up as after Ctrl-C."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    signal.signal(number, signal.SIG_DFL)  # who asks again need not wait
+    raise _Terminated
 
 
 def run_and_leave() -> NoReturn:
     """``main`` as a process, which ends without taking TensorFlow apart, object by object."""
     code = 1
+    signal.signal(signal.SIGTERM, _terminate)
 
     def leave() -> None:
         logging.shutdown()

@@ -130,7 +130,7 @@ def test_a_folder_needs_no_flag(name: str) -> None:
 def test_all_exit_codes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     codes = re.findall(r"^  (\d+) ", capsys.readouterr().out, re.MULTILINE)
-    assert codes == ["0", "1", "2", "3", "4", "130"]
+    assert codes == ["0", "1", "2", "3", "4", "130", "143"]
 
 
 def test_a_misspelt_flag_of_any_command() -> None:

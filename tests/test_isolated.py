@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -155,6 +156,17 @@ def test_a_decoder_knows_no_credentials_and_writes_no_file(
     limits = (status / "limits").read_text()
     assert "Max file size             0" in limits
     child.rest()
+
+
+def test_a_signal_to_all_processes_of_a_job_is_no_fault_of_a_recording(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav")
+    with IsolatedRecording(path, path) as opened:
+        child = opened._child._process
+        child.terminate()
+        child.send_signal(signal.SIGINT)
+        opened.read(0, 1000)
+        assert opened._child._process is child
+        assert child.poll() is None
 
 
 def test_no_decoder_outlives_who_started_it(tmp_path: Path) -> None:

@@ -47,6 +47,28 @@ command.run_and_leave()
     assert ("ZeroDivisionError" in done.stderr) == ("/ 0" in main)
 
 
+def test_a_scheduler_s_signal_ends_it_as_ctrl_c_does() -> None:
+    script = """
+import atexit, os, signal, sys, time
+import pipeline.commands.count
+from pipeline.__main__ import run_and_leave
+
+def main(argv):
+    atexit.register(print, "cleaned up")
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+
+pipeline.commands.count.main = main
+sys.argv = ["capuchinbird", "count"]
+run_and_leave()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=nights.ROOT, timeout=50
+    )
+    assert (done.returncode, done.stdout) == (143, "cleaned up\n")
+    assert done.stderr == ("capuchinbird count: ended by SIGTERM; no file was left half-written\n")
+
+
 def test_garbage_is_collected_again_after_imports() -> None:
     assert gc.isenabled()
     with without_collecting():

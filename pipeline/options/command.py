@@ -63,6 +63,7 @@ exit codes:
   3    done, but more than --max_failed_fraction of the inputs failed
   4    a canary was counted differently (canaries)
   130  interrupted; no file was left half-written
+  143  ended by SIGTERM, as by a scheduler or a service; no file was left half-written
 """
 
 _T = TypeVar("_T")
