@@ -31,12 +31,13 @@ from pipeline.ledger.transforms import (
     CountAgain,
     FindWork,
     KeepScores,
+    MatchShare,
     Tidy,
 )
 from pipeline.storage import files
 from pipeline.tables.pieces import Pieces
 from pipeline.tables.run_report import RunReport
-from pipeline.tables.transforms import Finish, UpdateParts
+from pipeline.tables.transforms import Finish, FinishShare, UpdateParts
 
 if TYPE_CHECKING:
     from pipeline.run import Run
@@ -63,11 +64,15 @@ def build_pipeline(
     grid, segment = counting.grid, samples_from_seconds(config.segment_s)
     night_kept = config.night.isoformat() if night and config.night else ""
 
-    recordings, others = root | "Match" >> MatchRecordings(
-        *(config.inputs, config.manifests, config.deployments, config.time_zone),
-        run.recordings.listings,
-        keep_copies=config.keep_copies,
-    )
+    listing = None
+    if config.share:
+        recordings, others, listing = root | "Match" >> MatchShare(config)
+    else:
+        recordings, others = root | "Match" >> MatchRecordings(
+            *(config.inputs, config.manifests, config.deployments, config.time_zone),
+            run.recordings.listings,
+            keep_copies=config.keep_copies,
+        )
     work = recordings | "Find work" >> FindWork(
         *(output, counting, segment, config.retry_failed, night_kept),
         keeps_places=config.keeps_places,
@@ -77,7 +82,7 @@ def build_pipeline(
     ready = (
         work[PARTS]
         | "All checked" >> beam.combiners.Count.Globally()
-        | "Begin" >> beam.Map(_begin, output)
+        | "Begin" >> beam.Map(_begin, "" if config.share else output)
     )
     todo = {
         tag: work[tag] | f"Then {tag}" >> beam.Map(_after, AsSingleton(ready))
@@ -104,7 +109,10 @@ def build_pipeline(
     n_inputs = work[PARTS] | beam.Values() | "Inputs" >> beam.CombineGlobally(sum)
     report = replace(run.report, reference=run.reference())
     touched, totals = (committed.parts, listed), (committed[SUMS], n_inputs)
-    build_tables(touched, totals, report, night, others, gate=gate)
+    if listing is None:
+        build_tables(touched, totals, report, night, others, gate=gate)
+    else:
+        build_share(touched, totals, report, others, listing)
 
 
 def build_rescoring(root: beam.Pipeline, run: Run, night: beam.PTransform | None = None) -> None:
@@ -162,9 +170,34 @@ def build_tables(
         (committed, updated) | "Fill nights" >> night
 
 
+def build_share(
+    touched: tuple[beam.PCollection[str], beam.PCollection[str]],
+    totals: tuple[beam.PCollection[Any], beam.PCollection[int]],
+    report: RunReport,
+    others: beam.PCollection[tuple[str, int]],
+    listing: beam.PCollection[tuple[str, int]],
+) -> None:
+    """From the ledger, when a share's last part was added to, to its record: no table is joined.
+
+    Args:
+        touched, totals, report, others: see ``build_tables``.
+        listing: what the share was cut from.
+    """
+    output, run_id = report.config.output, report.counting.run_id
+    sums, n = totals
+    pieces = UpdateParts(Pieces(output, report.config.formats), run_id, and_what_is_left=False)
+    updated = touched | "Touched" >> beam.Flatten() | "Pieces" >> pieces
+    total = sums | "Add up" >> beam.CombineGlobally(Sums.total)
+    (updated, total, n) | "Finish" >> FinishShare(report, others, listing)
+    updated | "Tidy up" >> Tidy(output, run_id)
+
+
 def _begin(_: int, output: str) -> None:
-    """From now on tables change: no earlier run's report stays beside them."""
-    for name in ("run.json", "report.html"):
+    """From now on tables change: no earlier run's report stays beside them.
+
+    Those of a share change when it is joined.
+    """
+    for name in ("run.json", "report.html") if output else ():
         files.delete_if_there(files.join(output, name))
 
 

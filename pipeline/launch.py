@@ -31,6 +31,7 @@ from pipeline.runtime import (
     quieten_workers,
     run_to_end,
 )
+from pipeline.tables.finish import exit_code
 from pipeline.tables.read import read_run
 from pipeline.tables.run_report import Totals, summary
 
@@ -64,13 +65,13 @@ def launch(run: Run) -> int:
     if not checked.waits:
         say(f"run {run.run_id} was handed over; its tables will be in {run.output}", run=run.run_id)
         return 0
-    return summarise(run)
+    return summarise_share(run) if run.config.share else summarise(run)
 
 
 def count(run: Run, checked: Checked, night: WriteNights | None) -> None:
     """Runs the job, and fills the night once more where other runs were going on beside it."""
     others_before = run.notes.others()
-    run.notes.start()
+    run.notes.start(run.share_note)
     handler = SegmentHandler(ModelLoader(run.config.model), run.counting.grid, run.contract.padding)
     run_job(run, handler, checked, night)
     if checked.waits and night and (others_before or run.notes.others()):
@@ -154,5 +155,15 @@ def summarise(run: Run) -> int:
     page = run.output.make_page() if run.config.report else ""
     report = run.notes.take(Note.REPORT)
     say(summary(run.config, report, page), run=report, report=page)
-    too_many = Totals(**report["totals"]).failed_fraction > run.config.max_failed_fraction
-    return 3 if too_many else 0
+    return exit_code(run.config, report)
+
+
+def summarise_share(run: Run) -> int:
+    """Prints what a share came to; whether too many failed is judged when all are joined."""
+    report = run.notes.take(Note.REPORT)
+    say(
+        f"share {run.config.share}: {Totals(**report['totals']).in_words()}; when all shares have "
+        f"ended: capuchinbird join {run.output}",
+        **report,
+    )
+    return 0

@@ -14,7 +14,7 @@ from itertools import islice
 from pipeline.inputs import versions
 from pipeline.inputs.named import MOST_OBJECTS
 from pipeline.inputs.sheets import read_text
-from pipeline.ledger import entries, migrate, parts
+from pipeline.ledger import entries, migrate, parts, shares
 from pipeline.ledger import kept_scores as scores
 from pipeline.ledger.entries import Entry
 from pipeline.ledger.known_copies import marked_by_ledger
@@ -23,6 +23,7 @@ from pipeline.options import Config, UsageError, say
 from pipeline.records import Listed
 from pipeline.run import Run
 from pipeline.storage import files
+from pipeline.tables.finish import exit_code, with_shares
 from pipeline.tables.join import Holdings
 from pipeline.tables.read import run_file
 from pipeline.tables.render import all_tables
@@ -139,7 +140,12 @@ def _end(run: Run, listed: Sequence[Listed], state: Mapping[str, Entry]) -> int:
     run.sites.keep(run.run_id)
     run.say_remark()
     run.recordings.say_remarks([one.identity for one in listed])
-    report = run.report.write(totals, holdings, others=run.recordings.others)
+    records = shares.record_files(config.output)
+    left = shares.outstanding(config.output, shares.named_of(config))
+    begun = with_shares(run.report, left)
+    of_shares = [one.to_json() for one in left]
+    report = begun.write(totals, holdings, others=run.recordings.others, shares=of_shares)
+    shares.forget(records, left)
     page = run.output.page if config.report else ""
     say(summary(config, report, page), run=report, report=page)
-    return 0
+    return exit_code(config, report)

@@ -17,7 +17,7 @@ def main(argv: Sequence[str]) -> int:
     from pipeline.run import run_of
 
     run = run_of(config)
-    if (code := done_already(run)) is not None:
+    if not config.share and (code := done_already(run)) is not None:
         return code
     with without_collecting(), without_unused_libraries():
         import pyarrow as pa

@@ -6,7 +6,7 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -117,15 +117,23 @@ def _looks_like_audio(line: str) -> bool:
 
 
 def list_recordings(
-    config: Config, listings: versions.Listings = versions.NOTHING_LISTED
+    config: Config,
+    listings: versions.Listings = versions.NOTHING_LISTED,
+    *,
+    others: versions.Others | None = None,
+    only: Callable[[Sequence[Listed]], Collection[str]] | None = None,
 ) -> list[Listed]:
     """Lists the recordings of a run without a job, sorted by name.
 
     Args:
         config: names patterns and manifests.
         listings: results of earlier listings, by pattern.
+        others: counts what is passed over, by kind.
+        only: of all recordings, identities of those that are wanted; copies are told among all.
     """
-    matched = [one for pattern in config.inputs for one in versions.list_pattern(pattern, listings)]
+    matched = [
+        one for pattern in config.inputs for one in versions.list_pattern(pattern, listings, others)
+    ]
     listed = [
         Listed(name, place=place)
         for manifest in config.manifests
@@ -137,13 +145,21 @@ def list_recordings(
     table = deployments.read_deployments(config.deployments) if config.deployments else {}
     mentioned = [best_mention(mentions) for _, mentions in sorted(same.items())]
     completed = [complete(one, table, config.time_zone) for one in mentioned]
+    some = only(completed) if only else {one.identity for one in completed}
     if config.keep_copies:
-        return completed
+        return [one for one in completed if one.identity in some]
+    sizes = {one.size for one in completed if one.identity in some}
     alike: dict[str, list[Listed]] = {}
     for one in completed:
-        alike.setdefault(copies.content_key(one), []).append(one)
-    found = (one for some in alike.values() for one in copies.marked(some))
-    return sorted(found, key=lambda one: one.identity)
+        if one.size in sizes:  # no other can be a copy of these
+            alike.setdefault(copies.content_key(one), []).append(one)
+    marked = (
+        one
+        for same in alike.values()
+        if any(one.identity in some for one in same)
+        for one in copies.marked(same)
+    )
+    return sorted((one for one in marked if one.identity in some), key=lambda one: one.identity)
 
 
 def check_tables(config: Config, recordings: Collection[str] | None) -> None:

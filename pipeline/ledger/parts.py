@@ -15,7 +15,8 @@ In ``ledger`` lie:
 - ``unfinished/*.parquet``: scores on their way to ``scores/LABEL/HASH``;
 - ``*.moved.json``, ``*.chosen.json``, ``*.base``: settings that hold for all later runs;
 - ``*.started``: a run that has not ended, or that was killed; ``*.joining``: one that reads what
-  its tables are to show.
+  its tables are to show; ``*.sharing``: one that counts a share;
+- ``shares/*.json``: what each share has done, see ``shares``.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -12,10 +12,10 @@ from typing import Any
 from pipeline.ledger import parts
 from pipeline.options import Config, UsageError
 from pipeline.storage import files
-from pipeline.storage.sealed import DamagedError, read_sealed, write_sealed
+from pipeline.storage.sealed import DamagedError, read_if_whole, read_sealed, write_sealed
 
 _CHOICES = ("threshold", "counting", "hop_s")
-_STARTED, _JOINING, _NOTE = ".started", ".joining", ".note.json"
+_STARTED, _JOINING, _SHARING, _NOTE = ".started", ".joining", ".sharing", ".note.json"
 
 
 class Note(Enum):
@@ -41,9 +41,15 @@ class RunNotes:
     output: str
     run_id: str
 
-    def start(self) -> None:
+    def start(self, share: Mapping[str, Any] | None = None) -> None:
         """Notes that the run is going on. If it is killed, the note stays, and the next run looks
-        at every part for what was left undone."""
+        at every part for what was left undone.
+
+        Args:
+            share: what it counts a share of, for whoever asks where that stands.
+        """
+        if share:
+            write_sealed(self._file(self.run_id + _SHARING), share)
         self._write(self.run_id + _STARTED)
 
     def start_joining(self) -> None:
@@ -54,7 +60,7 @@ class RunNotes:
         """Takes back what was noted of the run, and of those whose rest it has done."""
         for run_id in (self.run_id, *also):
             # In this order: a run that seems not to join yet will join.
-            for kind in (_STARTED, _JOINING):
+            for kind in (_STARTED, _JOINING, _SHARING):
                 files.delete_if_there(self._file(run_id + kind))
 
     def others(self) -> list[str]:
@@ -62,9 +68,17 @@ class RunNotes:
         return [name for name in self._noted(_STARTED) if name != self.run_id]
 
     def others_have_to_join(self) -> bool:
-        """Whether another run is going on that has not begun to read what tables are to show."""
+        """Whether another run is going on that has not begun to read what tables are to show.
+
+        Of a share, another run will.
+        """
         joining = set(self._noted(_JOINING))
         return bool(set(self.others()) - joining)
+
+    def shares(self) -> dict[str, dict[str, Any]]:
+        """What runs count shares of that are going on or were killed, by their names."""
+        noted = {name: read_if_whole(self._file(name + _SHARING)) for name in self._noted(_SHARING)}
+        return {name: share for name, share in noted.items() if share}
 
     def leave(self, note: Note, value: Any) -> None:
         """Leaves a note for the run's launcher."""

@@ -12,6 +12,7 @@ from apache_beam.metrics import Metrics
 from pipeline import progress
 from pipeline.inference.count import Counted, Counting
 from pipeline.inference.transforms import PLANS
+from pipeline.inputs.transforms import OTHERS
 from pipeline.inputs.versions import content_checksum
 from pipeline.ledger import identity, nights, parts, traces
 from pipeline.ledger import kept_scores as scores
@@ -32,7 +33,9 @@ from pipeline.ledger.known_copies import marked_by_ledger
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.moves import Moves, read_moves
 from pipeline.ledger.runs import Note, RunNotes
+from pipeline.ledger.shares import list_share
 from pipeline.ledger.sums import Sums
+from pipeline.options import Config
 from pipeline.records import (
     Failure,
     Listed,
@@ -44,6 +47,37 @@ PROBE = "probe"
 PARTS = "parts"
 SUMS = "sums"
 CHANGED = "changed"
+LISTING = "listing"
+
+
+class MatchShare(beam.PTransform):
+    """Root → recordings of a share; files passed over, by kind; what the share was cut from."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self._config = config
+
+    def expand(
+        self, root: beam.Pipeline
+    ) -> tuple[
+        beam.PCollection[Listed],
+        beam.PCollection[tuple[str, int]],
+        beam.PCollection[tuple[str, int]],
+    ]:
+        """One worker lists; that takes microseconds a recording, where a job takes milliseconds."""
+        of = root | "Once" >> beam.Create([self._config], reshuffle=False)
+        found = of | "List" >> beam.FlatMap(_list_share).with_outputs(OTHERS, LISTING, main="own")
+        return found.own | "Share out" >> beam.Reshuffle(), found[OTHERS], found[LISTING]
+
+
+def _list_share(config: Config) -> Iterator[object]:
+    listed = list_share(config)
+    for kind, n in listed.others.items():
+        yield beam.pvalue.TaggedOutput(OTHERS, (kind, n))
+    yield beam.pvalue.TaggedOutput(LISTING, (listed.listing, listed.n_listed))
+    Metrics.counter("recordings", "listed").inc(len(listed.recordings))
+    progress.find(len(listed.recordings))
+    yield from listed.recordings
 
 
 class FindWork(beam.PTransform):

@@ -34,6 +34,7 @@ COMMANDS = {
     "count": "count the calls in recordings (the default when flags come first)",
     "demo": "make recordings with calls at known times, count them, compare",
     "plan": "say what counting would take and cost; start nothing",
+    "join": "make the tables of recordings that were counted in shares",
     "rescore": "count again from kept scores, with another threshold or rule",
     "report": "make report.html from the tables of earlier runs",
     "show": "draw one recording as the model hears it",
@@ -58,7 +59,7 @@ COMMANDS = {
 EXIT_CODES = """\
 exit codes:
   0    done; each input has a row, failed ones too
-  1    the job itself failed; run it again
+  1    the job itself failed, or shares of it are missing; run it again
   2    bad arguments, no input, unreadable model or unwritable output; nothing was started
   3    done, but more than --max_failed_fraction of the inputs failed
   4    a canary was counted differently (canaries)

@@ -210,6 +210,17 @@ class Config:
         bool,
         Flag("finding no recording is no error: a night in which none was made", group=_WHAT),
     ] = False
+    share: Annotated[
+        values.Share | None,
+        Flag(
+            "count one share of the recordings, such as 3/16, the third of sixteen: the other "
+            "shares may be counted elsewhere at the same time, with the same flags and output. "
+            "When all have ended, capuchinbird join OUTPUT makes the tables",
+            "N/OF",
+            values.one_share,
+            group=_HOW,
+        ),
+    ] = None
     no_wait: Annotated[
         bool,
         Flag(
@@ -336,6 +347,11 @@ def parse(
     if needs_recordings and bool(config.bigquery) != bool(config.night):
         command.parser.error(
             "--bigquery and --night go together: a night is a partition of the tables"
+        )
+    if config.share and config.bigquery:
+        command.parser.error(
+            "--share: fills no night in BigQuery; leave out --bigquery and --night, and when all "
+            "shares have ended, run the command with them and without --share"
         )
     if isinstance(config.threshold, values.Shift):
         config = replace(config, threshold=None, threshold_shift=float(config.threshold))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from typing import NamedTuple
 
 from model.channels import BEST, MIX, MOST_CHANNELS
 
@@ -89,3 +90,24 @@ def move(text: str) -> tuple[str, str]:
         raise ValueError(f"{text}: write it as FROM=TO, two folders")
     old, new = (p.rstrip("/") if "://" in p else os.path.abspath(p) for p in places)
     return old, new
+
+
+MOST_SHARES = 10_000
+
+
+class Share(NamedTuple):
+    """One of the shares that recordings are cut into. The first is number 1."""
+
+    number: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+
+def one_share(text: str) -> Share:
+    """Which share, of how many: ``3/16``."""
+    number, _, of = text.partition("/")
+    if number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of) <= MOST_SHARES:
+        return Share(int(number), int(of))
+    raise ValueError(f"{text}: write it as 3/16, the third of sixteen shares")

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import apache_beam as beam
 
-from pipeline.ledger import drift
 from pipeline.ledger.runs import Note, RunNotes
 from pipeline.ledger.sums import Sums
-from pipeline.storage import files
-from pipeline.tables.join import Holdings, join_tables
+from pipeline.tables.finish import end_run, end_share
 from pipeline.tables.pieces import Pieces
-from pipeline.tables.run_report import RunReport, Totals
-
-_KILLED_AFTER = timedelta(days=1)
+from pipeline.tables.run_report import RunReport
 
 
 class TooManyFailedError(Exception):
@@ -31,16 +24,16 @@ class UpdateParts(beam.PTransform):
     at; one that is up to date costs a look.
     """
 
-    def __init__(self, pieces: Pieces, run_id: str) -> None:
+    def __init__(self, pieces: Pieces, run_id: str, *, and_what_is_left: bool = True) -> None:
         super().__init__()
-        self._pieces, self._run_id = pieces, run_id
+        self._pieces, self._runs = pieces, [run_id] if and_what_is_left else []
 
     def expand(self, touched: beam.PCollection[str]) -> beam.PCollection[int]:
         """Waits for all parts that are to be added to."""
         pieces = self._pieces
         left = (
             touched.pipeline
-            | "Once" >> beam.Create([self._run_id])
+            | "Once" >> beam.Create(self._runs)
             | "Left undone" >> beam.FlatMap(pieces.left_undone)
         )
         return (
@@ -113,32 +106,38 @@ class _Finish(beam.DoFn):
         self._report, self._recounts = report, recounts
 
     def process(self, _: int, sums: Sums, n: int, others: Mapping[str, int]) -> Iterator[str]:
-        config, run_id = self._report.config, self._report.counting.run_id
-        notes = RunNotes(config.output, run_id)
-        pieces = Pieces(config.output, config.formats)
-        holdings = join_tables(pieces, run_id)
-        pieces.write_made()
-        written = self._write(holdings, sums, n, others)
-        notes.leave(Note.REPORT, written)
-        totals = Totals(**written["totals"])
-        if totals.failed_fraction > config.max_failed_fraction:
-            problem = (
-                f"{totals.outcomes['failed']:,} of {totals.inputs:,} recordings failed; see "
-                f"{files.join(config.output, 'failures.csv')}"
-            )
-            logging.getLogger(__name__).error("failures: %s", problem)
+        if problem := end_run(self._report, sums, n, others, recounts=self._recounts):
             yield problem
-        oldest = f"{datetime.now(UTC) - _KILLED_AFTER:%Y%m%dT%H%M%S}"
-        notes.forget_notes(oldest)
-        notes.end(r for r in notes.others() if r < min(oldest, run_id))
 
-    def _write(
-        self, holdings: Holdings, sums: Sums, n: int, others: Mapping[str, int]
-    ) -> dict[str, Any]:
-        """Writes run.json. ``n`` are the run's inputs, or the counts that changed."""
-        if self._recounts:
-            totals = Totals.of(sums, holdings.sums.recordings)
-            return self._report.write(totals, holdings, changed=n)
-        drifts = drift.notes(sums.sites, self._report.reference)
-        drift.warn(drifts)
-        return self._report.write(Totals.of(sums, n), holdings, drifts, others)
+
+class FinishShare(beam.PTransform):
+    """How many parts were updated → the record of a share, for the run that joins.
+
+    Args:
+        report: what run.json would begin with.
+        others: how many files were passed over, by kind.
+        listing: what the share was cut from.
+    """
+
+    def __init__(
+        self,
+        report: RunReport,
+        others: beam.PCollection[tuple[str, int]],
+        listing: beam.PCollection[tuple[str, int]],
+    ) -> None:
+        super().__init__()
+        self._report, self._aside = report, (others, listing)
+
+    def expand(
+        self,
+        ended: tuple[beam.PCollection[int], beam.PCollection[Sums], beam.PCollection[int]],
+    ) -> None:
+        """(parts updated, sums of the run, its inputs): one each."""
+        updated, *totals = ended
+        others, listing = self._aside
+        _ = updated | "Leave record" >> beam.Map(
+            lambda _, *of_run: end_share(*of_run),
+            self._report,
+            *map(beam.pvalue.AsSingleton, (*totals, listing)),
+            beam.pvalue.AsDict(others),
+        )
