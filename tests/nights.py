@@ -11,6 +11,7 @@ import errno
 import io
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -102,7 +103,12 @@ class Jobs:
         self._server = server
 
     def start(
-        self, *arguments: Any, kill_at_write: int = 0, of: str = "", full_from_write: int = 0
+        self,
+        *arguments: Any,
+        kill_at_write: int = 0,
+        of: str = "",
+        full_from_write: int = 0,
+        pause_s: float = 0.0,
     ) -> int:
         """Starts a job. Returns its process id.
 
@@ -111,9 +117,17 @@ class Jobs:
             kill_at_write: to be killed at its n-th write of a name with ``of`` in it.
             of: part of a name.
             full_from_write: from its n-th write on the disk is full.
+            pause_s: it waits this long at most, at random, before each write.
         """
-        disturbed = {"kill_at_write": kill_at_write, "of": of, "full_from_write": full_from_write}
-        return self._ask({"arguments": [*map(str, arguments)], **disturbed})
+        return self._ask(
+            {
+                "arguments": [*map(str, arguments)],
+                "kill_at_write": kill_at_write,
+                "of": of,
+                "full_from_write": full_from_write,
+                "pause_s": pause_s,
+            }
+        )
 
     def wait(self, pid: int) -> int:
         """Exit code of a job, negative for the signal that ended it."""
@@ -176,12 +190,25 @@ def _fill_disk_from_write(n: int) -> None:
     files.write_atomically = counted
 
 
+def _pause_before_writes(most_s: float) -> None:
+    """Lets another run write in between."""
+    write = files.write_atomically
+
+    def paused(name: str, chunks: list[bytes] | Iterator[bytes]) -> None:
+        time.sleep(random.uniform(0, most_s))
+        write(name, chunks)
+
+    files.write_atomically = paused
+
+
 def _child(job: dict[str, Any], patch: pytest.MonkeyPatch) -> int:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     scores.FLUSH_S = 0.0  # write scores down after each segment: more moments to be killed at
     patch.setattr(launch, "ModelLoader", lambda directory: CountedLoader())
     if job["kill_at_write"]:
         _kill_at_write(job["kill_at_write"], job["of"])
+    if job["pause_s"]:
+        _pause_before_writes(job["pause_s"])
     if job["full_from_write"]:
         _fill_disk_from_write(job["full_from_write"])
     return launch_here(*job["arguments"])
