@@ -54,10 +54,14 @@ def disturb(
     pids = []
     for number, recordings in enumerate(pair):
         writes_once = point.endswith((".csv", ".json"))
-        kill = {"kill_at_write": 1 if writes_once else dice.choice([1, 2, 3]), "of": point}
+        n = 1 if writes_once else dice.choice([1, 2, 3])
         is_killed = number == victim and point != "at random"
         command = ["--input", *map(str, recordings), *arguments]
-        pids.append(jobs.start(*command, pause_s=MOST_PAUSE_S, **kill if is_killed else {}))
+        pids.append(
+            jobs.start(
+                *command, kill_at_write=n if is_killed else 0, of=point, pause_s=MOST_PAUSE_S
+            )
+        )
         time.sleep(dice.uniform(0, 0.3))
     if point == "at random":
         time.sleep(dice.uniform(0, 0.6))

@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import combinations, permutations
 from pathlib import Path
 from random import Random
@@ -27,7 +27,7 @@ from pipeline import launch, options
 from pipeline.__main__ import main
 from pipeline.commands import rescore
 from pipeline.inputs.deployments import where_and_when_called
-from pipeline.records import DetectedCall, RecordingCount
+from pipeline.records import DetectedCall, RecordingCount, VerifiedCount
 from pipeline.report.activity import Activity, by_hour, by_site, expected_total, heat_map, shade
 from pipeline.report.charts import (
     LETTER_PERCENT,
@@ -39,9 +39,11 @@ from pipeline.report.charts import (
     strip_code,
 )
 from pipeline.report.choose import choose_calls, choose_recordings, choose_strips, rank_calls
+from pipeline.report.headline import headline
 from pipeline.report.html import clock
 from pipeline.report.page import CallGroup, _pictured, render_page, write_page
 from pipeline.report.spectrograms import TOP_HZ, picture_call
+from pipeline.report.verified import VerifiedFigures
 from pipeline.run import run_of
 from pipeline.survey.activity import activity
 from pipeline.tables.read import RunResults, WindowScores, read_results, read_scores
@@ -360,6 +362,59 @@ def test_the_page_says_what_stricter_thresholds_leave() -> None:
         left = "0.9959 would leave 2, 0.9985 would leave 1, 0.99945 would leave 1 of 4 calls"
         assert left in page
         assert "score 0.99950" in page
+
+
+EMPTY: dict[str, Any] = {f.name: "" if f.type == "str" else 0 for f in fields(VerifiedCount)}
+VERIFIED = replace(
+    VerifiedCount(**EMPTY),
+    scope="all",
+    recorded_h=2.0,
+    labelled=80,
+    verified_calls=219.6,
+    verified_low=196.0,
+    verified_high=242.0,
+)
+
+
+@pytest.mark.parametrize(
+    ("rows", "is_of_now", "sentence", "next_step"),
+    [
+        ([], None, "Nothing was counted.", ""),
+        ([(None, "")], None, "Nothing was counted.", "1 recording failed and is in none"),
+        ([(0, "A")], None, "No call in 60 min at A: counted by the model, not verified", "review"),
+        ([(6, "A")], None, "6.0 calls an hour in 60 min at A: counted", "Next: label a sample"),
+        ([(6, "A"), (12, "B")], None, "9.0 calls an hour in 2.0 h at 2 sites: counted", "review"),
+        ([(6, "")], False, "6.0 calls an hour in 60 min: counted by the model", "verify again"),
+        (
+            [(6, "A")],
+            True,
+            "110 calls an hour [98, 121] in 2.0 h at A: verified by ear with 80",
+            "",
+        ),
+        ([(6, "A"), (None, "A")], True, "110 calls an hour", "publish it (capuchinbird publish"),
+    ],
+)
+def test_the_page_begins_with_what_to_report(
+    rows: list[tuple[int | None, str]], is_of_now: bool | None, sentence: str, next_step: str
+) -> None:
+    recordings = [recording(f"{i}.wav", calls, site=site) for i, (calls, site) in enumerate(rows)]
+    verified = None if is_of_now is None else VerifiedFigures(VERIFIED, (), is_of_now, ())
+    shown = headline(recordings, verified)
+    assert shown.sentence.startswith(sentence)
+    assert next_step in shown.next_step
+    page = render_page(RunResults(tuple(recordings), (), {}), recordings, [], {}, "results")
+    assert headline(recordings, None).sentence in page
+
+
+def test_an_interval_is_stated_where_the_count_lies_in_it() -> None:
+    row = replace(
+        recording(calls=6, heard_s=600), expected_calls=6.2, expected_low=5, expected_high=8
+    )
+    sentence = headline([row], None).sentence
+    assert sentence == "6 calls [5, 8] in 10 min: counted by the model, not verified by ear."
+    outside = replace(row, call_count=3)
+    assert "3 calls in 10 min" in headline([outside], None).sentence
+    assert "outside its own interval" in headline([outside], None).sentence
 
 
 def test_few_calls_are_all_shown_once() -> None:

@@ -21,6 +21,7 @@ from pipeline.report.charts import (
     strip_code,
 )
 from pipeline.report.choose import STRIPS_AT_MOST, choose_calls, choose_recordings, choose_strips
+from pipeline.report.headline import headline
 from pipeline.report.html import clock, fill_in
 from pipeline.report.spectrograms import TOP_HZ, CallPicture, picture_call
 from pipeline.report.speech import SpeechMode
@@ -126,8 +127,10 @@ def render_page(
     heat, hourly, sites = heat_map(hours), by_hour(hours), by_site(recordings)
     failures = list(filter(is_failure, recordings))
     n_failed = sum(row.outcome == Outcome.FAILED.value for row in recordings)
+    verified = verified_figures(output, results)
     return fill_in(
         "report.html",
+        headline=headline(recordings, verified),
         top_hz=TOP_HZ,
         outcomes=OUTCOME_WORDS,
         n_recordings=len(recordings),
@@ -156,7 +159,7 @@ def render_page(
         highest_site=_highest(sites),
         map=site_map(recordings, sites),
         sun=sun_times(recordings),
-        verified=verified_figures(output, results),
+        verified=verified,
         review=review_link(output),
         table=_table(listed, results.calls, scores, output),
         failures=failures[:FAILURES_AT_MOST],
