@@ -15,9 +15,9 @@ from pipeline.inputs import versions
 from pipeline.inputs.named import MOST_OBJECTS
 from pipeline.inputs.sheets import read_text
 from pipeline.ledger import entries, migrate, parts, shares
-from pipeline.ledger import kept_scores as scores
 from pipeline.ledger.entries import Entry
 from pipeline.ledger.known_copies import marked_by_ledger
+from pipeline.ledger.left_behind import left_behind
 from pipeline.ledger.sums import Sums
 from pipeline.options import Config, UsageError, say
 from pipeline.records import Listed
@@ -134,9 +134,8 @@ def _holds(name: str, stored: files.Stored, content: bytes) -> bool:
 def _end(run: Run, listed: Sequence[Listed], state: Mapping[str, Entry]) -> int:
     config = run.config
     totals, holdings = Totals.of(Sums(), len(listed)), Holdings(Sums.of(state.values()))
-    for name in scores.unfinished_files(config.output):
-        if entries.is_to_be_tidied(name, run.run_id):
-            files.delete_if_there(name)
+    for name in left_behind(config.output, run.run_id):
+        files.delete_if_there(name)
     run.sites.keep(run.run_id)
     run.say_remark()
     run.recordings.say_remarks([one.identity for one in listed])

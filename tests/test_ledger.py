@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,22 @@ import numpy as np
 import pytest
 
 from model.audio import Recording, read_all
+from model.quality import Quality
 from model.windows import Grid, window_starts
 from pipeline import launch, options
 from pipeline.__main__ import main
 from pipeline.inference import decode
 from pipeline.inference.count import Counting
 from pipeline.ledger import kept_scores as scores
-from pipeline.records import Listed, RecordingHeader, SegmentAudio, SegmentPlan
+from pipeline.ledger.left_behind import TIME_FORMAT, has_arrived, left_behind
+from pipeline.records import (
+    Listed,
+    Origin,
+    RecordingHeader,
+    SegmentAudio,
+    SegmentPlan,
+    SegmentScores,
+)
 from pipeline.tables.run_report import new_run_id
 from tests import fakes, nights
 
@@ -338,6 +347,49 @@ def test_unfinished_scores_are_taken_up(tmp_path: Path, archive: Path, job: Job)
     assert len(job.decoded) == len(segments) - len(left)
     assert nights.tables(out) == expected
     assert scores.kept_files(str(out))
+
+
+def test_what_dead_runs_left_goes_and_what_living_ones_write_stays(tmp_path: Path) -> None:
+    out, now = tmp_path, datetime.now(UTC)
+    day, week = timedelta(days=1), timedelta(days=8)
+    folder = out / "ledger" / "unfinished"
+    folder.mkdir(parents=True)
+    begun = new_run_id(now - 2 * week)
+    stay: list[str] = []
+    go: list[str] = []
+    for written, names in ((now - day, stay), (now - week, go)):
+        names += [f"{begun}-w{written:{TIME_FORMAT}}-0123456789abcdef.parquet"]
+    stay += [f"{new_run_id(now - day)}-0123456789abcdef.parquet"]
+    go += [f"{begun}-0123456789abcdef.parquet", f"{new_run_id(now)[:-6]}own.parquet"]
+    for name in (*stay, *go):
+        (folder / name).touch()
+    own = go[-1].removesuffix(".parquet")
+    for place, name in ((out, ".counts.csv.0123abcd"), (folder, ".a.parquet.0123abcd")):
+        for end, age, names in (("", week, go), ("ef", timedelta(), stay)):
+            path = place / (name[: len(name) - len(end)] + end)
+            path.touch()
+            os.utime(path, ((now - age).timestamp(),) * 2)
+            names.append(path.name)
+    (out / ".hidden").touch()
+    os.utime(out / ".hidden", (0, 0))
+    assert sorted(Path(name).name for name in left_behind(str(out), own)) == sorted(go)
+    assert left_behind(str(tmp_path / "none"), own) == []
+
+
+def test_scores_on_their_way_say_when_they_were_written(tmp_path: Path) -> None:
+    counting = counting_of(tmp_path)
+    listed = Listed("a.wav", 1, "2", "3")
+    header = RecordingHeader(16_000, 1, "PCM_16", 1.0, 16_000, 1)
+    segment = SegmentScores(
+        np.zeros(1, np.int64), np.zeros(1, np.float32), 1, Quality(), Origin(listed, header, 0)
+    )
+    scores.write_unfinished(str(tmp_path), counting, [segment])
+    (name,) = scores.unfinished_files(str(tmp_path))
+    today = f"-w{datetime.now(UTC):%Y%m%d}T"
+    assert Path(name).name.startswith(counting.run_id)
+    assert today in name
+    assert not has_arrived(name, "another", datetime.now(UTC) - timedelta(minutes=1))
+    assert has_arrived(name, "another", datetime.now(UTC) + timedelta(minutes=1))
 
 
 def identities(archive: Path) -> set[str]:

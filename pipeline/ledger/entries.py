@@ -20,7 +20,6 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from model.windows import Grid
@@ -43,8 +42,6 @@ from pipeline.records import (
     SegmentPlan,
 )
 from pipeline.storage import files
-
-UNFINISHED_DAYS = 7  # how long a killed run's scores are kept for a run that takes them up
 
 _log = logging.getLogger(__name__)
 
@@ -315,10 +312,3 @@ def count_again(entry: Entry, kept: Iterable[KeptSegment], counting: Counting) -
     facts, missing = resume(listed, kept, counting.grid, sys.maxsize)
     if facts and not missing:
         yield count_recording(name, [listed, *facts], counting)
-
-
-def is_to_be_tidied(name: str, run_id: str) -> bool:
-    """Whether scores on their way have arrived by now, or nobody took them up for a week."""
-    old = f"{datetime.now(UTC) - timedelta(days=UNFINISHED_DAYS):%Y%m%dT%H%M%S}"
-    base = name.rpartition("/")[2]
-    return base.startswith(run_id) or base < old

@@ -16,6 +16,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -88,19 +89,27 @@ FLUSH_S = 30.0
 """How much work of a thread a crash may lose, in seconds."""
 
 
-def write_scores(folder: str, counting: Counting, segments: list[SegmentScores]) -> None:
-    """One file, named by its content; none when there is nothing to keep."""
+def write_unfinished(output: str, counting: Counting, segments: list[SegmentScores]) -> None:
+    """Scores on their way, in a file whose name says when it was written."""
+    written = f"{counting.run_id}-w{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    write_scores(unfinished_folder(output), counting, segments, written)
+
+
+def write_scores(
+    folder: str, counting: Counting, segments: list[SegmentScores], name: str = ""
+) -> None:
+    """One file, named by its run or otherwise, and its content; none without scores."""
     if not segments:
         return
     rows = sorted(
         (_as_row(segment, counting) for segment in segments),
         key=lambda row: (row["identity"], row["first_input"]),
     )
-    write_table(folder, counting.run_id, pa.Table.from_pylist(rows, SCHEMA))
+    write_table(folder, name or counting.run_id, pa.Table.from_pylist(rows, SCHEMA))
 
 
-def write_table(folder: str, run_id: str, table: pa.Table) -> None:
-    """One file of rows, named by run and content."""
+def write_table(folder: str, prefix: str, table: pa.Table) -> None:
+    """One file of rows, named by a prefix, as a run's name, and its content."""
     buffer = io.BytesIO()
     pq.write_table(
         table,
@@ -111,7 +120,7 @@ def write_table(folder: str, run_id: str, table: pa.Table) -> None:
         column_encoding={"starts.list.element": "DELTA_BINARY_PACKED"},
     )
     content = buffer.getvalue()
-    name = f"{run_id}-{_digest(content)}.parquet"
+    name = f"{prefix}-{_digest(content)}.parquet"
     files.write_atomically(files.join(folder, name), [content])
 
 

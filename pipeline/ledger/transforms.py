@@ -23,7 +23,6 @@ from pipeline.ledger.entries import (
     entry_of,
     identity_of,
     is_done,
-    is_to_be_tidied,
     resume,
     with_kept_place,
     write_shard,
@@ -31,6 +30,7 @@ from pipeline.ledger.entries import (
 from pipeline.ledger.kept_scores import KeptSegment
 from pipeline.ledger.known_copies import marked_by_ledger
 from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.left_behind import left_behind
 from pipeline.ledger.moves import Moves, read_moves
 from pipeline.ledger.runs import Note, RunNotes
 from pipeline.ledger.shares import list_share
@@ -311,7 +311,7 @@ class _Commit(beam.DoFn):
 
 
 class Tidy(beam.PTransform):
-    """One element, when all is committed: scores on their way that have arrived are removed."""
+    """One element, when all is committed: what this run and dead ones left behind is removed."""
 
     def __init__(self, output: str, run_id: str) -> None:
         super().__init__()
@@ -322,8 +322,7 @@ class Tidy(beam.PTransform):
         output, run_id = self._output, self._run_id
         return (
             done
-            | "List left" >> beam.FlatMap(lambda _: scores.unfinished_files(output))
-            | "Arrived" >> beam.Filter(is_to_be_tidied, run_id)
+            | "List left" >> beam.FlatMap(lambda _: left_behind(output, run_id))
             | "Share out left" >> beam.Reshuffle()
             | "Remove" >> beam.Map(files.delete_if_there)
         )
@@ -352,5 +351,5 @@ class KeepScores(beam.DoFn):
         yield element
 
     def finish_bundle(self) -> None:
-        scores.write_scores(scores.unfinished_folder(self._output), self._counting, self._held)
+        scores.write_unfinished(self._output, self._counting, self._held)
         self._held, self._since = [], time.monotonic()
