@@ -1,0 +1,152 @@
+"""Archives counted in shares on a Slurm of two nodes, undisturbed and disturbed.
+
+``python -m tests.slurm.disturb --shares 16 FOLDER...`` counts each folder with one run, then in
+shares, then once more in shares of which one is killed, one cancelled and one put back. The tables
+must be the same bytes each time, the names of runs aside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+from pipeline.ledger.runs import RunNotes
+from tests.slurm.cluster import Slurm, slurm, wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLES = ("counts.csv", "calls.csv", "failures.csv", "activity.csv")
+_RUN_ID = re.compile(rb"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{6}")
+
+
+def submit(running: Slurm, here: Path, **variables: str) -> tuple[str, str]:
+    """Calls run_slurm.sh in a folder. Returns the numbers of the array and of the join."""
+    done = subprocess.run(
+        [ROOT / "run_slurm.sh"],
+        cwd=here,
+        env={**running.environ, "PYTHON": sys.executable, "CPUS": "1", **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    array, join = done.stdout.split()
+    return array, join
+
+
+def pid_of(share: str) -> int:
+    """The process that counts a share, such as 3/16."""
+    for status in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = status.read_bytes().split(b"\0")
+        except OSError:
+            continue  # it has ended meanwhile
+        if f"--share={share}".encode() in words:
+            return int(status.parent.name)
+    raise ProcessLookupError(share)
+
+
+def tables(output: Path) -> dict[str, bytes]:
+    """Tables as they are, the names of runs aside."""
+    return {name: _RUN_ID.sub(b"RUN", (output / name).read_bytes()) for name in TABLES}
+
+
+def count_once(recordings: Path, output: Path) -> None:
+    """One run, which shares are compared with."""
+    command = [sys.executable, "-m", "pipeline", "count", str(recordings), "--output", str(output)]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run(command, env=environ, check=True, capture_output=True, cwd=ROOT)
+
+
+def count_in_shares(running: Slurm, recordings: Path, output: Path, shares: int) -> None:
+    """Undisturbed."""
+    array, join = submit(
+        running,
+        recordings.parent,
+        INPUT=str(recordings),
+        OUTPUT=str(output),
+        SHARES=str(shares),
+    )
+    assert set(running.wait(array, 3600)) == {"COMPLETED"}
+    assert running.wait(join) == ["COMPLETED"]
+
+
+def count_disturbed(running: Slurm, recordings: Path, output: Path, shares: int) -> None:
+    """The first share is killed, the second put back and the third cancelled while they count.
+
+    The join then says which are missing, and these are submitted again.
+    """
+    where = {"INPUT": str(recordings), "OUTPUT": str(output)}
+    array, join = submit(running, recordings.parent, **where, SHARES=str(shares))
+
+    def counts(number: int) -> bool:
+        noted = RunNotes(str(output), "").shares().values()
+        return any(tuple(share["share"]) == (number, shares) for share in noted)
+
+    for number in (1, 2, 3):
+        wait_until(partial(counts, number), f"share {number}", 600)
+        if number == 1:
+            os.kill(pid_of(f"1/{shares}"), signal.SIGKILL)
+        elif number == 2:
+            running.call("scontrol", "requeue", f"{array}_2")
+        else:
+            running.call("scancel", f"{array}_3")
+    running.wait(array, 3600)
+    states = [running.task(array, number)["JobState"] for number in (1, 2, 3)]
+    assert states == ["FAILED", "COMPLETED", "CANCELLED"], states
+    assert running.task(array, 2)["Restarts"] == "1"
+    logs = output / "logs"
+    assert "ended by SIGTERM" in (logs / f"{array}_3.txt").read_text()
+    assert running.wait(join) == ["FAILED"]
+    assert running.jobs(join)[0]["ExitCode"] == "1:0"
+    missing = f"2 of {shares} shares missing (1/{shares}, 3/{shares})"
+    assert missing in (logs / f"{join}_join.txt").read_text()
+    [cut] = json.loads((output / "run.json").read_text())["shares"]
+    assert (cut["of"], cut["missing"]) == (shares, [1, 3])
+
+    array, join = submit(running, recordings.parent, **where, ONLY="missing")
+    assert running.wait(array, 3600) == ["COMPLETED"] * 2
+    assert running.wait(join) == ["COMPLETED"]
+
+
+def compare(running: Slurm, recordings: Path, folder: Path, shares: int) -> dict[str, float]:
+    """Counts a folder in each way, and compares. Returns seconds."""
+    took = {}
+    for way, count in (("undisturbed", count_in_shares), ("disturbed", count_disturbed)):
+        begin = time.monotonic()
+        count(running, recordings, folder / way, shares)
+        took[way] = time.monotonic() - begin
+    begin = time.monotonic()
+    count_once(recordings, folder / "once")
+    took["once"] = time.monotonic() - begin
+    for way in ("undisturbed", "disturbed"):
+        assert tables(folder / way) == tables(folder / "once"), way
+    return took
+
+
+def main() -> int:
+    """Compares, and prints how long each took."""
+    parser = argparse.ArgumentParser(prog="python -m tests.slurm.disturb", description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
+    parser.add_argument("--shares", type=int, default=16)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as top, slurm(Path(top, "slurm")) as running:
+        for number, recordings in enumerate(asked.folders):
+            output = Path(top, str(number))
+            took = compare(running, recordings.resolve(), output, asked.shares)
+            rows = (output / "once" / "counts.csv").read_bytes().count(b"\n") - 1
+            times = ", ".join(f"{way} {s:.0f} s" for way, s in took.items())
+            print(f"{recordings}: {rows:,} rows, the same bytes each time; {times}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
