@@ -17,6 +17,7 @@ from typing import NoReturn
 from model.quiet import without_collecting
 from pipeline import __version__
 from pipeline.options import COMMANDS, EXIT_CODES, UsageError, console
+from pipeline.options.extras import remedy_for
 
 
 def overview() -> str:
@@ -116,6 +117,10 @@ def _run(name: str, arguments: Sequence[str]) -> tuple[int, str]:
         return 2, str(error)
     except _Terminated:
         return 143, "ended by SIGTERM; no file was left half-written"
+    except ImportError as error:
+        if remedy := remedy_for(error):
+            return 2, remedy
+        raise
     except KeyboardInterrupt:
         return 130, "interrupted; no file was left half-written"
 

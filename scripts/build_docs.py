@@ -14,7 +14,8 @@ import markdown2
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDES = (
-    *("README.md", "docs/first-day.md", "docs/findings.md", "docs/verifying.md"),
+    *("README.md", "docs/first-day.md", "docs/installing.md", "docs/findings.md"),
+    "docs/verifying.md",
     *("docs/outputs.md", "docs/recorders.md", "docs/histories.md", "docs/model.md"),
     *("docs/operations.md", "docs/cores.md", "docs/slurm.md"),
     *("docs/cloud.md", "docs/flink.md", "docs/benchmarks.md", "docs/scale.md"),

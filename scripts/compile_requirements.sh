@@ -8,8 +8,12 @@ compile() { # compile LIST FLAGS
         --no-emit-index-url --custom-compile-command scripts/compile_requirements.sh \
         pyproject.toml -o "$@"
 }
-launching=(--extra launch --extra report --extra train --extra completion)
+launching=(--extra gcp --extra launch --extra train --extra completion)
 compile requirements.txt "${launching[@]}" "$@"
-compile requirements-worker.txt -c requirements.txt "$@"
+page=() # what only the page needs, which no worker makes
+for name in contourpy cycler fonttools jinja2 kiwisolver markupsafe matplotlib; do
+    page+=(--no-emit-package "$name")
+done
+compile requirements-worker.txt --extra gcp "${page[@]}" -c requirements.txt "$@"
 compile requirements-dev.txt "${launching[@]}" --extra aac --extra dev \
     -c requirements.txt "$@"

@@ -1,6 +1,9 @@
 import csv
 import json
+import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from model.windows import SAMPLE_RATE_HZ
 from pipeline.__main__ import main
 from pipeline.commands.demo import TRUTH_FILE, DemoRecording, comparison, make_demo
 from pipeline.records import SCHEMA_VERSION, RecordingCount
+from tests.nights import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -108,12 +112,14 @@ def test_one_wrong_count_is_told(name: str, count: int) -> None:
 
 @pytest.mark.slow
 def test_the_demo_counts_its_own_recordings_as_they_were_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
 ) -> None:
-    """As `./run_local.sh` alone runs it: with the released model."""
-    monkeypatch.chdir(tmp_path)
-    assert main(["demo"]) == 0
-    printed = capsys.readouterr().out
+    """As it runs right after an installation: the released model, and no package of an extra."""
+    command = [sys.executable, "-m", "tests.bare", "demo"]
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    printed = subprocess.run(
+        command, cwd=tmp_path, env=variables, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
     assert "Every count equals the truth: yes" in printed
     assert re.search(r"not counted: .*damaged\.flac", printed)
     results = tmp_path / "demo/results"

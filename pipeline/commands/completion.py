@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Annotated, Literal
 
-from pipeline.options import COMMANDS, Command, Flag, UsageError, say
+from pipeline.options import COMMANDS, Command, Flag, say
 
 _FILES = {"DIR": "directory", "FILE": "file", "RESULTS": "directory", "PATTERN": "file"}
 """By what stands for a value in the help: what completes it."""
@@ -36,10 +36,8 @@ COMMAND = Command(
 def main(argv: Sequence[str]) -> int:
     """Prints the script. Returns 0."""
     shell = COMMAND.parse(argv).shell
-    try:
-        import shtab
-    except ModuleNotFoundError:
-        raise UsageError("needs one more package: pip install shtab") from None
+    import shtab
+
     whole = argparse.ArgumentParser("capuchinbird")
     of_commands = whole.add_subparsers()
     for name, summary in COMMANDS.items():

@@ -4,6 +4,7 @@
 - ``values``: what a word is turned into.
 - ``config``: what may be asked of a count, and of whatever counts.
 - ``console``: what is printed at the end.
+- ``extras``: what to install where a package is missing.
 
 Imports nothing of ``pipeline`` but itself.
 """

@@ -17,6 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 from model.seekable import SeekableFile
+from pipeline.options.extras import remedy_for
 
 FIRST_RANGE_BYTES = 256 * 1024
 LONGEST_RANGE_BYTES = (
@@ -68,6 +69,13 @@ def storage_client() -> Any:
 
 @functools.lru_cache(maxsize=2)
 def _client(of_beam: bool) -> Any:
+    try:
+        return _connected(of_beam)
+    except ImportError as error:
+        raise OSError(f"gs:// {remedy_for(error) or error}") from None
+
+
+def _connected(of_beam: bool) -> Any:
     if of_beam:
         connect_anonymously_to_emulator()
         from apache_beam.io.gcp.gcsio import GcsIO
