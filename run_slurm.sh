@@ -19,7 +19,7 @@ Variables (required: INPUT or MANIFEST, OUTPUT):
   ONLY         which of them: numbers as 3,7-9, or missing: those that the last join missed (default:
                all)
   AT_ONCE      how many tasks may run at a time (default: as many as the cluster lets)
-  CPUS         cores of a task (default: 4)
+  CPUS         cores of a task, 8 at most (default: 4)
   MEMORY       of a task, such as 6G (default: what plan foretells)
   TIME         limit of a task, as minutes or D-HH:MM (default: three times what plan foretells)
   JOIN_MEMORY, JOIN_TIME   the same of the job that joins
@@ -60,6 +60,7 @@ SCRATCH=${SCRATCH:-}
 for name in SHARES AT_ONCE CPUS; do
     [[ ${!name:-1} =~ ^[1-9][0-9]*$ ]] || fail "$name=${!name}: give a whole number"
 done
+[ "$CPUS" -le 8 ] || fail "CPUS=$CPUS: a share uses 8 at most; leave more to more SHARES"
 for name in MEMORY JOIN_MEMORY; do
     [[ ${!name:-1G} =~ ^[1-9][0-9]*[KMGT]?$ ]] || fail "$name=${!name}: write it as 6G or 6000M"
 done

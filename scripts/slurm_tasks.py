@@ -24,9 +24,13 @@ TIME_MARGIN = 3.0
 shared disk busy. A task that reaches its limit is lost time only: what it counted stays."""
 LEAST_MINUTES = 15
 
-# Of docs/benchmarks.md and docs/scale.md: what a process holds with the model, for each worker (its
-# decoder and two segments of 5 minutes), and for each recording of a minute with its scores.
-PROCESS_MB, WORKER_MB, RECORDING_MB = 1000.0, 110.0, 0.06
+RECORDING_S = 0.03
+"""CPU seconds of a recording however short it is; the plan goes by its audio."""
+
+PROCESS_MB, WORKER_MB = 950, 130
+"""Of pipeline/sharing/layout.py: what a process holds, and each of its workers."""
+RECORDING_MB = 0.06
+"""Of docs/scale.md: what is held of a recording of a minute, with its scores."""
 LISTED_MB = 0.0005
 """Of each recording that is listed: a task lists all, and counts its share."""
 MEMORY_MARGIN = 1.5
@@ -45,13 +49,11 @@ def sizes(plan: Mapping[str, Any], cpus: int, shares: int) -> tuple[int, int, st
     """
     recordings = plan["recordings"]
     todo = max(0, recordings - plan["done"])
-    shares = shares or min(
-        max(1, math.ceil(plan["core_h"] / cpus / TASK_H)), max(1, todo), MOST_SHARES
-    )
+    left_h = plan["core_h"] + todo * RECORDING_S / 3600
+    shares = shares or min(max(1, math.ceil(left_h / cpus / TASK_H)), max(1, todo), MOST_SHARES)
     # What is left may lie in few of the shares, but in none more than its part of the whole.
-    whole_core_h = plan["core_h"] * recordings / max(1, todo)
-    core_h = min(plan["core_h"], whole_core_h / shares)
-    minutes = LEAST_MINUTES + 60 * TIME_MARGIN * core_h / cpus
+    share_h = min(left_h, left_h * recordings / max(1, todo) / shares)
+    minutes = LEAST_MINUTES + 60 * TIME_MARGIN * share_h / cpus
     of_share = math.ceil(recordings / shares)
     held = PROCESS_MB + WORKER_MB * cpus + RECORDING_MB * of_share + LISTED_MB * recordings
     joined = JOIN_MB + JOINED_MB * recordings

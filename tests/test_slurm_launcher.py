@@ -70,6 +70,7 @@ def run(here: Path, *arguments: str, **variables: str) -> subprocess.CompletedPr
         ({"INPUT": ""}, "neither INPUT nor MANIFEST is set"),
         ({"SHARES": "many"}, "SHARES=many: give a whole number"),
         ({"CPUS": "0"}, "CPUS=0: give a whole number"),
+        ({"CPUS": "32"}, "CPUS=32: a share uses 8 at most"),
         ({"MEMORY": "6 GB"}, "MEMORY=6 GB: write it as 6G or 6000M"),
         ({"TIME": "2h"}, "TIME=2h: write it as minutes, HH:MM:SS or D-HH:MM"),
         ({"ONLY": "3;7", "SHARES": "9"}, "ONLY=3;7: write it as 3,7-9, or as missing"),
@@ -117,7 +118,7 @@ def test_every_setting_is_explained_and_printed(here: Path) -> None:
     done = run(here, PARTITION="short", AT_ONCE="8", OPTIONS="--constraint=avx2 --exclusive")
     printed = dict(line.split(None, 1) for line in done.stderr.splitlines())
     assert tuple(printed) == NAMES
-    expected = {"SHARES": "25", "ONLY": "1-25", "CPUS": "4", "PARTITION": "short", "ACCOUNT": "-"}
+    expected = {"SHARES": "26", "ONLY": "1-26", "CPUS": "4", "PARTITION": "short", "ACCOUNT": "-"}
     expected |= {"INPUT": SETTINGS["INPUT"], "OUTPUT": "it's out", "LOGS": "it's out/logs"}
     assert expected.items() <= printed.items()
     shares, *sizes = TASKS["sizes"](PLAN, 4, 0)
@@ -220,13 +221,24 @@ def test_every_task_gets_the_time_and_memory_it_needs(
     assert shares == asked or 1 <= shares <= max(1, min(recordings - done, TASKS["MOST_SHARES"]))
     assert minutes >= TASKS["LEAST_MINUTES"]
     assert minutes >= 2 * 60 * core_h / shares / cpus  # half as fast
-    assert minutes <= 20 + 60 * TASKS["TIME_MARGIN"] * core_h / cpus
+    left_h = core_h + (recordings - done) * TASKS["RECORDING_S"] / 3600
+    assert minutes <= 20.1 + 60 * TASKS["TIME_MARGIN"] * left_h / cpus
     assert int(memory.removesuffix("G")) >= 1 + 0.1 * cpus
     assert join_minutes >= TASKS["LEAST_MINUTES"]
     assert int(join_memory.removesuffix("G")) >= 2
-    # What is left may all lie in one share, as after the others have ended.
-    again = {"recordings": recordings, "done": 0, "core_h": core_h}
-    assert minutes >= TASKS["sizes"](again, cpus, shares)[1]
+
+
+@given(st.integers(1, 10**6), st.floats(0, 1), st.floats(0, 1e6), st.integers(1, 500))
+def test_shares_that_are_left_get_the_time_that_shares_had(
+    recordings: int, fraction: float, core_h: float, shares: int
+) -> None:
+    """Or as much as all takes that is left: it may lie in few of them."""
+    done = min(round(fraction * recordings), recordings - 1)
+    left_h = core_h * (recordings - done) / recordings
+    before = TASKS["sizes"]({"recordings": recordings, "done": 0, "core_h": core_h}, 4, shares)
+    plan = {"recordings": recordings, "done": done, "core_h": left_h}
+    minutes = TASKS["sizes"](plan, 4, shares)[1]
+    assert minutes >= before[1] - 5 or minutes >= 60 * TASKS["TIME_MARGIN"] * left_h / 4
 
 
 def test_the_image_is_made_of_what_is_there() -> None:

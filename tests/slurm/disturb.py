@@ -1,8 +1,9 @@
 """Archives counted in shares on a Slurm of two nodes, undisturbed and disturbed.
 
-``python -m tests.slurm.disturb --shares 16 FOLDER...`` counts each folder with one run, then in
-shares, then once more in shares of which one is killed, one cancelled and one put back. The tables
-must be the same bytes each time, the names of runs aside.
+``python -m tests.slurm.disturb --shares 16 FOLDER --short 2000`` counts a folder with one run, then
+in shares, then once more in shares of which one is killed, one cancelled and one put back. The
+tables must be the same bytes each time, the names of runs aside. Then it does the same with that
+many pieces of 3 s, cut from the folder's recordings.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+
+import soundfile
 
 from pipeline.ledger.runs import RunNotes
 from tests.slurm.cluster import Slurm, slurm, wait_until
@@ -132,16 +136,35 @@ def compare(running: Slurm, recordings: Path, folder: Path, shares: int) -> dict
     return took
 
 
+def cut_short(recordings: Path, folder: Path, n: int) -> Path:
+    """So many pieces of 3 s as recorders name them: 20 sites, 100 in each night. Returns where."""
+    sources = sorted(path for path in recordings.iterdir() if path.is_file())
+    each = -(-n // len(sources))
+    for k in range(n):
+        if k % each == 0:
+            audio, rate = soundfile.read(sources[k // each], always_2d=True)
+        begin = k % each * (len(audio) - 3 * rate) // each
+        when = datetime(2024, 6, 1) + timedelta(days=k // 20 // 100, minutes=k // 20 % 100)
+        path = folder / f"SITE{k % 20:02}" / f"SITE{k % 20:02}_{when:%Y%m%d_%H%M%S}.WAV"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, audio[begin : begin + 3 * rate, 0], rate)
+    return folder
+
+
 def main() -> int:
     """Compares, and prints how long each took."""
     parser = argparse.ArgumentParser(prog="python -m tests.slurm.disturb", description=__doc__)
-    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
     parser.add_argument("--shares", type=int, default=16)
+    parser.add_argument("--short", type=int, default=0, metavar="N")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as top, slurm(Path(top, "slurm")) as running:
-        for number, recordings in enumerate(asked.folders):
+        archives = [asked.folder.resolve()]
+        if asked.short:
+            archives.append(cut_short(asked.folder, Path(top, "short"), asked.short))
+        for number, recordings in enumerate(archives):
             output = Path(top, str(number))
-            took = compare(running, recordings.resolve(), output, asked.shares)
+            took = compare(running, recordings, output, asked.shares)
             rows = (output / "once" / "counts.csv").read_bytes().count(b"\n") - 1
             times = ", ".join(f"{way} {s:.0f} s" for way, s in took.items())
             print(f"{recordings}: {rows:,} rows, the same bytes each time; {times}", flush=True)
