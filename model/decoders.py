@@ -13,6 +13,7 @@ import numpy as np
 import soundfile
 
 from model.channels import MOST_CHANNELS
+from model.system import O_BINARY
 from model.windows import SAMPLE_RATE_HZ, Samples
 
 MP3_RESTART_S = 60.0
@@ -287,7 +288,7 @@ def _sound_file(source: Any) -> soundfile.SoundFile:
     except soundfile.LibsndfileError as error:
         if "resource fork" not in str(error):
             raise
-        return soundfile.SoundFile(os.open(source, os.O_RDONLY))
+        return soundfile.SoundFile(os.open(source, os.O_RDONLY | O_BINARY))
 
 
 def _absent_frames(file: soundfile.SoundFile) -> int:

@@ -11,12 +11,9 @@ The samples are those that ``model.audio`` gives, bit for bit: the child runs th
 from __future__ import annotations
 
 import atexit
-import ctypes
 import io
 import json
 import os
-import resource
-import signal
 import socket
 import struct
 import subprocess
@@ -30,6 +27,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from model import system
 from model.audio import Recording, Segment
 from model.channels import MIX
 from model.decoders import AudioError, AudioInfo, DecoderMissingError
@@ -42,8 +40,9 @@ MEMORY_BYTES = 1 << 30
 PATIENCE_S = 600
 """A decoder that finishes no block of 10 s of audio for so long is ended."""
 ATTEMPTS = 2
-_CODE = "import sys; sys.path[:] = {path!r}; from model.isolated import serve; serve({fd})"
+_CODE = "import sys; sys.path[:] = {path!r}; from model.isolated import serve; serve({channel})"
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH", "SYSTEMROOT", "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS")
+_SIGN_OF_LIFE = {"block": "begun"}
 _LENGTH = struct.Struct("<I")
 _LONGEST_MESSAGE_BYTES = 1 << 24
 _SOCKET_BUFFER_BYTES = 1 << 20
@@ -195,20 +194,15 @@ class _Child:
     """A process that decodes one recording after another."""
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
         self._is_busy = False
-        self._wire = _Wire(ours)
         path = [str(Path(__file__).resolve().parents[1]), *sys.path]
-        code = _CODE.format(path=path, fd=theirs.fileno())
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", code],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env={name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
-            )
+        self._process, ours = system.start_child(
+            lambda channel: _CODE.format(path=path, channel=channel),
+            {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
+        )
+        if system.PLAIN:
+            ours.settimeout(PATIENCE_S)
+        self._wire = _Wire(ours)
         self._is_ready = False
 
     def wait_until_ready(self) -> None:
@@ -229,7 +223,7 @@ class _Child:
         self._is_busy = True
         try:
             self._wire.send(request)
-            while "fetch" in (told := self._wire.receive()):
+            while "fetch" in (told := self._receive_in_time()):
                 try:
                     assert not isinstance(source, str)
                     source.seek(told["fetch"])
@@ -239,6 +233,8 @@ class _Child:
                 self._wire.send({"n_bytes": len(content), "failed": trouble is not None}, content)
             if into is not None and "answer" in told:
                 self._wire.receive_into(into)
+        except TimeoutError:
+            raise _DecoderEnded(self._end(has_stalled=True)) from None
         except (EOFError, OSError, ValueError):
             raise _DecoderEnded(self._end()) from None
         self._is_busy = False
@@ -249,6 +245,12 @@ class _Child:
         if "missing" in told:
             raise DecoderMissingError(told["missing"])
         raise AudioError(told["damage"]) if "damage" in told else OSError(told["error"])
+
+    def _receive_in_time(self) -> dict[str, Any]:
+        """The next message that is not a sign of life."""
+        while (told := self._wire.receive()) == _SIGN_OF_LIFE:
+            pass
+        return told
 
     def rest(self) -> None:
         """Closes the recording and waits for the next."""
@@ -265,16 +267,15 @@ class _Child:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def _end(self) -> str:
+    def _end(self, has_stalled: bool = False) -> str:
         """Ends the process; how it came to its end."""
         self._wire.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(1)  # it may be ending by itself, and its code tells why
         self._process.kill()
-        code = self._process.wait()
-        if code == -signal.SIGALRM:
+        how = system.how_it_ended(self._process.wait())
+        if has_stalled or not how:
             return f"its decoder made no progress for {PATIENCE_S / 60:.0f} minutes"
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return f"its decoder crashed {ATTEMPTS} times ({how})"
 
     def stop(self) -> None:
@@ -284,7 +285,7 @@ class _Child:
 
 _idle: list[_Child] = []
 _lock = threading.Lock()
-os.register_at_fork(after_in_child=_idle.clear)
+system.after_fork(_idle.clear)
 
 
 def _take() -> _Child:
@@ -314,16 +315,16 @@ def _stop_all() -> None:
 # The child's side.
 
 
-def serve(fd: int) -> None:
-    """Decodes for the process at the other end of a socket, until that is gone."""
-    _give_up_rights()
-    wire = _Wire(socket.socket(fileno=fd))
+def serve(channel: int) -> None:
+    """Decodes for the process at the other end of a connection, until that is gone."""
+    wire = _Wire(system.connected(channel))
+    system.give_up_rights(MEMORY_BYTES)
     opened: Recording | None = None
     with suppress(EOFError, OSError):
         wire.send({"answer": {}})
         while True:
             request = wire.receive()
-            signal.alarm(PATIENCE_S)
+            system.end_in(PATIENCE_S)
             try:
                 if opened and request["do"] in ("open", "close"):
                     opened.__exit__(None, None, None)
@@ -336,7 +337,9 @@ def serve(fd: int) -> None:
                     known = request["known"]
                     known = known and (AudioInfo(**known[0]), Mp3Way.of(known[1]))
                     given = [request[name] for name in ("channel", "is_plain")]
-                    opened = _Watched(source, request["name"], request["frames"], known, *given)
+                    opened = _Watched(
+                        wire, source, request["name"], request["frames"], known, *given
+                    )
                     wire.send({"answer": asdict(opened.info)})
                 elif request["do"] == "way" and opened:
                     way = opened.way()
@@ -360,33 +363,20 @@ def serve(fd: int) -> None:
                 name = opened.name if opened else request["name"]
                 told = f"{name}: cannot be decoded ({type(error).__name__}: {error})"
                 wire.send({"damage": f"{told}; check that it plays"})
-            signal.alarm(0)
-
-
-def _give_up_rights() -> None:
-    """Of the process that decodes: what it does not need, as far as the system lets it."""
-    # The other process decides when to end: a scheduler sends its signals to all of a job's, and a
-    # decoder that ended first would be taken for one that its recording crashed.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    for limit, value in (
-        (resource.RLIMIT_DATA, MEMORY_BYTES),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 0),
-    ):
-        resource.setrlimit(limit, (value, value))
-    new_user, new_network = 0x1000_0000, 0x4000_0000
-    with suppress(OSError, AttributeError):
-        libc = ctypes.CDLL(None)
-        # A root user in a name space of its own could no longer read other users' recordings.
-        libc.unshare(new_network | (new_user if os.geteuid() else 0))
+            system.end_in(0)
 
 
 class _Watched(Recording):
     """Each block that is done gives time for the next."""
 
+    def __init__(self, wire: _Wire, *given: Any) -> None:
+        self._wire = wire
+        super().__init__(*given)
+
     def _block(self, index: int) -> Any:
-        signal.alarm(PATIENCE_S)
+        system.end_in(PATIENCE_S)
+        if system.PLAIN:
+            self._wire.send(_SIGN_OF_LIFE)
         return super()._block(index)
 
 
@@ -404,12 +394,12 @@ class _Distant(SeekableFile):
         self._wire = wire
 
     def readinto(self, buffer: Any) -> int:
-        signal.alarm(0)  # whoever reads may have to wait
+        system.end_in(0)  # whoever reads may have to wait
         self._wire.send({"fetch": self._position, "n_bytes": len(buffer)})
         told = self._wire.receive()
         content = bytearray(told["n_bytes"])
         self._wire.receive_into(content)
-        signal.alarm(PATIENCE_S)
+        system.end_in(PATIENCE_S)
         if told["failed"]:
             raise OSError("the other process could not read on")
         buffer[: len(content)] = content

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import difflib
+import io
 import logging
 import os
 import signal
@@ -138,6 +139,8 @@ def run_and_leave() -> NoReturn:
     """``main`` as a process, which ends without taking TensorFlow apart, object by object."""
     code = 1
     signal.signal(signal.SIGTERM, _terminate)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # Windows writes what is piped in an old encoding
+        sys.stdout.reconfigure(errors="backslashreplace")
 
     def leave() -> None:
         logging.shutdown()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from model import isolated
+from model import isolated, system
 from model.audio import Segment
 
 CODE = isolated._CODE.replace("model.isolated", "tests.hostile_decoder")
@@ -31,7 +31,7 @@ def _hostile_read(opened: Any, start: int, n_samples: int, measured: range) -> S
             os.kill(os.getpid(), signal.SIGSEGV)
     if name.startswith("hang"):
         isolated.PATIENCE_S = 1
-        signal.alarm(1)
+        system.end_in(1)
         while True:
             time.sleep(1)
     if name.startswith("memory"):
@@ -39,7 +39,7 @@ def _hostile_read(opened: Any, start: int, n_samples: int, measured: range) -> S
     return _read(opened, start, n_samples, measured)
 
 
-def serve(fd: int) -> None:
+def serve(channel: int) -> None:
     """Like the real one."""
     isolated._Watched.read = _hostile_read  # type: ignore[assignment, method-assign]
-    isolated.serve(fd)
+    isolated.serve(channel)

@@ -27,6 +27,7 @@ from pipeline.inputs.times import (
     parse_zone,
     read_moment,
 )
+from pipeline.options.paths import slashed
 from pipeline.records import Place, RecorderNote, RecordingCount, Stay
 from pipeline.storage import files
 from pipeline.storage.sealed import read_sealed
@@ -168,7 +169,7 @@ def resolve(folder: str, name: str) -> str:
         return name
     joined = files.join(folder, name)
     if files.is_local(folder):
-        return os.path.normpath(joined)
+        return slashed(os.path.normpath(joined))
     scheme, _, path = joined.partition("://")
     resolved = posixpath.normpath(path)
     bucket = folder.partition("://")[2].partition("/")[0]

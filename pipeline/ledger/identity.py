@@ -14,6 +14,7 @@ from pipeline.ledger import parts, traces
 from pipeline.ledger.entries import Entry, same_content
 from pipeline.ledger.moves import common_move
 from pipeline.ledger.traces import Content
+from pipeline.options.paths import slashed
 from pipeline.records import Listed
 from pipeline.storage import files
 
@@ -66,7 +67,7 @@ def check_part(
     for identity, recording in sorted(new.items()):
         name = recording.recording
         for base in bases if _is_relative(name) else ():
-            other = os.path.normpath(os.path.join(base, name))
+            other = slashed(os.path.normpath(os.path.join(base, name)))
             entry = read(parts.part_of(other)).get(other) if other != identity else None
             if entry and entry.row.recording == name:
                 raise IdentityError(_two_meanings(output, name, other, identity))

@@ -8,6 +8,15 @@ import re
 _BYTE = re.compile(r"\\+udc([89a-f][0-9a-f])")
 
 
+def slashed(path: str, separator: str = os.sep) -> str:
+    r"""A path of this machine with slashes, which Windows understands as well as its own signs.
+
+    >>> slashed("C:\\cards\\a.wav", "\\")
+    'C:/cards/a.wav'
+    """
+    return path.replace(separator, "/")
+
+
 def as_text(path: str) -> str:
     r"""A path as text: bytes that are not UTF-8 become ``\udcXX``.
 

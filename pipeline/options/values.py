@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from model.channels import BEST, MIX, MOST_CHANNELS
+from pipeline.options.paths import slashed
 
 
 def number(text: str) -> float:
@@ -88,7 +89,7 @@ def move(text: str) -> tuple[str, str]:
     places = text.split("=")
     if len(places) != 2 or not all(places):
         raise ValueError(f"{text}: write it as FROM=TO, two folders")
-    old, new = (p.rstrip("/") if "://" in p else os.path.abspath(p) for p in places)
+    old, new = (p.rstrip("/") if "://" in p else slashed(os.path.abspath(p)) for p in places)
     return old, new
 
 

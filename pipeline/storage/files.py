@@ -21,7 +21,8 @@ from uuid import uuid4
 
 from model.audio import AUDIO_EXTENSIONS
 from model.decoders import AudioError
-from pipeline.options.paths import as_path, as_text
+from model.system import replace
+from pipeline.options.paths import as_path, as_text, slashed
 from pipeline.storage.passed_over import below, in_words, is_put_aside, is_system_folder, kind_of
 
 _READS_AT_ONCE = 16
@@ -37,12 +38,12 @@ def is_local(name: str) -> bool:
 
 def join(folder: str, name: str) -> str:
     """The name of a file in a folder, here or in a bucket."""
-    return os.path.join(folder, name) if is_local(folder) else posixpath.join(folder, name)
+    return posixpath.join(folder, name)
 
 
 def identity(name: str) -> str:
     """One string for all the ways to write a path, so that no recording is counted twice."""
-    return as_text(os.path.abspath(name)) if is_local(name) else name
+    return as_text(slashed(os.path.abspath(name))) if is_local(name) else name
 
 
 def expand(pattern: str, others: Counter[str] | None = None) -> list[str]:
@@ -61,7 +62,7 @@ def expand(pattern: str, others: Counter[str] | None = None) -> list[str]:
     """
     match = _remote_names
     others = Counter() if others is None else others
-    pattern = as_path(pattern)
+    pattern = slashed(as_path(pattern))
     folder = pattern.removesuffix("/**")
     if folder != pattern and not glob.has_magic(folder):
         pattern = folder if os.path.isdir(folder) or not is_local(folder) else pattern
@@ -71,9 +72,10 @@ def expand(pattern: str, others: Counter[str] | None = None) -> list[str]:
         elif os.path.exists(pattern):
             paths = iter([pattern])
         else:
-            paths = iter(sorted({*filter(os.path.isfile, _glob_with_brackets(pattern))}))
+            matched_paths = filter(os.path.isfile, _glob_with_brackets(pattern))
+            paths = iter(sorted({*map(slashed, matched_paths)}))
             paths = filter(lambda path: is_meant(path, pattern, others), paths)
-        return sorted({as_text(os.path.normpath(path)) for path in paths})
+        return sorted({as_text(slashed(os.path.normpath(path))) for path in paths})
     if glob.has_magic(pattern):
         return sorted(name for name in match(pattern) if is_meant(name, pattern, others))
     matched = [] if pattern.endswith("/") else match(pattern)
@@ -309,7 +311,7 @@ def list_versions(folder: str, suffix: str) -> dict[str, str]:
             for item in listed:
                 if not item.name.startswith(".") and not item.is_dir():
                     status = item.stat()
-                    versions[item.path] = f"{status.st_mtime_ns}-{status.st_ino}"
+                    versions[slashed(item.path)] = f"{status.st_mtime_ns}-{status.st_ino}"
     return {name: version for name, version in versions.items() if name.endswith(suffix)}
 
 
@@ -325,7 +327,7 @@ def list_below(folder: str, suffix: str) -> Iterator[str]:
         names = iter(_remote_names(posixpath.join(folder, "**")))
     else:
         names = (
-            os.path.join(parent, name)
+            slashed(os.path.join(parent, name))
             for parent, _, base_names in os.walk(folder)
             for name in base_names
         )
@@ -428,7 +430,7 @@ def write_atomically(name: str, chunks: Iterator[bytes] | list[bytes]) -> None:
                 file.write(chunk)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, name)
+        replace(temporary, name)
     except BaseException:
         os.unlink(temporary)
         raise
