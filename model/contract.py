@@ -48,6 +48,7 @@ class ServingContract:
         context_samples: of that, what lies before and after what it scores.
         step_samples: from one score of an input to the next; 0 where an input is a window and has
             one score.
+        short_input_samples: shorter inputs that it takes as well, context included, ascending.
         padding: where zeros go in a window that holds less audio than its length.
         metrics: figures measured when the model was made.
         libraries: versions of the libraries that made it.
@@ -67,6 +68,7 @@ class ServingContract:
     input_samples: int = WINDOW_SAMPLES
     context_samples: int = 0
     step_samples: int = 0
+    short_input_samples: tuple[int, ...] = ()
     padding: Padding = "end"
     metrics: Mapping[str, float] = field(default_factory=dict)
     libraries: Mapping[str, str] = field(default_factory=dict)
@@ -85,6 +87,7 @@ class ServingContract:
             )
         scored = self.input_samples - 2 * self.context_samples
         is_window = (scored, self.context_samples) == (WINDOW_SAMPLES, 0)
+        is_window = is_window and not self.short_input_samples
         if not (is_window if not self.step_samples else self._has_steps(scored)):
             raise ContractError(
                 f"the model wants inputs of {self.input_samples} samples with a context of "
@@ -98,11 +101,13 @@ class ServingContract:
             raise ContractError(f"hop_s {self.hop_s}: it must lie between 0 and {WINDOW_S} s")
 
     def _has_steps(self, scored: int) -> bool:
+        shorter = [length - 2 * self.context_samples for length in self.short_input_samples]
         return (
             0 < self.step_samples <= WINDOW_SAMPLES
             and self.context_samples >= 0
             and 0 < scored <= self.input_samples <= MOST_INPUT_S * SAMPLE_RATE_HZ
-            and scored % self.step_samples == 0
+            and [*shorter, scored] == sorted({*shorter, scored})
+            and all(n > 0 and n % self.step_samples == 0 for n in (*shorter, scored))
         )
 
     def grid(self, hop_samples: int) -> Grid:
@@ -114,7 +119,13 @@ class ServingContract:
         if not self.step_samples:
             return windows_every(hop_samples)
         scored = self.input_samples - 2 * self.context_samples
-        return Grid(self.input_samples, scored, self.context_samples, self.step_samples)
+        return Grid(
+            self.input_samples,
+            scored,
+            self.context_samples,
+            self.step_samples,
+            self.short_input_samples,
+        )
 
     @property
     def model_version(self) -> str:
@@ -142,6 +153,8 @@ class ServingContract:
                 f"contract schema {raw.get('schema_version')}, this pipeline reads "
                 f"{CONTRACT_VERSION}: train the model again or use the pipeline it was made with"
             )
+        if isinstance(raw, dict):  # models trained before 0.2 take inputs of one length
+            raw.setdefault("short_input_samples", [])
         values = _checked(cls, raw, "contract")
         rule = _checked(CountingRule, raw["rule"], "counting rule")
         if rule["evidence"] is not None:
@@ -150,6 +163,7 @@ class ServingContract:
             if rule["evidence"] is not None:
                 rule["evidence"] = PeakDensities.of(rule["evidence"])
             values["rule"] = CountingRule(**rule)
+            values["short_input_samples"] = tuple(values["short_input_samples"])
             return cls(**values)
         except ContractError:
             raise

@@ -16,7 +16,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -51,32 +51,62 @@ class Scorer:
     Args:
         network: waveform ``[batch, input_samples]`` in, scores ``[batch, k]`` out.
         input_samples: length of an input.
+        short_samples: other lengths that it takes.
     """
 
-    def __init__(self, network: KerasModel, input_samples: int = WINDOW_SAMPLES) -> None:
-        import tensorflow as tf
-
-        self._input_samples = input_samples
-        self._batch = INNER_BATCH if input_samples == WINDOW_SAMPLES else 1
-        self._score = tf.function(
-            lambda inputs: network(inputs, training=False),
-            input_signature=[tf.TensorSpec([self._batch, input_samples], tf.float32)],
-            autograph=False,
-        ).get_concrete_function()
-        self._from_buffer = tf.experimental.dlpack.from_dlpack
-        self._buffers = _Buffers((self._batch, input_samples))
+    def __init__(
+        self,
+        network: KerasModel,
+        input_samples: int = WINDOW_SAMPLES,
+        short_samples: Sequence[int] = (),
+    ) -> None:
+        batch = INNER_BATCH if input_samples == WINDOW_SAMPLES else 1
+        self._graphs = {n: _Graph(network, batch, n) for n in (input_samples, *short_samples)}
+        self._graphs[input_samples].load()
 
     def score(self, inputs: Samples) -> Samples:
         """Scores 0 to 1: float32 ``[n, input_samples]`` in, float32 ``[n, k]`` out."""
-        if inputs.ndim != 2 or inputs.shape[1] != self._input_samples:
-            raise ValueError(f"inputs of shape {inputs.shape}: expected [n, {self._input_samples}]")
-        scores, buffer = [], self._buffers.own
-        for first in range(0, len(inputs), self._batch):
-            count = min(self._batch, len(inputs) - first)
+        graph = self._graphs.get(inputs.shape[-1])
+        if inputs.ndim != 2 or graph is None:
+            lengths = " or ".join(str(n) for n in self._graphs)
+            raise ValueError(f"inputs of shape {inputs.shape}: expected [n, {lengths}]")
+        return graph.score(inputs)
+
+
+class _Graph:
+    """A network for inputs of one length, traced when it is needed: this takes 0.2 s."""
+
+    def __init__(self, network: KerasModel, batch: int, input_samples: int) -> None:
+        self._network, self._shape = network, (batch, input_samples)
+        self._buffers = _Buffers(self._shape)
+        self._traced: Callable[[Any], Any] | None = None
+        self._tracing = threading.Lock()
+
+    def load(self) -> Callable[[Any], Any]:
+        """The function of a tensor, traced once."""
+        import tensorflow as tf
+
+        with self._tracing:
+            if self._traced is None:
+                self._traced = tf.function(
+                    lambda inputs: self._network(inputs, training=False),
+                    input_signature=[tf.TensorSpec(self._shape, tf.float32)],
+                    autograph=False,
+                ).get_concrete_function()
+            return self._traced
+
+    def score(self, inputs: Samples) -> Samples:
+        """Scores of inputs, a batch at a time."""
+        import tensorflow as tf
+
+        network, batch, scores, buffer = self.load(), self._shape[0], [], self._buffers.own
+        for first in range(0, len(inputs), batch):
+            count = min(batch, len(inputs) - first)
             buffer[:count] = inputs[first : first + count]
             buffer[count:] = 0
-            tensor = self._from_buffer(buffer.__dlpack__())  # tf.constant would copy it twice
-            scores.append(self._score(tensor).numpy()[:count])
+            # tf.constant would copy it twice.
+            tensor = tf.experimental.dlpack.from_dlpack(buffer.__dlpack__())
+            scores.append(network(tensor).numpy()[:count])
         return np.concatenate(scores) if scores else np.zeros((0, 1), np.float32)
 
 
@@ -94,7 +124,7 @@ class LoadedModel(Scorer):
     """An exported network ready to score, with its contract."""
 
     def __init__(self, network: KerasModel, contract: ServingContract) -> None:
-        super().__init__(network, contract.input_samples)
+        super().__init__(network, contract.input_samples, contract.short_input_samples)
         self.contract = contract
 
 

@@ -227,7 +227,7 @@ def _onset(normalised: bool) -> keras.Model:
 
     plane, line = layers.Conv2D, layers.Conv1D
     serving = not normalised
-    waveform = layers.Input((ONSETS.input_samples if serving else None,), name="waveform")
+    waveform = layers.Input((None,), name="waveform")
     x = HarmonicFrontEnd(name="front_end")(waveform)
     x = convolution(x, "conv1", plane, filters=8, kernel_size=(3, 5))
     x = convolution(x, "conv2", plane, filters=16, kernel_size=(5, 3), strides=(2, 2))

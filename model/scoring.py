@@ -10,7 +10,8 @@ from model.contract import ServingContract
 from model.windows import Grid, Padding, Samples, Starts, samples_from_seconds
 
 Score = Callable[[Samples], Samples]
-"""A network: inputs float32 ``[n, input_samples]`` in, scores float32 ``[n, k]`` out."""
+"""A network: inputs float32 ``[n, input_samples]`` in, scores float32 ``[n, k]`` out; ``k`` is less
+for the grid's shorter inputs."""
 
 SAMPLES_AT_ONCE = 32 * 48_000  # 6 MB of audio; the model cuts this into batches of its own
 
@@ -20,18 +21,22 @@ def score_inputs(
 ) -> Samples:
     """Scores of a stretch of audio, float32 ``[n, k]``, a few inputs in memory at a time.
 
+    An input whose audio ends early, as a recording's last does, is scored in the shortest input
+    that holds it; scores of what lies behind the audio's end are then 0.
+
     Args:
-        samples: mono audio at 16 kHz.
+        samples: mono audio at 16 kHz, to the recording's end or as far as the inputs hear.
         inputs: where what each of the ``n`` inputs scores begins, as indices into ``samples``.
         score, grid, padding: the network, and what it takes.
     """
     at_once = max(1, SAMPLES_AT_ONCE // grid.input_samples)
-    scores = [
-        score(grid.cut(samples, some, padding)).reshape(len(some), -1)
-        for some in np.split(inputs, range(at_once, len(inputs), at_once))
-        if len(some)
-    ]
-    return np.concatenate(scores) if scores else np.zeros((0, 1), np.float32)
+    scores = np.zeros((len(inputs), max(1, grid.hop_samples // grid.step_samples)), np.float32)
+    for first in range(0, len(inputs), at_once):
+        some = inputs[first : first + at_once]
+        needed = grid.for_rest(len(samples) - int(some[0]))
+        given = score(needed.cut(samples, some, padding)).reshape(len(some), -1)
+        scores[first : first + len(some), : given.shape[1]] = given
+    return scores
 
 
 def score_recording(

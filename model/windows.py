@@ -11,7 +11,7 @@ from that index and are never added up, so they cannot drift.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -47,12 +47,15 @@ class Grid:
         hop_samples: from one input to the next.
         context_samples: on either side of what an input scores.
         step_samples: from one score to the next.
+        short_samples: shorter inputs that the network takes as well, context included, ascending;
+            a short recording is scored in the shortest that holds it.
     """
 
     input_samples: int
     hop_samples: int
     context_samples: int
     step_samples: int
+    short_samples: tuple[int, ...] = ()
 
     @property
     def scored_samples(self) -> int:
@@ -82,6 +85,18 @@ class Grid:
         if n_samples == 0:
             return 0
         return 1 + -(-max(0, n_samples - self.scored_samples) // self.hop_samples)
+
+    def for_rest(self, n_samples: int) -> Grid:
+        """The same with the shortest input that scores all of what is left of a recording.
+
+        >>> [ONSETS.for_rest(n).scored_samples for n in (16_000, 49_153, 900_000, 2_000_000)]
+        [49152, 327680, 983040, 983040]
+        """
+        for length in self.short_samples:
+            scored = length - 2 * self.context_samples
+            if n_samples <= scored:
+                return replace(self, input_samples=length, hop_samples=scored)
+        return self
 
     def score_starts(self, inputs: Starts, n_samples: int) -> Starts:
         """First samples of what the inputs give scores of, where a recording has any audio.
@@ -117,9 +132,17 @@ class Grid:
         return cut
 
 
-ONSETS = Grid(983_040 + 2 * 61_440, 983_040, 61_440, 2048)
+_ONSET_CONTEXT = 61_440
+ONSETS = Grid(
+    input_samples=983_040 + 2 * _ONSET_CONTEXT,
+    hop_samples=983_040,
+    context_samples=_ONSET_CONTEXT,
+    step_samples=2048,
+    short_samples=(49_152 + 2 * _ONSET_CONTEXT, 327_680 + 2 * _ONSET_CONTEXT),
+)
 """Of the network ``onset``: a score every 0.128 s, computed for 61.44 s at once so that all windows
-share the work; 3.84 s of context, more than a score depends on."""
+share the work; 3.84 s of context, more than a score depends on. What is left of a recording after
+the last 61.44 s is scored in 3.07 or 20.48 s where it fits."""
 
 
 def windows_every(hop_samples: int) -> Grid:

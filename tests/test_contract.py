@@ -23,6 +23,7 @@ def test_a_contract_survives_its_file() -> None:
         ({"context_samples": 100}, "a context of 100"),
         ({"input_samples": 60_000, "step_samples": 7000}, "a score every 7000"),
         ({"input_samples": 10**8, "step_samples": 1000}, "600 s in all"),
+        ({"short_input_samples": [30_000]}, "inputs of 48000 samples"),
         ({"hop_s": 4.0}, "hop_s"),
         ({"schema_version": 99}, "schema 99"),
         ({"surprise": 1}, "unknown fields surprise"),
@@ -41,6 +42,19 @@ def test_a_model_with_context_has_a_grid_of_its_own() -> None:
     made = contract(input_samples=60_000, context_samples=10_000, step_samples=2000)
     assert made.grid(16_000) == Grid(60_000, 40_000, 10_000, 2000)
     assert contract().grid(16_000) == windows_every(16_000)
+    with_context = {"input_samples": 60_000, "context_samples": 10_000, "step_samples": 2000}
+    shorter = contract(**with_context, short_input_samples=(22_000, 30_000))
+    assert shorter.grid(16_000) == Grid(60_000, 40_000, 10_000, 2000, (22_000, 30_000))
+    assert ServingContract.from_json(shorter.to_json()) == shorter
+    for lengths in ((30_000, 22_000), (21_000,), (20_000,), (60_000,)):
+        with pytest.raises(ContractError):
+            contract(**with_context, short_input_samples=lengths)
+
+
+def test_a_contract_without_shorter_inputs_is_read() -> None:
+    raw = json.loads(contract().to_json())
+    del raw["short_input_samples"]
+    assert ServingContract.from_json(json.dumps(raw)) == contract()
 
 
 def test_a_contract_of_an_older_layout_is_refused_in_one_line() -> None:

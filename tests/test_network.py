@@ -1,6 +1,7 @@
 """The networks: shapes, sizes, what they hear, and scores that depend on nothing else."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ import tensorflow_io as tfio
 from model.calls import log_odds
 from model.export import Scorer, golden_windows
 from model.quiet import without_start_up_noise
+from model.scoring import score_recording
 from model.windows import ONSETS, WINDOW_SAMPLES
 
 with without_start_up_noise():
@@ -75,7 +77,7 @@ def test_gain_and_what_lies_outside_the_band_are_not_heard(
 
 @pytest.fixture(scope="module")
 def scorer(network: tf.keras.Model) -> Scorer:
-    return Scorer(networks.for_serving(network), ONSETS.input_samples)
+    return Scorer(networks.for_serving(network), ONSETS.input_samples, ONSETS.short_samples)
 
 
 def test_silence_is_scored(scorer: Scorer) -> None:
@@ -93,6 +95,28 @@ def test_scores_do_not_depend_on_what_is_scored_with_them(
     assert np.array_equal(scorer.score(inputs[::-1]), scores[::-1])
     assert np.array_equal(np.concatenate([scorer.score(x[None]) for x in inputs]), scores)
     assert scorer.score(inputs[:0]).size == 0
+
+
+@pytest.mark.parametrize("n_samples", [1, 16_000, 48_000, 49_153, 200_000, 327_681])
+def test_a_short_input_gives_the_scores_of_a_long_one(
+    scorer: Scorer, audio: npt.NDArray[np.float32], n_samples: int
+) -> None:
+    lengths = []
+
+    def score(inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        lengths.append(inputs.shape[1])
+        return scorer.score(inputs)
+
+    short = score_recording(audio[:n_samples], score, ONSETS, "end")
+    only_long = replace(ONSETS, short_samples=())
+    starts, scores = score_recording(audio[:n_samples], score, only_long, "end")
+    assert np.array_equal(short[0], starts)
+    assert np.array_equal(short[1], scores)
+    assert lengths[0] == min(
+        n
+        for n in (*ONSETS.short_samples, ONSETS.input_samples)
+        if n - 2 * ONSETS.context_samples >= n_samples
+    )
 
 
 @pytest.mark.slow

@@ -86,6 +86,14 @@ def test_inputs_with_context_hold_what_lies_around_them(n_samples: int, seed: in
         assert np.array_equal(ONSETS.cut(samples, np.array([start]), "end"), row[None])
 
 
+@given(n_samples=st.integers(1, 2 * ONSETS.hop_samples))
+def test_the_shortest_input_that_holds_the_rest_is_taken(n_samples: int) -> None:
+    scored = [n - 2 * ONSETS.context_samples for n in (*ONSETS.short_samples, ONSETS.input_samples)]
+    taken = ONSETS.for_rest(n_samples)
+    assert taken.scored_samples == min([n for n in scored if n >= n_samples], default=scored[-1])
+    assert taken.hop_samples == taken.scored_samples
+
+
 def test_an_input_amid_the_audio_is_not_copied() -> None:
     samples = np.ones(2 * ONSETS.input_samples, np.float32)
     inputs = np.array([ONSETS.context_samples])

@@ -79,7 +79,9 @@ class TrainingPlan:
         from model.export import Scorer
 
         grid = self.grid(network)
-        return Subject(Scorer(network, grid.input_samples).score, grid, self.padding)
+        return Subject(
+            Scorer(network, grid.input_samples, grid.short_samples).score, grid, self.padding
+        )
 
 
 def time_for(
@@ -192,6 +194,7 @@ def train_and_export(
         model_sha256="",
         input_samples=subject.grid.input_samples,
         context_samples=subject.grid.context_samples,
+        short_input_samples=subject.grid.short_samples,
         step_samples=0 if subject.grid.scores_windows else subject.grid.step_samples,
         padding=plan.padding,
         metrics={name: round(value, 4) for name, value in figures.items()},

@@ -78,7 +78,10 @@ class Counting:
     def scoring(self) -> str:
         """A digest of all that determines a window's score, besides the recording."""
         channel = () if self.channel == MIX else (self.channel,)
-        return digest(self.model_sha256, self.padding, asdict(self.grid), *channel)
+        grid = asdict(self.grid)
+        if not self.grid.short_samples:  # scores kept before there were any are as good
+            del grid["short_samples"]
+        return digest(self.model_sha256, self.padding, grid, *channel)
 
     @classmethod
     def of(cls, config: Config, contract: ServingContract, run_id: str) -> Counting:
