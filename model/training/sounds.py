@@ -222,10 +222,10 @@ def made_up_call(rng: Rng) -> Sound:
 
 
 def other_sound(rng: Rng) -> Samples:
-    """A made-up sound that is no call, of one of eleven kinds, 0.3 to 22 s long, peak 1."""
+    """A made-up sound that is no call, of one of twelve kinds, 0.3 to 22 s long, peak 1."""
     n = int(rng.uniform(0.3, 5.0) * SAMPLE_RATE_HZ)
     kinds = (
-        *(_tones, _whistles, _chorus, _chorus, _pulses),
+        *(_tones, _whistles, _chorus, _chorus, _pulses, _held),
         *(_engine, _engine, _bursts, _notes, _growls, _blows, _tune),
     )
     sound = kinds[rng.integers(len(kinds))](rng, n)
@@ -294,6 +294,15 @@ def _engine(rng: Rng, n: int) -> _Wave:
     wobble = 0.01 * curve(n, rng.normal(0, 1, 12))
     hum = _harmonics(rng, spacing_hz * (1 + wobble), 200, 2200)
     return hum * curve(n, rng.uniform(0, 1, 6)) if rng.random() < 0.5 else hum
+
+
+def _held(rng: Rng, n: int) -> _Wave:
+    """Voices held for a moo's length or longer, harmonics as flat but further apart than any."""
+    del n
+    n = int(rng.uniform(1.5, 8) * SAMPLE_RATE_HZ)
+    pitch = curve(n, [rng.uniform(0.9, 1), 1, 1, rng.uniform(0.93, 1.02)], [0, 0.03, 0.6, 1])
+    voice = _harmonics(rng, rng.uniform(240, 420) * pitch, 200, 2500)
+    return voice * curve(n, [0.3, 1, *rng.uniform(0.4, 1, 3), 0], [0, 0.02, 0.3, 0.6, 0.9, 1])
 
 
 def _bursts(rng: Rng, n: int) -> _Wave:
