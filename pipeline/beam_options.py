@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from apache_beam.options.pipeline_options import (
     DebugOptions,
+    DirectOptions,
     FlinkRunnerOptions,
     PipelineOptions,
     PortableOptions,
@@ -25,8 +26,10 @@ from pipeline.options import COUNT, UsageError
 from pipeline.runtime import (
     JOB_SERVER_TIMEOUT_S,
     LOCAL_RUNNERS,
+    MOST_WORKERS,
     OptionsWithLastingViews,
     parse_without_translations,
+    usable_cores,
 )
 
 PORTABLE_RUNNERS = ("FlinkRunner", "PortableRunner")
@@ -41,7 +44,8 @@ hold the audio of 12 segments in each process, and no core would be free for 10 
 def beam_options(arguments: Sequence[str]) -> PipelineOptions:
     """Beam's options from what is left of the command line.
 
-    On this machine all cores work as threads of one process, which share one model.
+    On this machine the cores that may be used work as threads of one process, at most eight, which
+    share one model.
 
     Raises:
         UsageError: an option that neither this pipeline nor Beam knows.
@@ -51,7 +55,8 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
     defaults = ["--direct_running_mode=multi_threading", "--direct_num_workers=0"]
     defaults += [f"--job_server_timeout={JOB_SERVER_TIMEOUT_S}"]
     result = OptionsWithLastingViews([*defaults, *arguments])
-    standard = result.view_as(StandardOptions)
+    standard, direct = result.view_as(StandardOptions), result.view_as(DirectOptions)
+    direct.direct_num_workers = direct.direct_num_workers or min(MOST_WORKERS, usable_cores())
     if standard.runner in LOCAL_RUNNERS:
         standard.runner = "FnApiRunner"
         return result

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import (
+    DirectOptions,
     PipelineOptions,
     PortableOptions,
     StandardOptions,
@@ -31,6 +33,8 @@ from pipeline.runtime import (
     quieten_workers,
     run_to_end,
 )
+from pipeline.sharing import processes
+from pipeline.sharing.spread import spread_of
 from pipeline.tables.finish import exit_code
 from pipeline.tables.read import read_run
 from pipeline.tables.run_report import Totals, summary
@@ -39,8 +43,12 @@ if TYPE_CHECKING:
     from pipeline.tables.bigquery import WriteNights
 
 
-def launch(run: Run) -> int:
+def launch(run: Run, command: Sequence[str] = ()) -> int:
     """Checks, runs and summarises.
+
+    Args:
+        run: what was asked.
+        command: what counts the same in another process, so that several can share it out.
 
     Returns:
         An exit code, see ``options.EXIT_CODES``.
@@ -48,7 +56,9 @@ def launch(run: Run) -> int:
     Raises:
         UsageError: nothing was started; the message says what to change.
     """
+    processes.end_with_parent()
     checked = preflight.check(run)
+    spread = spread_of(run, checked.options, checked.n_inputs, is_divisible=bool(command))
     if run.config.plan or run.config.max_cost is not None:
         estimate = plan.make_plan(run, checked.options)
         if run.config.plan:
@@ -57,6 +67,9 @@ def launch(run: Run) -> int:
         if run.config.plan:
             return 0
     night = preflight.prepare(run, checked)
+    if spread.processes > 1:
+        return processes.count_in_processes(run, spread, command, checked.n_inputs)
+    checked.options.view_as(DirectOptions).direct_num_workers = spread.workers
     try:
         count(run, checked, night)
     except Exception as error:

@@ -8,7 +8,6 @@ From the hours follow work, time and price on Dataflow by the figures below.
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,9 +21,12 @@ from model.audio import probe
 from model.quiet import without_decoder_notes
 from model.windows import samples_from_seconds
 from pipeline.ledger import entries, migrate, parts
+from pipeline.ledger.shares import list_share
 from pipeline.options import UsageError
 from pipeline.records import Listed
 from pipeline.run import Run
+from pipeline.runtime import usable_cores
+from pipeline.sharing.spread import Spread, spread_of
 from pipeline.storage import files
 
 SAMPLED_HEADERS = 60
@@ -45,6 +47,8 @@ VCPUS_PER_CORE = 2
 START_UP_S = 300.0
 """From a worker's start to its first recording, with a container image; longer with setup.py."""
 
+KEPT_KB_PER_RECORDING = 12
+"""What a process keeps in memory of each recording, see docs/scale.md."""
 START_HERE_S = 10.0
 """From the start of a run on this machine to its first recording, and for the page at its end."""
 
@@ -73,7 +77,9 @@ class Plan:
         machine, vcpus, workers: what it would run on.
         wall_h: how long that takes.
         cost_usd: what it costs.
-        cores_here, here_h: hardware threads of this machine, and how long it would take here.
+        cores_here: hardware threads of this machine that may be used.
+        processes_here, workers_here: how many processes of how many workers it would take here.
+        memory_here_gb, here_h: how much memory, and how long.
     """
 
     recordings: int
@@ -89,6 +95,9 @@ class Plan:
     wall_h: float
     cost_usd: float
     cores_here: int
+    processes_here: int
+    workers_here: int
+    memory_here_gb: float
     here_h: float
 
 
@@ -100,7 +109,9 @@ def make_plan(run: Run, options: PipelineOptions) -> Plan:
         options: Beam's, for machine and workers.
     """
     counting = run.counting
-    recordings = [one for one in run.recordings.all() if not one.copy_of]
+    recordings = [
+        one for one in list_share(run.config, run.recordings.listings).recordings if not one.copy_of
+    ]
     is_done = _ledger_of(run)
     todo = [one for one in recordings if not is_done(one)]
     hours, headers, unreadable = _audio_hours(todo)
@@ -114,7 +125,8 @@ def make_plan(run: Run, options: PipelineOptions) -> Plan:
     )
     vcpu_h = core_h * VCPUS_PER_CORE
 
-    cores_here = os.cpu_count() or 1
+    here = spread_of(run, options, len(todo), work_s=core_h * 3600)
+    memory_here_gb = here.memory_gb + len(todo) / here.processes * KEPT_KB_PER_RECORDING / 1e6
     asked = options.view_as(WorkerOptions)
     machine = asked.machine_type or DEFAULT_MACHINE
     vcpus, memory_gb = _size_of(machine)
@@ -136,8 +148,11 @@ def make_plan(run: Run, options: PipelineOptions) -> Plan:
         workers=workers,
         wall_h=wall_h,
         cost_usd=workers * wall_h * hourly_usd,
-        cores_here=cores_here,
-        here_h=core_h / cores_here + START_HERE_S / 3600 if todo else 0.0,
+        cores_here=usable_cores(),
+        processes_here=here.processes,
+        workers_here=here.workers,
+        memory_here_gb=round(memory_here_gb, 1),
+        here_h=(here.seconds(core_h * 3600, len(todo)) + START_HERE_S) / 3600 if todo else 0.0,
     )
 
 
@@ -147,6 +162,7 @@ def describe(plan: Plan) -> str:
     sampled = plan.headers + plan.unreadable
     basis = "all headers" if sampled == todo else f"estimated from {plan.headers:,} headers"
     unreadable = f", {plan.unreadable:,} of {sampled:,} cannot be read" if plan.unreadable else ""
+    here = Spread(plan.processes_here, plan.workers_here)
     return "\n".join(
         [
             f"recordings   {plan.recordings:,} ({plan.size_bytes / 1e9:,.1f} GB), "
@@ -154,12 +170,17 @@ def describe(plan: Plan) -> str:
             f"audio        {plan.audio_h:,.1f} h to do ({basis}{unreadable})",
             f"work         {plan.core_h:,.2f} h of one core, "
             f"{plan.core_h * VCPUS_PER_CORE / plan.vcpus:,.2f} worker hours",
-            f"here         {_long(plan.here_h)} on {plan.cores_here} cores",
+            f"here         {_long(plan.here_h)} on {_counted(plan.cores_here, 'core')}: {here}, "
+            f"{plan.memory_here_gb:,.1f} GB of memory",
             f"on Dataflow  {plan.workers} × {plan.machine}, about {plan.wall_h * 60:,.0f} min, "
             f"{plan.cost_usd:,.2f} USD at list prices of us-central1",
             "nothing was started",
         ]
     )
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def _long(hours: float) -> str:

@@ -46,8 +46,13 @@ _prints_here = False
 
 
 def reset() -> None:
-    """Starts from nothing; worker processes that start from here on report to this one."""
+    """Starts from nothing; worker processes that start from here on report to this one.
+
+    A process that itself reports to the one that started it goes on doing so.
+    """
     global _now, _prints_here
+    if os.environ.get(FOLDER_VARIABLE) and not _prints_here:
+        return
     close()
     _prints_here = True
     os.environ[FOLDER_VARIABLE] = tempfile.mkdtemp(prefix="capuchin-progress-")
@@ -57,6 +62,8 @@ def reset() -> None:
 
 def close() -> None:
     """Removes the folder that ``reset`` made."""
+    if not _prints_here:
+        return
     if folder := os.environ.pop(FOLDER_VARIABLE, ""):
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import math
 import os
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import apache_beam as beam
@@ -122,3 +125,54 @@ def give_memory_back() -> None:
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(_ARENA_MAX, 2)
         libc.mallopt(_TRIM_THRESHOLD, 1 << 20)
+
+
+MOST_WORKERS = 8
+"""Of a process: Beam 2.77 goes through some thirty steps for each, one at a time, and above eight
+that costs more than they do (docs/cores.md)."""
+_OF_SCHEDULERS = (
+    *("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"),
+    *("PBS_NCPUS", "NCPUS", "NSLOTS", "LSB_DJOB_NUMPROC"),
+)
+"""Where Slurm, PBS, Grid Engine and LSF say how many cores a job has; the first that is set."""
+
+
+def usable_cores(environ: Mapping[str, str] = os.environ, root: Path = Path("/")) -> int:
+    """The cores that this process may use: of its affinity, its control group and its scheduler.
+
+    Beam 2.77 takes ``multiprocessing.cpu_count()``, which is all that the machine has.
+
+    Args:
+        environ: environment variables.
+        root: of the file system.
+    """
+    of_process = getattr(os, "sched_getaffinity", None)  # elsewhere than on Linux there is none
+    cores = float(len(of_process(0)) if of_process else os.cpu_count() or 1)
+    asked = next((environ[name] for name in _OF_SCHEDULERS if environ.get(name)), "")
+    if asked.isdecimal():
+        cores = min(cores, int(asked))
+    return max(1, math.ceil(min([cores, *_quotas(root)])))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Cores' worth of time of this process's control group and those above it, where limited."""
+    groups: list[str] = []
+    with suppress(OSError):
+        groups = (root / "proc/self/cgroup").read_text().splitlines()
+    for line in groups:
+        _, kinds, path = line.split(":", 2)
+        if kinds and "cpu" not in kinds.split(","):
+            continue
+        top = root / "sys/fs/cgroup" / kinds
+        folder = top / path.strip("/")
+        for group in (folder, *folder.parents):
+            with suppress(OSError, ValueError):
+                if kinds:
+                    quota = (group / "cpu.cfs_quota_us").read_text()
+                    period = (group / "cpu.cfs_period_us").read_text()
+                else:
+                    quota, period = (group / "cpu.max").read_text().split()
+                if quota.strip() != "max" and int(quota) > 0:
+                    yield int(quota) / int(period)
+            if group == top:
+                break

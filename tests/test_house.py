@@ -30,6 +30,8 @@ NEEDS_BEAM = {
     "pipeline.plan",
     "pipeline.beam_options",
     "pipeline.runtime",
+    "pipeline.sharing.spread",
+    "pipeline.sharing.processes",
     "pipeline.inputs.transforms",
     "pipeline.inference.transforms",
     "pipeline.ledger.transforms",

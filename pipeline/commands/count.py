@@ -23,7 +23,8 @@ def main(argv: Sequence[str]) -> int:
         import pyarrow as pa
 
         from pipeline.launch import launch  # imports Beam, for which no one else need wait
+        from pipeline.sharing.processes import command_of
 
         pa.array([])  # PyArrow looks for pandas when it first makes an array, and never again
 
-    return launch(run)
+    return launch(run, command_of(argv))

@@ -21,4 +21,4 @@ def main(argv: Sequence[str]) -> int:
     from pipeline.launch import launch
     from pipeline.run import run_of
 
-    return launch(run_of(config))
+    return launch(run_of(config), argv)

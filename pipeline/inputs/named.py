@@ -25,6 +25,8 @@ MOST_OBJECTS = 5000
 """In a bucket at most so many recordings, or files of an output, are listed before a job: five
 requests."""
 
+_SAMPLED = 200
+
 
 class NamedRecordings:
     """The recordings that patterns and manifests name.
@@ -34,6 +36,7 @@ class NamedRecordings:
         listings: what patterns in buckets stand for, where that was listed: no job asks once more.
         remarks: on what was passed over or is not used, once it was checked.
         others: how many files ``few`` passed over, by kind.
+        sample: names of some, once that was checked; none where a bucket is listed by the job.
     """
 
     def __init__(self, config: Config) -> None:
@@ -41,6 +44,7 @@ class NamedRecordings:
         self.remarks: list[str] = []
         self.listings: dict[str, Listing] = {}
         self.others: Others = Counter()
+        self.sample: list[str] = []
 
     def check(self) -> int | None:
         """How many there are; None where only the job will know, for it lists a bucket.
@@ -59,6 +63,8 @@ class NamedRecordings:
         except (OSError, ValueError) as error:
             raise UsageError(str(error)) from None
         self.say_remarks(names)
+        if names is not None:
+            self.sample = list(islice(names, 0, None, 1 + len(names) // _SAMPLED))
         return None if names is None else len(names)
 
     def say_remarks(self, names: Collection[str] | None) -> None:
@@ -71,12 +77,8 @@ class NamedRecordings:
         for line in self.remarks:
             print(f"capuchinbird: {line}", file=sys.stderr)
 
-    def all(self) -> list[Listed]:
-        """Lists and completes all, sorted by name."""
-        return list_recordings(self.config, self.listings)
-
     def few(self) -> list[Listed] | None:
-        """The same, where they are few; None if they are not, or something names nothing."""
+        """All, completed and sorted by name; None if they are many, or something names nothing."""
         allow_empty = self.config.allow_empty
         listed: dict[str, Listing] = {}
         self.others = Counter()

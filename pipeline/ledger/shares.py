@@ -17,7 +17,7 @@ from typing import Any
 
 from pipeline.inference.count import Counting, digest
 from pipeline.inputs.manifests import list_recordings
-from pipeline.inputs.versions import Others
+from pipeline.inputs.versions import NOTHING_LISTED, Listings, Others
 from pipeline.ledger import parts
 from pipeline.ledger.runs import RunNotes
 from pipeline.ledger.sums import Sums
@@ -84,10 +84,14 @@ class ShareListing:
     n_listed: int
 
 
-def list_share(config: Config) -> ShareListing:
+def list_share(config: Config, listings: Listings = NOTHING_LISTED) -> ShareListing:
     """Lists what is named, and of that a share: ``config.share``, or all.
 
     Copies are told among all that is listed, so that the shares count what one run would.
+
+    Args:
+        config: what was asked.
+        listings: results of earlier listings, by pattern.
     """
     others: Others = Counter()
     sizes: dict[str, int] = {}
@@ -99,7 +103,7 @@ def list_share(config: Config) -> ShareListing:
         numbers = cut(sizes, config.share.of)
         return {of for of, number in numbers.items() if number == config.share.number}
 
-    recordings = list_recordings(config, others=others, only=own)
+    recordings = list_recordings(config, listings, others=others, only=own)
     listing = hashlib.sha256()
     for identity, size in sorted(sizes.items()):
         listing.update(f"{size} {identity}\n".encode())

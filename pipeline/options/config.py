@@ -221,6 +221,16 @@ class Config:
             group=_HOW,
         ),
     ] = None
+    processes: Annotated[
+        int,
+        Flag(
+            "count in so many processes, each with a share of the recordings and at most 8 workers "
+            "(default: one, and above 8 cores as many as end first)",
+            "N",
+            values.at_least(1),
+            group=_HOW,
+        ),
+    ] = 0
     no_wait: Annotated[
         bool,
         Flag(

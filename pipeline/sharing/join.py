@@ -45,12 +45,13 @@ def join_output(output: str) -> int:
     return join_shares(replace(run, started=datetime.fromisoformat(runs[0].started)), cuts[-1])
 
 
-def join_shares(run: Run, cut: shares.Cut) -> int:
+def join_shares(run: Run, cut: shares.Cut, *, keeps_records: bool = True) -> int:
     """Ends a run whose shares were counted by others. Returns an exit code.
 
     Args:
         run: of which the shares are; it has a name of its own.
         cut: its shares.
+        keeps_records: even if none is missing: one of them may be counted again.
     """
     ended = cut.ended
     run.notes.start()
@@ -64,8 +65,9 @@ def join_shares(run: Run, cut: shares.Cut) -> int:
     others: Counter[str] = Counter()
     for one in ended:
         others |= Counter(one.others)  # each share lists all
+    kept = cut if keeps_records or cut.missing else None
     total = Sums.total(one.sums for one in ended)
-    end_run(report, total, sum(one.inputs for one in ended), others, joined=cut)
+    end_run(report, total, sum(one.inputs for one in ended), others, joined=kept)
     page = run.output.make_page() if run.config.report else ""
     written = run.notes.take(Note.REPORT)
     say(summary(run.config, written, page), run=written, report=page)
