@@ -22,6 +22,7 @@ from pipeline.inputs.manifests import list_recordings
 from pipeline.records import Listed
 from pipeline.run import run_of
 from pipeline.storage import buckets, files
+from tests import plain_runner
 from tests.cloud.conftest import Bucket
 from tests.cloud.emulators import Answer, PassOn, Request
 from tests.conftest import Recordings, noise_with_bursts
@@ -390,3 +391,31 @@ def test_a_minute_of_wav_is_one_request(bucket: Bucket) -> None:
         assert decode.decode_segment(at_hand[1], plan, grid).heard_samples == 960_000
     [request] = bucket.proxy.requests
     assert "alt=media" in request.path
+
+
+@pytest.mark.parametrize("how", ["name", "folder", "manifest"])
+def test_a_minute_costs_at_most_three_requests_of_a_whole_job(
+    bucket: Bucket, tmp_path: Path, peaks: None, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Its name, size and version: of a listing that others share, or by one request. Then all."""
+    plain_runner.use(monkeypatch)
+    uris = [
+        bucket.put(f"in/{n}.{kind.lower()}", encoded(60, 24_000, kind, [2 * n]))
+        for n, kind in enumerate(("WAV",) if how == "name" else ("WAV", "FLAC", "MP3"))
+    ]
+    manifest = tmp_path / "list.txt"
+    manifest.write_text("\n".join(uris))
+    where = {"name": uris[0], "folder": f"{bucket.uri}/in", "manifest": ""}[how]
+    named = f"--input={where}" if where else f"--manifest={manifest}"
+    model = write_model(tmp_path / "model")
+    bucket.proxy.requests.clear()
+    assert count(named, f"--model={model}", f"--output={tmp_path}/out") == 0
+    assert len(rows((tmp_path / "out/counts.csv").read_text())) == len(uris)
+    paths = [request.path for request in bucket.proxy.requests]
+    for uri in uris:
+        of_it = [path for path in paths if f"/in/{uri.rsplit('/', 1)[1]}" in path]
+        assert sum("alt=media" in path for path in of_it) == 1
+        assert len(of_it) == (2 if how == "manifest" else 1)
+    listings = [path for path in paths if "prefix=" in path]
+    assert len(listings) <= {"name": 2, "folder": 4, "manifest": 0}[how], listings
+    assert len(paths) == len(listings) + len(uris) * (2 if how == "manifest" else 1)
