@@ -12,14 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from model import isolated, system
 from model.audio import Recording
 from model.decoders import AudioError
 from model.isolated import IsolatedRecording
-from tests import hostile_decoder, nights
-from tests.test_house import imports, modules, tree
-from tests.test_isolated import write
+from tests import hostile_decoder
+from tests.conftest import noise_with_bursts
+from tests.test_house import ROOT, imports, modules, tree
 
 ABSENT_MODULES = {"fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty"}
 """Modules that Windows or macOS lacks."""
@@ -37,6 +38,11 @@ ABSENT_NAMES = {
     "time": {"tzset", "pthread_getcpuclockid"},
 }
 ABSENT_ARGUMENTS = {"pass_fds", "preexec_fn", "process_group", "start_new_session"}
+
+
+def write(path: Path) -> str:
+    soundfile.write(path, noise_with_bursts(25, 22_050, 2, [1.5]), 22_050)
+    return str(path)
 
 
 def uses(module: str) -> Iterator[str]:
@@ -66,7 +72,7 @@ def test_what_a_system_may_lack_is_used_in_one_module() -> None:
 def test_texts_are_read_and_written_as_utf_8() -> None:
     rule = ["-q", "--preview", "--select", "PLW1514"]
     command = [sys.executable, "-m", "ruff", "check", *rule, "capuchinbird", "model", "pipeline"]
-    done = subprocess.run(command, cwd=nights.ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
