@@ -70,8 +70,13 @@ for name in TIME JOIN_TIME; do
 done
 [[ ${ONLY:-missing} =~ ^(missing|[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)$ ]] ||
     fail "ONLY=$ONLY: write it as 3,7-9, or as missing"
-[ "${ONLY:-missing}" = missing ] || [ -n "${SHARES:-}" ] ||
-    fail "ONLY=$ONLY needs SHARES: of how many, as before"
+if [ "${ONLY:-missing}" != missing ]; then
+    [ -n "${SHARES:-}" ] || fail "ONLY=$ONLY needs SHARES: of how many, as before"
+    for number in ${ONLY//[-,]/ }; do
+        [ "$number" -ge 1 ] && [ "$number" -le "$SHARES" ] ||
+            fail "ONLY=$ONLY: no share $number of $SHARES"
+    done
+fi
 [ -z "${IMAGE:-}" ] || [ -z "${PYTHON:-}" ] || fail "give IMAGE or PYTHON, not both"
 [ -z "${IMAGE:-}" ] || [ -f "$IMAGE" ] ||
     fail "IMAGE=$IMAGE: no such file; docs/slurm.md says how to build it"

@@ -75,6 +75,7 @@ def run(here: Path, *arguments: str, **variables: str) -> subprocess.CompletedPr
         ({"TIME": "2h"}, "TIME=2h: write it as minutes, HH:MM:SS or D-HH:MM"),
         ({"ONLY": "3;7", "SHARES": "9"}, "ONLY=3;7: write it as 3,7-9, or as missing"),
         ({"ONLY": "3"}, "ONLY=3 needs SHARES"),
+        ({"ONLY": "3,8-10", "SHARES": "9"}, "ONLY=3,8-10: no share 10 of 9"),
         ({"IMAGE": "birds.sif"}, "give IMAGE or PYTHON, not both"),
         ({"IMAGE": "birds.sif", "PYTHON": ""}, "IMAGE=birds.sif: no such file"),
         ({"BIND": "/data"}, "BIND is for IMAGE"),
