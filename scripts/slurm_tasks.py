@@ -28,7 +28,7 @@ RECORDING_S = 0.03
 """CPU seconds of a recording however short it is; the plan goes by its audio."""
 
 PROCESS_MB, WORKER_MB = 950, 130
-"""Of pipeline/sharing/layout.py: what a process holds, and each of its workers."""
+"""Of pipeline/sharing/spread.py: what a process holds, and each of its workers."""
 RECORDING_MB = 0.06
 """Of docs/scale.md: what is held of a recording of a minute, with its scores."""
 LISTED_MB = 0.0005

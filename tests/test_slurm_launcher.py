@@ -16,6 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.runtime import MOST_WORKERS
+from pipeline.sharing import spread
+
 ROOT = Path(__file__).resolve().parents[1]
 TASKS = runpy.run_path(str(ROOT / "scripts" / "slurm_tasks.py"))
 PLAN = {"recordings": 40, "done": 0, "core_h": 100.0}
@@ -70,7 +73,7 @@ def run(here: Path, *arguments: str, **variables: str) -> subprocess.CompletedPr
         ({"INPUT": ""}, "neither INPUT nor MANIFEST is set"),
         ({"SHARES": "many"}, "SHARES=many: give a whole number"),
         ({"CPUS": "0"}, "CPUS=0: give a whole number"),
-        ({"CPUS": "32"}, "CPUS=32: a share uses 8 at most"),
+        ({"CPUS": f"{MOST_WORKERS + 1}"}, "CPUS=9: a share uses 8 at most"),
         ({"MEMORY": "6 GB"}, "MEMORY=6 GB: write it as 6G or 6000M"),
         ({"TIME": "2h"}, "TIME=2h: write it as minutes, HH:MM:SS or D-HH:MM"),
         ({"ONLY": "3;7", "SHARES": "9"}, "ONLY=3;7: write it as 3,7-9, or as missing"),
@@ -257,3 +260,7 @@ def test_the_image_is_made_of_what_is_there() -> None:
     needed = {"requirements.txt", "pyproject.toml", "setup.py", "README.md", "LICENSE"}
     needed |= {"capuchinbird", "model", "pipeline"}
     assert needed == set(re.findall(r"^ +(\S+)", sections["files"], re.MULTILINE))
+
+
+def test_a_task_is_foretold_the_memory_that_a_process_is() -> None:
+    assert (TASKS["PROCESS_MB"], TASKS["WORKER_MB"]) == (spread.PROCESS_MB, spread.WORKER_MB)
