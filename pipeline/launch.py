@@ -6,7 +6,8 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import (
@@ -25,6 +26,7 @@ from pipeline.job import build_pipeline
 from pipeline.ledger.runs import Note
 from pipeline.options import UsageError, console, say
 from pipeline.preflight import Checked
+from pipeline.progress import Progress
 from pipeline.run import Run
 from pipeline.runtime import (
     LOCAL_RUNNERS,
@@ -147,7 +149,19 @@ def run_job(
     if not gate:
         give_memory_back()
     with progress.watch(checked.n_inputs, enabled=is_here and not console.is_quiet()):
-        run_to_end(pipeline, wait=checked.waits)
+        if not is_here:
+            run_to_end(pipeline, wait=checked.waits)
+            return
+        try:
+            with progress.kept(lambda now: run.notes.keep_progress(stated_progress(now))):
+                run_to_end(pipeline, wait=checked.waits)
+        finally:
+            run.notes.forget_progress()
+
+
+def stated_progress(now: Progress) -> dict[str, Any]:
+    """Progress as others read it, with the time."""
+    return {**asdict(now), "at": datetime.now(UTC).isoformat()}
 
 
 def fill_nights_again(night: WriteNights, options: PipelineOptions) -> None:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, astuple, dataclass
 from datetime import datetime, timedelta
@@ -21,6 +21,7 @@ from operator import add
 from pathlib import Path
 
 TERMINAL_INTERVAL_S = 1.0
+KEPT_EVERY_S = 10.0
 LONGEST_ESTIMATE_S = 1000 * 86_400.0  # a longer estimate is of no use
 FOLDER_VARIABLE = "CAPUCHIN_PROGRESS_FOLDER"
 
@@ -28,13 +29,14 @@ FOLDER_VARIABLE = "CAPUCHIN_PROGRESS_FOLDER"
 @dataclass(frozen=True)
 class Progress:
     """Finished recordings (segments count as fractions), finished and expected seconds of audio,
-    and listed recordings.
+    listed recordings, and those of the finished that were done before.
     """
 
     files: float = 0.0
     audio_s: float = 0.0
     expected_audio_s: float = 0.0
     listed: int = 0
+    done_before: int = 0
 
     def __add__(self, more: Progress) -> Progress:
         return Progress(*map(add, astuple(self), astuple(more)))
@@ -83,6 +85,11 @@ def finish(files: float, audio_s: float = 0.0) -> None:
     _add(Progress(files, audio_s))
 
 
+def pass_over(files: int) -> None:
+    """Adds recordings that were done before."""
+    _add(Progress(files, done_before=files))
+
+
 def _add(more: Progress) -> None:
     global _now
     with _lock:
@@ -99,7 +106,7 @@ def now() -> Progress:
     """The state at this moment, of this process and of the workers that it started."""
     with _lock:
         total = _now
-    folder = os.environ.get(FOLDER_VARIABLE)
+    folder = os.environ.get(FOLDER_VARIABLE) if _prints_here else ""
     for file in Path(folder).glob("*.json") if folder else ():
         total += Progress(**json.loads(file.read_text()))
     return total
@@ -122,6 +129,29 @@ def progress_line(done: Progress, n_inputs: int | None, elapsed_s: float) -> str
 def pause_before_next_line_s(elapsed_s: float) -> float:
     """Lines in a log become rarer as a run goes on: a night's run fills a page, not a book."""
     return min(max(10.0, 0.25 * elapsed_s), 900.0)
+
+
+@contextmanager
+def kept(keep: Callable[[Progress], None]) -> Iterator[None]:
+    """Keeps the progress for others to read, now and then while the body runs.
+
+    Args:
+        keep: writes it down; where it cannot, progress is not worth a run.
+    """
+    stop = threading.Event()
+
+    def go_on() -> None:
+        while not stop.wait(KEPT_EVERY_S):
+            with suppress(Exception):
+                keep(now())
+
+    thread = threading.Thread(target=go_on, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 @contextmanager

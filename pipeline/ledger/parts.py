@@ -16,6 +16,7 @@ In ``ledger`` lie:
 - ``*.moved.json``, ``*.chosen.json``, ``*.base``: settings that hold for all later runs;
 - ``*.started``: a run that has not ended, or that was killed; ``*.joining``: one that reads what
   its tables are to show; ``*.sharing``: one that counts a share;
+  ``*.progress``: how far one is;
 - ``shares/*.json``: what each share has done, see ``shares``.
 """
 

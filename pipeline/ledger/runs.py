@@ -16,6 +16,7 @@ from pipeline.storage.sealed import DamagedError, read_if_whole, read_sealed, wr
 
 _CHOICES = ("threshold", "counting", "hop_s")
 _STARTED, _JOINING, _SHARING, _NOTE = ".started", ".joining", ".sharing", ".note.json"
+_PROGRESS = ".progress"
 
 
 class Note(Enum):
@@ -60,7 +61,7 @@ class RunNotes:
         """Takes back what was noted of the run, and of those whose rest it has done."""
         for run_id in (self.run_id, *also):
             # In this order: a run that seems not to join yet will join.
-            for kind in (_STARTED, _JOINING, _SHARING):
+            for kind in (_STARTED, _JOINING, _SHARING, _PROGRESS):
                 files.delete_if_there(self._file(run_id + kind))
 
     def others(self) -> list[str]:
@@ -79,6 +80,19 @@ class RunNotes:
         """What runs count shares of that are going on or were killed, by their names."""
         noted = {name: read_if_whole(self._file(name + _SHARING)) for name in self._noted(_SHARING)}
         return {name: share for name, share in noted.items() if share}
+
+    def keep_progress(self, progress: Mapping[str, Any]) -> None:
+        """Writes down how far the run is."""
+        write_sealed(self._file(self.run_id + _PROGRESS), progress)
+
+    def forget_progress(self) -> None:
+        """Removes that, when nothing more is to come."""
+        files.delete_if_there(self._file(self.run_id + _PROGRESS))
+
+    def progress(self) -> dict[str, dict[str, Any]]:
+        """How far runs are that are going on or were killed, by their names."""
+        noted = {name: read_if_whole(self._file(name + _PROGRESS)) for name in self.others()}
+        return {name: progress or {} for name, progress in noted.items()}
 
     def leave(self, note: Note, value: Any) -> None:
         """Leaves a note for the run's launcher."""

@@ -211,7 +211,7 @@ class _FindWork(beam.DoFn):
         }
         done = len(listed) - len(todo)
         Metrics.counter("recordings", "skipped").inc(done)
-        progress.finish(files=done)
+        progress.pass_over(done)
         kept = self._ledger.scores(there, todo, counting.scoring)
         for of, segment in unfinished:
             kept.setdefault(of, []).append(segment)

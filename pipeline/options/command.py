@@ -35,6 +35,7 @@ COMMANDS = {
     "demo": "make recordings with calls at known times, count them, compare",
     "plan": "say what counting would take and cost; start nothing",
     "join": "make the tables of recordings that were counted in shares",
+    "status": "say where runs into an output stand, here and on other machines",
     "rescore": "count again from kept scores, with another threshold or rule",
     "report": "make report.html from the tables of earlier runs",
     "show": "draw one recording as the model hears it",

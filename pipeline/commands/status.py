@@ -1,0 +1,38 @@
+"""Say where runs into an output stand, here and on other machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from pipeline.commands import EarlierOutput
+from pipeline.options import Command, UsageError, say
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """The flags."""
+
+    output: EarlierOutput
+
+
+COMMAND = Command(
+    "status",
+    Flags,
+    "Say where an output stands: shares that have ended, are counted now or are missing; "
+    "recordings done, failed and left; speed and time left. It reads what runs note every ten "
+    "seconds, changes nothing, and may be asked at any time.",
+    ("status results", "status results --json"),
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Prints it. Returns 0; UsageError where no run has written."""
+    flags = COMMAND.parse(argv)
+    from pipeline.sharing.status import state_in_words, state_of
+
+    state = state_of(flags.output)
+    if state is None:
+        raise UsageError(f"--output {flags.output}: no run has written there")
+    say(state_in_words(state), **asdict(state))
+    return 0
