@@ -105,7 +105,13 @@ class _Help(argparse.HelpFormatter):
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return "\n".join(
-            textwrap.fill(line, width, initial_indent=indent, subsequent_indent=indent)
+            textwrap.fill(
+                line,
+                width,
+                initial_indent=indent,
+                subsequent_indent=indent,
+                break_on_hyphens=False,
+            )
             if len(line) > width and not line.startswith(" ")
             else indent + line
             for line in text.splitlines()
