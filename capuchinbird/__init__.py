@@ -5,8 +5,8 @@
     capuchinbird.draw("recordings/a.wav", length_s=60)
 
 What is in ``__all__`` is public and changes only with a note in the changelog; ``model`` and
-``pipeline`` may change at any time. DataFrames need pandas, pictures matplotlib
-(``pip install capuchinbird-counter[python]``).
+``pipeline`` may change at any time. DataFrames need pandas, the extra ``python`` of the wheel
+(docs/installing.md).
 """
 
 from __future__ import annotations
