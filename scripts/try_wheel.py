@@ -43,7 +43,9 @@ def main(recordings: str = "") -> None:
     """Does all that the module's docstring says."""
     with tempfile.TemporaryDirectory() as folder:
         top = Path(folder)
-        run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", top / "dist", ROOT)
+        source = top / "source"  # what is committed; building leaves files behind
+        run("git", "clone", "-q", ROOT, source)
+        run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", top / "dist", source)
         [wheel] = (top / "dist").iterdir()
         venv.create(top / "env", with_pip=True)
         scripts = top / "env" / ("Scripts" if os.name == "nt" else "bin")

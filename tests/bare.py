@@ -60,7 +60,7 @@ class Refused(MetaPathFinder):
     def __init__(self) -> None:
         present: set[str] = set()
         others: set[str] = set()
-        bare = needed(PROJECT["dependencies"])
+        bare = needed(PROJECT["dependencies"]) | {PROJECT["name"]}
         for distribution in metadata.distributions():
             is_present = normal(distribution.metadata["Name"]) in bare
             (present if is_present else others).update(packages_of(distribution))
