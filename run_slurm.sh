@@ -194,7 +194,8 @@ join=$(sbatch --dependency="afterany:$array" "${join_options[@]}" <<<"$join_scri
 echo "$array ${join%%;*}"
 cat >&2 <<EOF
 submitted: array $array, and ${join%%;*}, which joins when all its tasks have ended
-  squeue --jobs=$array,${join%%;*}           where they stand
+  squeue --jobs=$array,${join%%;*}           where the jobs stand
+  ./run_local.sh status $OUTPUT              where the recordings stand
   scancel $array            ends the tasks; what is counted stays
   $LOGS           what they print
 EOF
