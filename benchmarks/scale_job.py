@@ -68,6 +68,7 @@ class MadeScores:
     """Takes the place of the network: low scores, no two recordings' alike, and some calls."""
 
     def __init__(self, contract: ServingContract) -> None:
+        self.contract = contract
         grid = contract.grid(round(contract.hop_s * SAMPLE_RATE_HZ))
         self._context = grid.context_samples
         self._shape = (grid.hop_samples // grid.step_samples,)

@@ -95,3 +95,16 @@ def test_clips_are_padded_in_front_as_published(tmp_path: Path) -> None:
     assert not windows[0, :16_000].any()
     assert np.allclose(windows[0, 16_000:], 0.5, atol=1e-3)
     assert np.allclose(windows[1], -0.5, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_cores_runs_shares_of_the_real_job_one_after_the_other(
+    tmp_path: Path,
+) -> None:
+    from benchmarks.cores import make_archive, timed
+    from pipeline.sharing.spread import Spread
+
+    make_archive(tmp_path / "in", ".mp3", 26)
+    took = timed(tmp_path / "in", tmp_path, 2, Spread(2, 1), 1)
+    assert took.share_s > 13 * 3 * 60 * 8 / 3600  # what the stand-ins of half of them sleep
+    assert took.join_cpu_s > 0

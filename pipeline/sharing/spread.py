@@ -28,7 +28,7 @@ FEWEST_WORKERS = 4
 # CPU seconds, measured on two busy hardware threads; see docs/cores.md.
 WORKER_S = 0.8
 """What a worker adds to a run, one after the other."""
-PROCESS_S = 0.5
+PROCESS_S = 0.2
 """What a process more adds to a run of several: its start beside the others, and the join."""
 SERIAL_S_PER_RECORDING = 0.005
 """Of a recording, what a process does one after the other."""
