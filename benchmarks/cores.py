@@ -132,9 +132,15 @@ def figures(kind: str, recordings: int, cores: list[int], n_shares: int) -> Iter
             lock_s = took.share_cpu_s - start.share_cpu_s + took.join_cpu_s
             beyond_s = sleep_s / (spread.processes * spread.workers) * bool(n) + lock_s
             yield Figure(
-                *(kind, recordings, n, str(spread)),
-                *(round(s, 1) for s in (took.share_s + took.join_s, took.share_cpu_s, ideal_s)),
-                *(round(beyond_s, 1), round(ideal_s / max(0.001, beyond_s), 2)),
+                kind=kind,
+                recordings=recordings,
+                cores=n,
+                spread=str(spread),
+                wall_s=round(took.share_s + took.join_s, 1),
+                cpu_s=round(took.share_cpu_s, 1),
+                ideal_s=round(ideal_s, 1),
+                beyond_start_s=round(beyond_s, 1),
+                efficiency=round(ideal_s / max(0.001, beyond_s), 2),
             )
 
 
