@@ -138,9 +138,25 @@ def expected_count(
         duration_s: of the recording.
         separation_s: no two peaks are closer.
     """
-    grid = _grid(evidence)
     bins = bins_of(log_odds) - evidence.first
     middles_s, bins = middles_s[bins >= 0], bins[bins >= 0]
+    if not len(bins):
+        return _expected_without_peaks(evidence, duration_s)
+    near = np.diff(middles_s) < 2 * separation_s
+    return _expected(evidence, bins, near, duration_s)
+
+
+@lru_cache(maxsize=64)
+def _expected_without_peaks(evidence: PeakDensities, duration_s: float) -> CountEstimate:
+    """The same for most short recordings, which a recorder makes of equal length."""
+    return _expected(evidence, np.zeros(0, np.int64), np.zeros(0, bool), duration_s)
+
+
+def _expected(
+    evidence: PeakDensities, bins: _Integers, near: npt.NDArray[np.bool_], duration_s: float
+) -> CountEstimate:
+    """The number of calls, where ``near`` says which neighbouring peaks may hide one."""
+    grid = _grid(evidence)
     counts = np.bincount(bins, minlength=len(evidence.others_per_hour))
     hours = duration_s / 3600
     log_weights = grid.log_prior + grid.log_rates @ counts - grid.rates * hours
@@ -152,7 +168,6 @@ def expected_count(
     chances, unheard = grid.chances[kept], grid.unheard[kept] * hours
     mean = float(weights @ (chances @ counts + unheard))
     of_peaks = (weights @ chances)[bins]
-    near = np.diff(middles_s) < 2 * separation_s
     hidden = HIDDEN * float(np.sum(of_peaks[1:] * of_peaks[:-1] * near))
     low, high = count_bounds(chances, counts, unheard, weights, hidden)
     return CountEstimate(mean, low, high)

@@ -83,6 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command. Returns the exit code that ``options.EXIT_CODES`` explains."""
     # Each parser of arguments looks for translations, and Beam makes hundreds of parsers.
     os.environ["LANGUAGE"] = "C"
+    # NumPy's matrices are small here: a thread for each core would spin and find nothing to do.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     logging.basicConfig(handlers=[_log_handler()])
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["help"]:
