@@ -23,5 +23,6 @@ RUN SETUPTOOLS_SCM_PRETEND_VERSION=$VERSION pip install --no-cache-dir --no-deps
 # For the flex template: the file it runs, and the image that its workers get.
 ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/opt/capuchinbird/pipeline/__main__.py
 
-# Without TensorFlow's search for graphics cards at each start.
-ENV CUDA_VISIBLE_DEVICES=-1 TF_CPP_MIN_LOG_LEVEL=2
+# Without TensorFlow's search for graphics cards at each start, and without a thread of NumPy for each
+# core, which would spin and find nothing to do.
+ENV CUDA_VISIBLE_DEVICES=-1 TF_CPP_MIN_LOG_LEVEL=2 OPENBLAS_NUM_THREADS=1
