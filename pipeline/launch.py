@@ -148,7 +148,8 @@ def run_job(
         print(f"capuchinbird: the job server at {endpoint} has the job", file=sys.stderr)
     if not gate:
         give_memory_back()
-    with progress.watch(checked.n_inputs, enabled=is_here and not console.is_quiet()):
+    n_inputs = None if run.config.share else checked.n_inputs  # a share's are counted as it lists
+    with progress.watch(n_inputs, enabled=is_here and not console.is_quiet()):
         if not is_here:
             run_to_end(pipeline, wait=checked.waits)
             return

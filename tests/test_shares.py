@@ -144,6 +144,10 @@ def test_a_missing_share_is_said_until_it_or_a_whole_run_has_come(
     assert run_json(out)["shares"] == [{"of": 3, "missing": [2]}]
     assert len(nights.read(out / "counts.csv")) == n_rows + 1
 
+    capsys.readouterr()
+    assert main(["rescore", str(out), "--model", str(tmp_path / "model")]) == 1
+    assert "1 of 3 shares missing (2/3)" in capsys.readouterr().err
+
     assert count(archive, "--share", "2/3", output=out) == 0
     assert main(["join", str(out)]) == 0
     assert len(nights.read(out / "counts.csv")) == 12

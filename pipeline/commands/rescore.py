@@ -51,6 +51,7 @@ def main(argv: Sequence[str]) -> int:
     from pipeline.ledger import migrate
     from pipeline.ledger.runs import Note
     from pipeline.runtime import new_pipeline, run_to_end
+    from pipeline.tables.finish import lacks_shares
 
     beam_arguments = beam_options(asked.beam_args)
     preflight.check_reach(asked, beam_arguments)
@@ -70,18 +71,18 @@ def main(argv: Sequence[str]) -> int:
     run.notes.keep_choice(asked, run.contract.model_version)
     if had_page:
         run.output.make_page()  # or it would show the counts of before
-    n_changed = run.notes.take(Note.REPORT)["changed"]
+    written = run.notes.take(Note.REPORT)
     after = what_is_held(asked.output)
     say(
-        what_changed(before, after, n_changed, run),
+        what_changed(before, after, written["changed"], run),
         output=asked.output,
         threshold=run.counting.rule.threshold,
         calls=after.calls,
         calls_before=before.calls,
         recordings=after.recordings,
-        changed=n_changed,
+        changed=written["changed"],
     )
-    return 0
+    return int(lacks_shares(written))
 
 
 def recount_of(asked: Config, held: Sums) -> Run:

@@ -114,11 +114,16 @@ def with_shares(report: RunReport, cuts: list[shares.Cut]) -> RunReport:
 
 def exit_code(config: Config, written: Mapping[str, Any]) -> int:
     """That of a run by its run.json: 1 where shares are missing, 3 where too many failed."""
+    too_many = Totals(**written["totals"]).failed_fraction > config.max_failed_fraction
+    return 1 if lacks_shares(written) else 3 if too_many else 0
+
+
+def lacks_shares(written: Mapping[str, Any]) -> bool:
+    """Whether shares are missing by a run.json. Says which on stderr."""
     missing = list(filter(None, map(shares.missing_in_words, written["shares"])))
     for line in missing:
         print(f"capuchinbird: {line}", file=sys.stderr)
-    too_many = Totals(**written["totals"]).failed_fraction > config.max_failed_fraction
-    return 1 if missing else 3 if too_many else 0
+    return bool(missing)
 
 
 def _write(
