@@ -46,7 +46,7 @@ from benchmarks.material import (
     read_forest,
     write_leks,
 )
-from model.audio import read_all
+from model.audio.recording import read_all
 from model.calls import CountingRule, find_calls, log_odds, probabilities
 from model.contract import CONTRACT_FILE, ContractError, ServingContract
 from model.export import LoadedModel, load_exported

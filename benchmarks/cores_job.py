@@ -19,7 +19,7 @@ from typing import IO
 import numpy as np
 
 from benchmarks.scale_job import Load, MadeScores, Silence
-from model.audio import Segment
+from model.audio.recording import Segment
 from model.windows import SAMPLE_RATE_HZ, Samples
 
 CORES_VARIABLE = "CORES_SIMULATED"

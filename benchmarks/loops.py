@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from model.audio import read_all
+from model.audio.recording import read_all
 from model.calls import find_calls
 from model.windows import seconds_from_samples
 

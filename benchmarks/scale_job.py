@@ -21,10 +21,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from model.audio import Segment
+from model.audio.decoders import AudioInfo
+from model.audio.quality import Quality
+from model.audio.recording import Segment
 from model.contract import ServingContract
-from model.decoders import AudioInfo
-from model.quality import Quality
 from model.windows import SAMPLE_RATE_HZ, Samples
 
 FOLDER_VARIABLE = "SCALE_FOLDER"

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from model.audio import read_all
+from model.audio.recording import read_all
 from model.network import tutorial
 from model.windows import WINDOW_SAMPLES, Samples
 

@@ -165,7 +165,7 @@ def calls_in(
     """
     import soundfile
 
-    from model.audio import read_all
+    from model.audio.recording import read_all
     from model.calls import find_calls
     from model.scoring import score_by_contract
 

@@ -17,7 +17,7 @@ from apache_beam.options.pipeline_options import (
     StandardOptions,
 )
 
-from model.isolated import start_ahead
+from model.audio.isolated import start_ahead
 from pipeline import plan, preflight, progress
 from pipeline.beam_options import runs_here
 from pipeline.inference.score import ModelLoader

@@ -17,7 +17,7 @@ from pathlib import PurePath
 
 from apache_beam.options.pipeline_options import PipelineOptions, WorkerOptions
 
-from model.audio import probe
+from model.audio.recording import probe
 from model.quiet import without_decoder_notes
 from model.windows import samples_from_seconds
 from pipeline.ledger import entries, migrate, parts

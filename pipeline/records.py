@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model.mp3 import Mp3Way
-from model.quality import Quality
+from model.audio.mp3 import Mp3Way
+from model.audio.quality import Quality
 
 SCHEMA_VERSION = 2
 
@@ -140,7 +140,7 @@ class RecordingHeader:
     unaccounted_bytes: int = 0
     remarks: str = ""
     is_plain: bool = True
-    """These as in ``model.decoders.AudioInfo``."""
+    """These as in ``model.audio.decoders.AudioInfo``."""
 
     @property
     def frames(self) -> int:

@@ -22,8 +22,8 @@ from functools import cache
 import numpy as np
 import soundfile
 
-from model.audio import Recording
-from model.decoders import AudioError
+from model.audio.decoders import AudioError
+from model.audio.recording import Recording
 from pipeline.inference.count import unheard
 from pipeline.inference.decode import header_of
 from tests.conftest import noise_with_bursts

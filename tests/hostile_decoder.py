@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from model import isolated, system
-from model.audio import Segment
+from model.audio import isolated, system
+from model.audio.recording import Segment
 
-CODE = isolated._CODE.replace("model.isolated", "tests.hostile_decoder")
+CODE = isolated._CODE.replace("model.audio.isolated", "tests.hostile_decoder")
 
 _read = isolated._Watched.read
 

@@ -9,9 +9,9 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.audio import Recording, probe, read_all
-from model.decoders import AudioError, SndfileDecoder
-from model.isolated import IsolatedRecording
+from model.audio.decoders import AudioError, SndfileDecoder
+from model.audio.isolated import IsolatedRecording
+from model.audio.recording import Recording, probe, read_all
 from pipeline.inference.decode import failure
 from tests.conftest import noise_with_bursts
 
@@ -299,7 +299,7 @@ def test_m4a_is_decoded_once_for_segments_that_overlap(
 def test_m4a_without_the_extra_names_the_package(
     m4a: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "model.decoder_av", None)
+    monkeypatch.setitem(__import__("sys").modules, "model.audio.decoder_av", None)
     with pytest.raises(AudioError, match=r"run: .*python.* -m pip install av") as raised:
         probe(m4a)
     assert not failure("open", "a.m4a", raised.value).permanent  # tried again by the next run

@@ -12,11 +12,11 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.audio import Recording, read_all
-from model.channels import BEST, MIX, Hearing, hearing_of
-from model.decoders import AudioError
-from model.isolated import IsolatedRecording
-from model.quality import Quality, flags
+from model.audio.channels import BEST, MIX, Hearing, hearing_of
+from model.audio.decoders import AudioError
+from model.audio.isolated import IsolatedRecording
+from model.audio.quality import Quality, flags
+from model.audio.recording import Recording, read_all
 from model.windows import Samples
 from pipeline import options
 from pipeline.options import UsageError

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from model.audio import probe, read_all
-from model.decoders import AudioError
+from model.audio.decoders import AudioError
+from model.audio.recording import probe, read_all
 from model.windows import SAMPLE_RATE_HZ
 from pipeline.__main__ import main
 from pipeline.commands.demo import TRUTH_FILE, DemoRecording, comparison, make_demo

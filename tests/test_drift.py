@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pytest
 import soundfile
 
-from model import quality
-from model.audio import Recording
+from model.audio import quality
+from model.audio.recording import Recording
 from pipeline import launch
 from pipeline.__main__ import main
 from pipeline.commands import canaries

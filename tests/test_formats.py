@@ -23,8 +23,8 @@ from crowsetta.formats.bbox import AudBBox, Raven
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.audio.quality import NOTHING
 from model.calls import CountingRule
-from model.quality import NOTHING
 from model.windows import windows_every
 from pipeline import options
 from pipeline.exports.species import CALL_HIGH_HZ, CALL_LOW_HZ

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from model.decoders import AudioError
+from model.audio.decoders import AudioError
 from model.windows import windows_every
 from pipeline.inference import decode
 from pipeline.records import Listed

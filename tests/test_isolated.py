@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from model import isolated
-from model.audio import Recording
-from model.decoders import AudioError
-from model.isolated import IsolatedRecording
+from model.audio import isolated
+from model.audio.decoders import AudioError
+from model.audio.isolated import IsolatedRecording
+from model.audio.recording import Recording
 from pipeline import launch
 from tests import fakes, hostile_decoder, nights
 from tests.conftest import noise_with_bursts
@@ -173,7 +173,7 @@ def test_a_signal_to_all_processes_of_a_job_is_no_fault_of_a_recording(tmp_path:
 def test_no_decoder_outlives_who_started_it(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav")
     script = (
-        "import os, signal; from model import isolated\n"
+        "import os, signal; from model.audio import isolated\n"
         f"opened = isolated.IsolatedRecording({path!r}, 'a.wav')\n"
         "print(opened._child._process.pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"

@@ -15,12 +15,12 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import layout_base
-from model.audio import Recording, probe, read_all
-from model.decoders import AudioError
-from model.isolated import IsolatedRecording
-from model.layout import layout_of
-from model.layout_base import Source, View
+from model.audio import layout_base
+from model.audio.decoders import AudioError
+from model.audio.isolated import IsolatedRecording
+from model.audio.layout import layout_of
+from model.audio.layout_base import Source, View
+from model.audio.recording import Recording, probe, read_all
 from pipeline import options
 from tests import accounts, fakes, nights, plainly
 from tests.conftest import noise_with_bursts

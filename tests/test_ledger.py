@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.audio import Recording, read_all
-from model.quality import Quality
+from model.audio.quality import Quality
+from model.audio.recording import Recording, read_all
 from model.windows import Grid, window_starts
 from pipeline import launch, options
 from pipeline.__main__ import main

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from model import isolated
+from model.audio import isolated
 from pipeline import launch
 from pipeline.__main__ import main
 from tests import fakes, nights
@@ -27,7 +27,7 @@ def without_av(tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
     isolated._stop_all()  # those that found it
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(tmp_path / "hidden")
-        for name in [name for name in sys.modules if name == "model.decoder_av"]:
+        for name in [name for name in sys.modules if name == "model.audio.decoder_av"]:
             patch.delitem(sys.modules, name)
         for name in [name for name in sys.modules if name.partition(".")[0] == "av"]:
             patch.delitem(sys.modules, name)

@@ -13,9 +13,9 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.audio import Recording, read_all
-from model.isolated import IsolatedRecording
-from model.mp3 import Bytes, FrameReader, Mp3Way, find_stream
+from model.audio.isolated import IsolatedRecording
+from model.audio.mp3 import Bytes, FrameReader, Mp3Way, find_stream
+from model.audio.recording import Recording, read_all
 from tests.conftest import noise_with_bursts
 
 MODES = {

@@ -12,7 +12,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.audio import read_all
+from model.audio.recording import read_all
 from pipeline.inputs import versions
 from pipeline.options.paths import as_path, as_text, is_text
 from pipeline.storage import files

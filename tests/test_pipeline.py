@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from model.audio import Recording, read_all
+from model.audio.decoders import AudioError
+from model.audio.recording import Recording, read_all
 from model.calls import find_calls
-from model.decoders import AudioError
 from model.windows import window_starts, windows_every
 from pipeline import launch, options
 from pipeline.beam_options import beam_options

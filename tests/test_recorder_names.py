@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.audio import AUDIO_EXTENSIONS
+from model.audio.recording import AUDIO_EXTENSIONS
 from pipeline.inputs.recorder_names import NAME_KINDS, NameKind, note_from_name
 from pipeline.inputs.recorder_notes import (
     HEADER_KINDS,

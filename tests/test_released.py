@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from model.audio import Recording, read_all
+from model.audio.decoders import AudioError
+from model.audio.recording import Recording, read_all
 from model.calls import find_calls
-from model.decoders import AudioError
 from model.export import GOLDEN_FILE, LoadedModel, golden_scores, load_exported
 from model.training.synth import synthesise_recording
 from model.training.trials import Subject

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.audio.isolated import IsolatedRecording
 from model.calls import CountingRule, log_odds, probabilities
-from model.isolated import IsolatedRecording
 from pipeline.__main__ import main
 from pipeline.records import DetectedCall, RecordingCount
 from pipeline.review.density import Curve

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from model.decoders import AudioError
+from model.audio.decoders import AudioError
 from pipeline.__main__ import main
 from pipeline.commands import show
 from tests import fakes

@@ -63,7 +63,7 @@ def test_a_voice_is_found_where_it_is(level_db: float) -> None:
 @needs_detector
 @pytest.mark.slow
 def test_noise_and_calls_are_no_voices(forest: Path) -> None:
-    from model.audio import read_all
+    from model.audio.recording import read_all
 
     samples = read_all(forest / "recordings/recording_04.mp3")
     assert sum(b - a for a, b in find_speech(samples)) < 2

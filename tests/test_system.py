@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from model import isolated, system
-from model.audio import Recording
-from model.decoders import AudioError
-from model.isolated import IsolatedRecording
+from model.audio import isolated, system
+from model.audio.decoders import AudioError
+from model.audio.isolated import IsolatedRecording
+from model.audio.recording import Recording
 from tests import hostile_decoder
 from tests.conftest import noise_with_bursts
 from tests.test_house import ROOT, imports, modules, tree
@@ -65,8 +65,8 @@ def uses(module: str) -> Iterator[str]:
 def test_what_a_system_may_lack_is_used_in_one_module() -> None:
     users = {module: set(uses(module)) for module in modules() if "benchmarks" not in module}
     users = {module: names for module, names in users.items() if names}
-    assert users.keys() == {"model.system"}, users
-    assert {"resource", "signal.alarm", "os.geteuid", "pass_fds"} <= users["model.system"]
+    assert users.keys() == {"model.audio.system"}, users
+    assert {"resource", "signal.alarm", "os.geteuid", "pass_fds"} <= users["model.audio.system"]
 
 
 def test_texts_are_read_and_written_as_utf_8() -> None:

@@ -14,10 +14,10 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that, equal_to
 
-from model.audio import Recording
+from model.audio.mp3 import Mp3Stream, Mp3Way
+from model.audio.quality import NOTHING
+from model.audio.recording import Recording
 from model.calls import CountingRule
-from model.mp3 import Mp3Stream, Mp3Way
-from model.quality import NOTHING
 from model.windows import window_starts, windows_every
 from pipeline.inference.count import Counting
 from pipeline.inference.decode import plan_segments, read_header, with_whom

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
-from model.audio import read_all
-from model.decoders import AudioError
+from model.audio.decoders import AudioError
+from model.audio.recording import read_all
 from model.quiet import without_start_up_noise
 from model.training.clips import (
     Annotation,

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from model.audio import AUDIO_EXTENSIONS, read_all
+from model.audio.decoders import AudioError
+from model.audio.recording import AUDIO_EXTENSIONS, read_all
 from model.calls import MOO_S
-from model.decoders import AudioError
 from model.training.annotation_files import PROGRAMS, read_marked
 from model.training.annotations import Names, each_once, marks_in, told_apart
 from model.training.clips import Annotation, DataError, LabelledRecording, Scene

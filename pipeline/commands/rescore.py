@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from model.channels import BEST, MIX, MOST_CHANNELS
+from model.audio.channels import BEST, MIX, MOST_CHANNELS
 from model.windows import WINDOW_S, samples_from_seconds
 from pipeline.commands import OUTPUT
 from pipeline.options import Config, Flag, UsageError, count_command, parse, say, values

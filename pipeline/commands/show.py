@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from model.audio import Recording
+from model.audio.decoders import AudioError
+from model.audio.recording import Recording
 from model.calls import Call, CountingRule, find_calls
 from model.contract import ServingContract
-from model.decoders import AudioError
 from model.quiet import without_decoder_notes
 from model.scoring import score_by_contract
 from model.spectrogram import spectrogram_db

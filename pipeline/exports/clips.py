@@ -22,8 +22,8 @@ from typing import Literal, get_args
 import numpy as np
 import soundfile
 
-from model.decoders import AudioError, SndfileDecoder
-from model.isolated import IsolatedRecording
+from model.audio.decoders import AudioError, SndfileDecoder
+from model.audio.isolated import IsolatedRecording
 from model.windows import SAMPLE_RATE_HZ, Samples, samples_from_seconds
 from pipeline.exports.species import CAPUCHINBIRD, species_of
 from pipeline.inputs.local_time import called_at, called_local

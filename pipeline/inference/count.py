@@ -11,6 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from model.audio.channels import MIX
+from model.audio.layout_base import NO_END, SHORTER
+from model.audio.quality import flags
+from model.audio.quality import total as sum_of
 from model.calls import (
     MOO_S,
     Call,
@@ -22,12 +26,8 @@ from model.calls import (
     probabilities,
     window_scores,
 )
-from model.channels import MIX
 from model.contract import ServingContract
 from model.expected import CountEstimate
-from model.layout_base import NO_END, SHORTER
-from model.quality import flags
-from model.quality import total as sum_of
 from model.windows import (
     SAMPLE_RATE_HZ,
     WINDOW_S,

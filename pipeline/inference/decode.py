@@ -9,11 +9,11 @@ from typing import IO
 
 import numpy as np
 
-from model.audio import Recording
-from model.channels import MIX
-from model.decoders import AudioError, AudioInfo, DecoderMissingError, begins_anywhere
-from model.isolated import IsolatedRecording
-from model.mp3 import Mp3Way
+from model.audio.channels import MIX
+from model.audio.decoders import AudioError, AudioInfo, DecoderMissingError, begins_anywhere
+from model.audio.isolated import IsolatedRecording
+from model.audio.mp3 import Mp3Way
+from model.audio.recording import Recording
 from model.windows import SAMPLE_RATE_HZ, Grid
 from pipeline.inputs.recorder_notes import read_note
 from pipeline.inputs.versions import content_checksum

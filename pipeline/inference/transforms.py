@@ -12,8 +12,8 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, RunInference
 
-from model.channels import MIX
-from model.isolated import IsolatedRecording
+from model.audio.channels import MIX
+from model.audio.isolated import IsolatedRecording
 from model.windows import Grid, Padding, seconds_from_samples
 from pipeline import progress
 from pipeline.inference import decode

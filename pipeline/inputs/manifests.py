@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from model.audio import AUDIO_EXTENSIONS
+from model.audio.recording import AUDIO_EXTENSIONS
 from pipeline.inputs import copies, deployments, versions
 from pipeline.inputs.deployments import KEPT_TABLE, DeploymentRow, clock_in_name
 from pipeline.inputs.sheets import is_comment, parse_sheet, read_text

@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from model.quality import Quality
+from model.audio.quality import Quality
 from pipeline.inference.count import Counting
 from pipeline.ledger import parts
 from pipeline.ledger.moves import Moves, name_now

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
-from model.channels import BEST, MIX, MOST_CHANNELS
+from model.audio.channels import BEST, MIX, MOST_CHANNELS
 from pipeline.options.paths import slashed
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from model.decoders import AudioError
+from model.audio.decoders import AudioError
 from pipeline.records import SCORE_DIGITS, DetectedCall, Outcome, RecordingCount
 from pipeline.report.activity import Activity, by_hour, by_site, expected_total, heat_map
 from pipeline.report.charts import (

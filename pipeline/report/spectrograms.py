@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from model.isolated import IsolatedRecording
+from model.audio.isolated import IsolatedRecording
 from model.spectrogram import spectrogram_db
 from model.windows import SAMPLE_RATE_HZ, Samples, samples_from_seconds
 from pipeline.report.speech import Spans, SpeechMode, blanked, find_speech

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from model.audio import AUDIO_EXTENSIONS
+from model.audio.recording import AUDIO_EXTENSIONS
 from pipeline.inputs.recorder_names import NAME_KINDS, note_from_name
 from pipeline.inputs.recorder_notes import HEADER_KINDS, note_of_chunks
 from pipeline.records import RecorderNote

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from model.decoders import AudioError
+from model.audio.decoders import AudioError
 from pipeline.records import DetectedCall
 from pipeline.report.charts import distinct_names
 from pipeline.report.html import data_uri, fill_in

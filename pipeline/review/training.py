@@ -14,8 +14,8 @@ from pathlib import Path, PurePath
 
 import soundfile
 
-from model.decoders import AudioError
-from model.isolated import IsolatedRecording
+from model.audio.decoders import AudioError
+from model.audio.isolated import IsolatedRecording
 from model.windows import SAMPLE_RATE_HZ, Samples, samples_from_seconds
 from pipeline.review.sample import Stratum
 from pipeline.review.units import REST

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
-from model.seekable import SeekableFile
+from model.audio.seekable import SeekableFile
 from pipeline.options.extras import remedy_for
 
 FIRST_RANGE_BYTES = 256 * 1024

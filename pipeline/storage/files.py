@@ -19,9 +19,9 @@ from itertools import islice
 from typing import IO, Any, TypeVar
 from uuid import uuid4
 
-from model.audio import AUDIO_EXTENSIONS
-from model.decoders import AudioError
-from model.system import replace
+from model.audio.decoders import AudioError
+from model.audio.recording import AUDIO_EXTENSIONS
+from model.audio.system import replace
 from pipeline.options.paths import as_path, as_text, slashed
 from pipeline.storage.passed_over import below, in_words, is_put_aside, is_system_folder, kind_of
 

@@ -6,7 +6,7 @@ import posixpath
 import re
 from collections.abc import Mapping
 
-from model.audio import AUDIO_EXTENSIONS
+from model.audio.recording import AUDIO_EXTENSIONS
 
 SYSTEM_FOLDERS = frozenset(
     {

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 from google.auth.credentials import AnonymousCredentials
 
-from model.audio import Recording, probe
+from model.audio.recording import Recording, probe
 from model.windows import windows_every
 from pipeline import launch, options
 from pipeline.inference import decode

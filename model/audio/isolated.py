@@ -27,20 +27,22 @@ from typing import IO, Any
 
 import numpy as np
 
-from model import system
-from model.audio import Recording, Segment
-from model.channels import MIX
-from model.decoders import AudioError, AudioInfo, DecoderMissingError
-from model.mp3 import Mp3Way
-from model.quality import Quality
-from model.seekable import SeekableFile
+from model.audio import system
+from model.audio.channels import MIX
+from model.audio.decoders import AudioError, AudioInfo, DecoderMissingError
+from model.audio.mp3 import Mp3Way
+from model.audio.quality import Quality
+from model.audio.recording import Recording, Segment
+from model.audio.seekable import SeekableFile
 
 MEMORY_BYTES = 1 << 30
 """What a decoder may allocate. A block of 64 channels at 48 kHz takes a third of it."""
 PATIENCE_S = 600
 """A decoder that finishes no block of 10 s of audio for so long is ended."""
 ATTEMPTS = 2
-_CODE = "import sys; sys.path[:] = {path!r}; from model.isolated import serve; serve({channel})"
+_CODE = (
+    "import sys; sys.path[:] = {path!r}; from model.audio.isolated import serve; serve({channel})"
+)
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH", "SYSTEMROOT", "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS")
 _SIGN_OF_LIFE = {"block": "begun"}
 _LENGTH = struct.Struct("<I")
@@ -54,7 +56,7 @@ class _DecoderEnded(Exception):
 
 
 class IsolatedRecording:
-    """``model.audio.Recording``, decoded in a child process. Use it in a ``with`` statement.
+    """A ``Recording`` that a child process decodes. Use it in a ``with`` statement.
 
     Args:
         source: a path, or a binary file object that can seek: this process reads it for the child.
@@ -195,7 +197,7 @@ class _Child:
 
     def __init__(self) -> None:
         self._is_busy = False
-        path = [str(Path(__file__).resolve().parents[1]), *sys.path]
+        path = [str(Path(__file__).resolve().parents[2]), *sys.path]
         self._process, ours = system.start_child(
             lambda channel: _CODE.format(path=path, channel=channel),
             {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},

@@ -15,7 +15,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 import numpy.typing as npt
 
-from model.channels import Hearing
+from model.audio.channels import Hearing
 from model.windows import SAMPLE_RATE_HZ
 
 CLIPPED_AT = 0.9995

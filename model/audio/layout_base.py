@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
 
-from model.seekable import SeekableFile
+from model.audio.seekable import SeekableFile
 
 WHOLE_BYTES = 32 * 1024 * 1024
 MOST_STREAMS = 256

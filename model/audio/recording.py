@@ -22,12 +22,12 @@ import numpy as np
 import soundfile
 import soxr
 
-from model.channels import BEST, MIX, hearing_of
-from model.decoder_mp3 import Mp3Decoder
-from model.decoders import PIECE_FRAMES, AudioError, AudioInfo, DamageError, Decoder
-from model.mp3 import Mp3Way
-from model.opening import open_decoder
-from model.quality import NOTHING, Quality, measure, total
+from model.audio.channels import BEST, MIX, hearing_of
+from model.audio.decoder_mp3 import Mp3Decoder
+from model.audio.decoders import PIECE_FRAMES, AudioError, AudioInfo, DamageError, Decoder
+from model.audio.mp3 import Mp3Way
+from model.audio.opening import open_decoder
+from model.audio.quality import NOTHING, Quality, measure, total
 from model.windows import SAMPLE_RATE_HZ, Samples
 
 AUDIO_EXTENSIONS = frozenset(
@@ -86,7 +86,7 @@ class Recording:
         frames: its length, where an earlier look has told it. It spares counting them where the
             header leaves the length open.
         known: what an earlier look has told of an MP3: its header is then not read again.
-        channel: which channels to hear: ``mix``, ``best`` or a number, see ``model.channels``.
+        channel: which channels to hear: ``mix``, ``best`` or a number, see ``channels``.
         is_plain: an earlier look has told that its header says what it holds.
 
     Raises:

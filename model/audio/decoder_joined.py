@@ -6,7 +6,7 @@ import bisect
 import itertools
 from collections.abc import Callable, Sequence
 
-from model.decoders import AudioInfo, DamageError, Decoder
+from model.audio.decoders import AudioInfo, DamageError, Decoder
 from model.windows import Samples
 
 

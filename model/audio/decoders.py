@@ -12,8 +12,8 @@ from typing import IO, Any, Protocol
 import numpy as np
 import soundfile
 
-from model.channels import MOST_CHANNELS
-from model.system import O_BINARY
+from model.audio.channels import MOST_CHANNELS
+from model.audio.system import O_BINARY
 from model.windows import SAMPLE_RATE_HZ, Samples
 
 MP3_RESTART_S = 60.0
@@ -59,7 +59,7 @@ class AudioInfo:
         absent_frames: those of ``frames`` known at once to lie past the end of a cut-off file.
         encoding: for example ``WAV PCM_16``.
         unaccounted_bytes: of the file, that hold neither sound nor anything else that is known.
-        remarks: how the file differs from what its header says, see ``model.layout``.
+        remarks: how the file differs from what its header says, see ``model.audio.layout``.
         is_plain: a decoder that gets the file as it is hears all of it.
     """
 

@@ -13,9 +13,9 @@ from typing import IO, cast
 import numpy as np
 import soundfile
 
-from model.decoder_joined import JoinedDecoder
-from model.decoder_mp3 import Mp3Decoder
-from model.decoders import (
+from model.audio.decoder_joined import JoinedDecoder
+from model.audio.decoder_mp3 import Mp3Decoder
+from model.audio.decoders import (
     UNKNOWN_FRAMES,
     USUAL_FRAMES_A_BYTE,
     AudioError,
@@ -27,8 +27,8 @@ from model.decoders import (
     check_header,
     size_of,
 )
-from model.layout import Layout, layout_of
-from model.layout_base import Stream, View, open_source
+from model.audio.layout import Layout, layout_of
+from model.audio.layout_base import Stream, View, open_source
 
 
 def open_decoder(
@@ -183,7 +183,7 @@ def _decoder(source: str | os.PathLike[str] | IO[bytes], name: str) -> Decoder:
 
 def _open_with_av(source: str | os.PathLike[str] | IO[bytes], name: str) -> Decoder:
     try:
-        from model.decoder_av import AvDecoder
+        from model.audio.decoder_av import AvDecoder
     except ImportError:
         command = f"{shlex.quote(sys.executable)} -m pip install av"
         raise DecoderMissingError(f"{name}: AAC needs one more package; run: {command}") from None

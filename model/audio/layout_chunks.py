@@ -1,4 +1,4 @@
-"""Files of chunks: WAV, RF64, W64, AIFF, CAF and AU, for ``model.layout``.
+"""Files of chunks: WAV, RF64, W64, AIFF, CAF and AU, for ``model.audio.layout``.
 
 A chunk says how long it is. Where the chunk of sound says less than there is, what follows it is no
 chunk. Its sound then reaches to the chunks that close the file, or to the end of the file, provided
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.layout_base import (
+from model.audio.layout_base import (
     LONGER,
     SHORTER,
     Source,

@@ -10,7 +10,7 @@ from typing import IO
 import av
 import numpy as np
 
-from model.decoders import AudioInfo
+from model.audio.decoders import AudioInfo
 from model.windows import Samples
 
 

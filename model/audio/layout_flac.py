@@ -1,4 +1,4 @@
-"""FLAC files, for ``model.layout``: their last frame tells how long they are. See RFC 9639."""
+"""FLAC files, for ``layout``: their last frame says how long they are. See RFC 9639."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from model.layout_base import LONGER, SHORTER, Source, Stream, ViewPart, skip_tags, tags_before
+from model.audio.layout_base import (
+    LONGER,
+    SHORTER,
+    Source,
+    Stream,
+    ViewPart,
+    skip_tags,
+    tags_before,
+)
 
 _PLACES = 16
 """Places that are looked at in a long file."""

@@ -1,6 +1,6 @@
-"""Ogg, MP3 and MP4 files, for ``model.layout``: rows of pages, of frames and of boxes.
+"""Ogg, MP3 and MP4 files, for ``model.audio.layout``: rows of pages, of frames and of boxes.
 
-Sources: RFC 3533, ``model.mp3``, ISO/IEC 14496-12.
+Sources: RFC 3533, ``model.audio.mp3``, ISO/IEC 14496-12.
 """
 
 from __future__ import annotations
@@ -9,8 +9,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from model.layout_base import LONGER, NO_END, Source, Stream, skip_tags, tag_bytes, tags_before
-from model.mp3 import Mp3Stream, is_layer_3, is_run
+from model.audio.layout_base import (
+    LONGER,
+    NO_END,
+    Source,
+    Stream,
+    skip_tags,
+    tag_bytes,
+    tags_before,
+)
+from model.audio.mp3 import Mp3Stream, is_layer_3, is_run
 
 _PLACES = 16
 """Places that are looked at in a long file."""
@@ -233,7 +241,7 @@ def _stated_frames(form: Mp3Stream, data: bytes, at: int) -> int | None:
 def _long_mp3(source: Source, start: int) -> Stream | None:
     """What the tag in a long file says of frames and bytes, beside what there is.
 
-    Without a tag ``model.decoder_mp3`` counts the frames, or knows where each must lie.
+    Without a tag ``model.audio.decoder_mp3`` counts the frames, or knows where each must lie.
     """
     plain = Stream(((start, source.size),), source.size)
     start = skip_tags(source, start)

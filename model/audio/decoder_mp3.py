@@ -12,8 +12,8 @@ from typing import IO
 import numpy as np
 import soundfile
 
-from model.decoders import MP3_RESTART_S, AudioInfo, DamageError, Guard
-from model.mp3 import Bytes, FrameReader, Mp3Way, count_constant, find_stream, locate
+from model.audio.decoders import MP3_RESTART_S, AudioInfo, DamageError, Guard
+from model.audio.mp3 import Bytes, FrameReader, Mp3Way, count_constant, find_stream, locate
 from model.windows import Samples
 
 
