@@ -20,8 +20,6 @@ from pipeline.inference.transforms import (
     SegmentHandler,
 )
 from pipeline.inputs.transforms import MatchRecordings
-from pipeline.ledger import parts
-from pipeline.ledger.sums import Sums
 from pipeline.ledger.transforms import (
     CHANGED,
     PARTS,
@@ -34,10 +32,12 @@ from pipeline.ledger.transforms import (
     MatchShare,
     Tidy,
 )
+from pipeline.results.pieces import Pieces
+from pipeline.results.run_report import RunReport
+from pipeline.results.transforms import Finish, FinishShare, UpdateParts
 from pipeline.storage import files
-from pipeline.tables.pieces import Pieces
-from pipeline.tables.run_report import RunReport
-from pipeline.tables.transforms import Finish, FinishShare, UpdateParts
+from pipeline.store import parts
+from pipeline.store.sums import Sums
 
 if TYPE_CHECKING:
     from pipeline.run import Run

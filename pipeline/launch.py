@@ -27,6 +27,8 @@ from pipeline.ledger.runs import Note
 from pipeline.options import UsageError, console, say
 from pipeline.preflight import Checked
 from pipeline.progress import Progress
+from pipeline.results.finish import exit_code
+from pipeline.results.run_report import Totals, summary
 from pipeline.run import Run
 from pipeline.runtime import (
     LOCAL_RUNNERS,
@@ -37,9 +39,7 @@ from pipeline.runtime import (
 )
 from pipeline.sharing import processes
 from pipeline.sharing.spread import spread_of
-from pipeline.tables.finish import exit_code
 from pipeline.tables.read import read_run
-from pipeline.tables.run_report import Totals, summary
 
 if TYPE_CHECKING:
     from pipeline.tables.bigquery import WriteNights

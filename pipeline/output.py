@@ -6,10 +6,10 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 
-from pipeline.ledger import migrate
-from pipeline.ledger.ledger import Ledger
 from pipeline.options import UsageError
 from pipeline.storage import files
+from pipeline.store import migrate
+from pipeline.store.ledger import Ledger
 from pipeline.tables.read import run_file
 
 

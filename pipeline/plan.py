@@ -20,7 +20,6 @@ from apache_beam.options.pipeline_options import PipelineOptions, WorkerOptions
 from model.audio.recording import probe
 from model.quiet import without_decoder_notes
 from model.windows import samples_from_seconds
-from pipeline.ledger import entries, migrate, parts
 from pipeline.ledger.shares import list_share
 from pipeline.options import UsageError
 from pipeline.records import Listed
@@ -28,6 +27,7 @@ from pipeline.run import Run
 from pipeline.runtime import usable_cores
 from pipeline.sharing.spread import Spread, spread_of
 from pipeline.storage import files
+from pipeline.store import entries, migrate, parts
 
 SAMPLED_HEADERS = 60
 _PROBES_AT_ONCE = 16

@@ -21,12 +21,12 @@ from pipeline.beam_options import (
     runs_here,
     starts_job_server,
 )
-from pipeline.ledger.moves import Move
 from pipeline.options import RELEASED_MODEL, Config, UsageError
 from pipeline.records import SCHEMA_VERSION, RunSummary
 from pipeline.run import Run
 from pipeline.storage import files
 from pipeline.storage.buckets import connect_anonymously_to_emulator
+from pipeline.store.moves import Move
 
 if TYPE_CHECKING:
     from pipeline.tables.bigquery import WriteNights

@@ -14,20 +14,21 @@ from itertools import islice
 from pipeline.inputs import versions
 from pipeline.inputs.named import MOST_OBJECTS
 from pipeline.inputs.sheets import read_text
-from pipeline.ledger import entries, migrate, parts, shares
-from pipeline.ledger.entries import Entry
+from pipeline.ledger import shares
 from pipeline.ledger.known_copies import marked_by_ledger
 from pipeline.ledger.left_behind import left_behind
-from pipeline.ledger.sums import Sums
 from pipeline.options import Config, UsageError, say
 from pipeline.records import Listed
+from pipeline.results.finish import exit_code, with_shares
+from pipeline.results.join import Holdings
+from pipeline.results.render import all_tables
+from pipeline.results.run_report import Totals, summary
 from pipeline.run import Run
 from pipeline.storage import files
-from pipeline.tables.finish import exit_code, with_shares
-from pipeline.tables.join import Holdings
+from pipeline.store import entries, migrate, parts
+from pipeline.store.entries import Entry
+from pipeline.store.sums import Sums
 from pipeline.tables.read import run_file
-from pipeline.tables.render import all_tables
-from pipeline.tables.run_report import Totals, summary
 
 LARGEST_LEDGER_BYTES = 32 * 1024 * 1024
 """A larger ledger is compared by a job, on all cores."""

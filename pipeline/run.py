@@ -16,8 +16,8 @@ from pipeline.ledger.runs import RunNotes, as_chosen
 from pipeline.ledger.sites import StatedSites, as_stated
 from pipeline.options import Config
 from pipeline.output import Output
-from pipeline.tables.render import formats_in
-from pipeline.tables.run_report import RunReport, new_run_id
+from pipeline.results.render import formats_in
+from pipeline.results.run_report import RunReport, new_run_id
 
 
 @dataclass(frozen=True)

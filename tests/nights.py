@@ -27,10 +27,10 @@ import pytest
 import soundfile
 
 from pipeline import launch, options
-from pipeline.ledger import kept_scores as scores
-from pipeline.ledger.ledger import Ledger
 from pipeline.run import run_of
 from pipeline.storage import files
+from pipeline.store import scores
+from pipeline.store.ledger import Ledger
 from tests import plain_runner
 from tests.conftest import noise_with_bursts
 from tests.fakes import CountedLoader

@@ -16,17 +16,17 @@ from pipeline.inference.count import Counted, count_recording
 from pipeline.inference.score import score_segment
 from pipeline.inputs.manifests import list_recordings
 from pipeline.job import _begin
-from pipeline.ledger import parts
 from pipeline.ledger import transforms as ledger
-from pipeline.ledger.entries import identity_of
 from pipeline.ledger.runs import Note
-from pipeline.ledger.sums import Sums
 from pipeline.options import Config
 from pipeline.records import Fact, Listed
 from pipeline.rerun import done_already
+from pipeline.results import transforms as tables
+from pipeline.results.pieces import Pieces
 from pipeline.run import Run, run_of
-from pipeline.tables import transforms as tables
-from pipeline.tables.pieces import Pieces
+from pipeline.store import parts
+from pipeline.store.entries import identity_of
+from pipeline.store.sums import Sums
 from tests import fakes
 
 

@@ -24,9 +24,9 @@ from pipeline.inference import count, decode
 from pipeline.inputs import recorder_notes
 from pipeline.inputs.deployments import resolve
 from pipeline.inputs.times import parse_moment
-from pipeline.ledger.ledger import Ledger
 from pipeline.records import Listed, RecorderNote
 from pipeline.storage import files
+from pipeline.store.ledger import Ledger
 from tests import fakes, nights
 
 pytestmark = pytest.mark.usefixtures("plain_loop")

@@ -52,7 +52,7 @@ def test_a_log_line_is_in_plain_words(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def count(argv: object) -> int:
-        logging.getLogger("pipeline.tables.transforms").error("failures: 3 of 4")
+        logging.getLogger("pipeline.results.transforms").error("failures: 3 of 4")
         logging.getLogger("urllib3").warning("slow")
         return 0
 

@@ -157,7 +157,7 @@ def test_what_is_logged_has_an_alert(name: str) -> None:
     assert "conditionMatchedLog" in policy
     assert "notificationRateLimit" in policy  # which such a condition must have
     [words] = re.findall(r'jsonPayload.message : "(.*)"', policy)
-    logged = {"drift": "ledger/drift.py", "failures": "tables/finish.py"}[name]
+    logged = {"drift": "ledger/drift.py", "failures": "results/finish.py"}[name]
     source = (DEPLOY.parent / "pipeline" / logged).read_text()
     assert re.search(rf'\.(warning|error)\("{words}%s"', source)
     assert f"alert-{name}.yaml" in (DEPLOY / "create.sh").read_text()

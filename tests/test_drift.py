@@ -15,7 +15,7 @@ from pipeline import launch
 from pipeline.__main__ import main
 from pipeline.commands import canaries
 from pipeline.ledger import drift
-from pipeline.ledger.ledger import Ledger
+from pipeline.store.ledger import Ledger
 from tests import fakes, nights
 from tests.conftest import noise_with_bursts
 

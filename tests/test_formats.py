@@ -46,7 +46,6 @@ from pipeline.exports.tool_formats import (
     table_name,
 )
 from pipeline.inference.count import Counting
-from pipeline.ledger.entries import Entry
 from pipeline.records import (
     SCHEMA_VERSION,
     DetectedCall,
@@ -57,7 +56,8 @@ from pipeline.records import (
     SegmentScores,
     column_names,
 )
-from pipeline.survey.activity import activity
+from pipeline.store.entries import Entry
+from pipeline.tables.activity import activity
 from pipeline.tables.cell_text import encode, guard_path, guard_text, unguard_text
 from pipeline.tables.csv_text import csv_line
 from pipeline.tables.parquet import parquet_bytes

@@ -35,7 +35,7 @@ NEEDS_BEAM = {
     "pipeline.inputs.transforms",
     "pipeline.inference.transforms",
     "pipeline.ledger.transforms",
-    "pipeline.tables.transforms",
+    "pipeline.results.transforms",
     "pipeline.tables.bigquery",
 }
 """All else can be imported where Beam is not installed."""

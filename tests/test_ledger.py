@@ -19,7 +19,6 @@ from pipeline import launch, options
 from pipeline.__main__ import main
 from pipeline.inference import decode
 from pipeline.inference.count import Counting
-from pipeline.ledger import kept_scores as scores
 from pipeline.ledger.left_behind import TIME_FORMAT, has_arrived, left_behind
 from pipeline.records import (
     Listed,
@@ -29,7 +28,8 @@ from pipeline.records import (
     SegmentPlan,
     SegmentScores,
 )
-from pipeline.tables.run_report import new_run_id
+from pipeline.results.run_report import new_run_id
+from pipeline.store import scores
 from tests import fakes, nights
 
 pytestmark = pytest.mark.usefixtures("plain_loop")

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from pipeline.inputs.deployments import when_and_where, where_and_when_called
 from pipeline.inputs.local_time import SiteClock, full_hour
 from pipeline.records import Place, RecorderNote, RecordingCount
-from pipeline.survey.activity import activity
 from pipeline.survey.histories import time_shares
 from pipeline.survey.recorders import recorders
+from pipeline.tables.activity import activity
 from tests.test_histories import recording
 
 

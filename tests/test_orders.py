@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from model.windows import windows_every
 from pipeline.inference.count import Counting, count_recording
-from pipeline.ledger import entries
-from pipeline.ledger.entries import Entry
-from pipeline.ledger.ledger import Ledger
 from pipeline.records import Failure, Listed
+from pipeline.store import entries
+from pipeline.store.entries import Entry
+from pipeline.store.ledger import Ledger
 from tests.fakes import RULE
 
 FAILED = entries.entry_of(

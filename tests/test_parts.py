@@ -22,13 +22,13 @@ from hypothesis import strategies as st
 from pipeline import launch
 from pipeline.__main__ import main
 from pipeline.inference import decode
-from pipeline.ledger import migrate, parts
-from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.runs import RunNotes
 from pipeline.options import UsageError
+from pipeline.results import join
+from pipeline.results.join import merged, read_holdings
 from pipeline.storage import files
-from pipeline.tables import join
-from pipeline.tables.join import merged, read_holdings
+from pipeline.store import migrate, parts
+from pipeline.store.ledger import Ledger
 from tests import nights
 from tests.conftest import Count
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from pipeline.inputs.deployments import where_and_when_called
-from pipeline.ledger.entries import Entry
 from pipeline.records import Place
-from pipeline.tables.render import all_tables
+from pipeline.results.render import all_tables
+from pipeline.store.entries import Entry
 from tests.test_report import call_at, recording
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

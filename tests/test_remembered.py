@@ -11,10 +11,10 @@ import pytest
 from pipeline import launch, options
 from pipeline.__main__ import main
 from pipeline.inputs.deployments import KEPT_TABLE, rows_of_deployments
-from pipeline.ledger import parts
-from pipeline.ledger.moves import write_moves
 from pipeline.options import UsageError
 from pipeline.run import run_of
+from pipeline.store import parts
+from pipeline.store.moves import write_moves
 from pipeline.survey.findings import read_survey
 from tests import fakes, nights
 

@@ -45,7 +45,7 @@ from pipeline.report.page import CallGroup, _pictured, render_page, write_page
 from pipeline.report.spectrograms import TOP_HZ, picture_call
 from pipeline.report.verified import VerifiedFigures
 from pipeline.run import run_of
-from pipeline.survey.activity import activity
+from pipeline.tables.activity import activity
 from pipeline.tables.read import RunResults, WindowScores, read_results, read_scores
 from pipeline.tables.rows import valid_s
 from pipeline.tables.score_scale import HIGHEST, LOWEST, score_place

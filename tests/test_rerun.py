@@ -18,8 +18,8 @@ from pipeline import launch, options
 from pipeline.__main__ import main
 from pipeline.options import FORMATS, Config
 from pipeline.rerun import done_already
+from pipeline.results.render import formats_in
 from pipeline.run import run_of
-from pipeline.tables.render import formats_in
 from tests import fakes, nights
 
 pytestmark = pytest.mark.usefixtures("plain_loop")

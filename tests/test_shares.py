@@ -14,12 +14,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.__main__ import main
-from pipeline.ledger import parts, shares
+from pipeline.ledger import shares
 from pipeline.ledger.shares import EACH_BYTES, Begun, Record, cut, cuts_of
-from pipeline.ledger.sums import Sums
 from pipeline.options.values import Share, one_share
 from pipeline.run import run_of
 from pipeline.storage import files
+from pipeline.store import parts
+from pipeline.store.sums import Sums
 from tests import nights
 from tests.conftest import Count
 

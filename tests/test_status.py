@@ -15,10 +15,10 @@ from pipeline import progress
 from pipeline.__main__ import main
 from pipeline.ledger.runs import RunNotes
 from pipeline.ledger.shares import Begun, Record
-from pipeline.ledger.sums import Sums
 from pipeline.options.values import Share
 from pipeline.progress import Progress
 from pipeline.sharing.status import state_in_words, state_of
+from pipeline.store.sums import Sums
 from tests import nights
 from tests.conftest import Count
 

@@ -21,17 +21,18 @@ from model.windows import windows_every
 from pipeline import options
 from pipeline.__main__ import main
 from pipeline.inference.count import Counting, count_recording
-from pipeline.ledger import entries, parts
-from pipeline.ledger.entries import Entry
 from pipeline.ledger.runs import RunNotes
 from pipeline.options import UsageError
 from pipeline.records import Fact, Failure, Listed
+from pipeline.results import join
+from pipeline.results.join import join_tables, read_holdings
+from pipeline.results.pieces import Pieces
 from pipeline.run import run_of
 from pipeline.storage import files
 from pipeline.storage.sealed import DamagedError, seal, unseal, with_checksum
-from pipeline.tables import bigquery, join
-from pipeline.tables.join import join_tables, read_holdings
-from pipeline.tables.pieces import Pieces
+from pipeline.store import entries, parts
+from pipeline.store.entries import Entry
+from pipeline.tables import bigquery
 from pipeline.tables.read import read_run, run_file
 from tests import fakes, flips, nights
 

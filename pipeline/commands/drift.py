@@ -10,10 +10,10 @@ from typing import Annotated
 from pipeline.commands import EarlierOutput
 from pipeline.inference.model_folder import check_model
 from pipeline.ledger.drift import REFERENCE_FILE
-from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.sums import TENTHS
 from pipeline.options import Command, Flag, UsageError, say
 from pipeline.storage import files
+from pipeline.store.ledger import Ledger
+from pipeline.store.sums import TENTHS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,8 +19,8 @@ from pipeline.storage import files
 if TYPE_CHECKING:
     from model.contract import ServingContract
     from pipeline.inference.count import Counting
-    from pipeline.ledger.sums import Sums, Way
     from pipeline.run import Run
+    from pipeline.store.sums import Sums, Way
 
 
 COMMAND = count_command(
@@ -48,10 +48,10 @@ def main(argv: Sequence[str]) -> int:
     from pipeline import preflight
     from pipeline.beam_options import beam_options
     from pipeline.job import build_rescoring
-    from pipeline.ledger import migrate
     from pipeline.ledger.runs import Note
+    from pipeline.results.finish import lacks_shares
     from pipeline.runtime import new_pipeline, run_to_end
-    from pipeline.tables.finish import lacks_shares
+    from pipeline.store import migrate
 
     beam_arguments = beam_options(asked.beam_args)
     preflight.check_reach(asked, beam_arguments)
@@ -93,10 +93,10 @@ def recount_of(asked: Config, held: Sums) -> Run:
     """
     from pipeline.inference.count import Counting
     from pipeline.inference.model_folder import check_model, current_version
-    from pipeline.ledger import migrate, parts
-    from pipeline.ledger.sums import Way
+    from pipeline.results.render import formats_in
     from pipeline.run import Run
-    from pipeline.tables.render import formats_in
+    from pipeline.store import migrate, parts
+    from pipeline.store.sums import Way
 
     output, model = asked.output, current_version(asked.model)
     contract = check_model(model)
@@ -119,9 +119,9 @@ def recount_of(asked: Config, held: Sums) -> Run:
 
 def what_is_held(output: str) -> Sums:
     """The sums of an output, by the summaries of its parts; of an older one, by its entries."""
-    from pipeline.ledger.ledger import Ledger
-    from pipeline.ledger.sums import Sums
-    from pipeline.tables.join import read_holdings
+    from pipeline.results.join import read_holdings
+    from pipeline.store.ledger import Ledger
+    from pipeline.store.sums import Sums
 
     held = read_holdings(output).sums
     return held if held.recordings else Sums.of(Ledger(output).entries())
@@ -129,8 +129,8 @@ def what_is_held(output: str) -> Sums:
 
 def what_changed(before: Sums, after: Sums, n_changed: int, run: Run) -> str:
     """The tables' sums after rescoring, beside those before."""
-    from pipeline.ledger.sums import Way
-    from pipeline.tables.run_report import threshold_in_words
+    from pipeline.results.run_report import threshold_in_words
+    from pipeline.store.sums import Way
 
     counting = run.counting
     as_asked = (counting.method, counting.rule.threshold, counting.hop_samples)

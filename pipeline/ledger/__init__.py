@@ -1,6 +1,9 @@
-"""What is done: an entry for each recording, the scores it was counted from, and drift.
+"""What is to be done, and what runs say to one another about it.
 
-Imports ``inference``, ``inputs``, ``storage`` and the modules that lie directly in ``pipeline``.
-A ``Ledger`` reads what all runs have kept; ``RunNotes`` are what one says to the others.
-``entries``, ``kept_scores`` and ``drift`` are pure; only ``transforms`` imports Beam.
+Imports ``store``, ``inference``, ``inputs``, ``storage`` and the modules that lie directly in
+``pipeline``; only ``transforms`` imports Beam.
+
+- ``runs``: notes of runs. ``shares``: how a listing is cut, and what each share has done.
+- ``nights``, ``sites``: what people stated once. ``identity``, ``known_copies``: which recordings
+  may be added. ``drift``: whether scores are spread as usual. ``left_behind``: what is removed.
 """

@@ -17,8 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.ledger.sums import SiteSums
 from pipeline.storage import files
+from pipeline.store.sums import SiteSums
 
 REFERENCE_FILE = "reference.json"
 MAX_DISTANCE = 0.25

@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from pipeline.inputs.versions import content_checksum, with_version
-from pipeline.ledger import parts, traces
-from pipeline.ledger.entries import Entry, same_content
-from pipeline.ledger.moves import common_move
-from pipeline.ledger.traces import Content
 from pipeline.options.paths import slashed
 from pipeline.records import Listed
 from pipeline.storage import files
+from pipeline.store import parts, traces
+from pipeline.store.entries import Entry, same_content
+from pipeline.store.moves import common_move
+from pipeline.store.traces import Content
 
 _WHOLE_SECOND = "000000000"  # how times of change end on recorders' cards
 

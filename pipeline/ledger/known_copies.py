@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from pipeline.inputs.copies import SMALLEST_BYTES, are_of_one_time
 from pipeline.inputs.versions import whole_checksum, with_version
-from pipeline.ledger.entries import Entry, same_content
 from pipeline.records import Listed
 from pipeline.storage import files
+from pipeline.store.entries import Entry, same_content
 
 
 def marked_by_ledger(

@@ -12,8 +12,8 @@ import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from pipeline.ledger import kept_scores, parts
 from pipeline.storage import files
+from pipeline.store import parts, scores
 
 KEPT_DAYS = 7
 TIME_FORMAT = "%Y%m%dT%H%M%S"
@@ -28,9 +28,9 @@ def left_behind(output: str, run_id: str) -> list[str]:
     than a week ago left of files that they were writing.
     """
     before = datetime.now(UTC) - timedelta(days=KEPT_DAYS)
-    folders = (output, parts.ledger(output), kept_scores.unfinished_folder(output))
+    folders = (output, parts.ledger(output), scores.unfinished_folder(output))
     return [
-        *(n for n in kept_scores.unfinished_files(output) if has_arrived(n, run_id, before)),
+        *(n for n in scores.unfinished_files(output) if has_arrived(n, run_id, before)),
         *(n for folder in folders for n in _half_written(folder, before.timestamp())),
     ]
 

@@ -11,10 +11,10 @@ import json
 import posixpath
 from collections.abc import Collection, Iterable
 
-from pipeline.ledger import parts
-from pipeline.ledger.moves import Moves, where_now
 from pipeline.storage import files
 from pipeline.storage.sealed import read_sealed, write_sealed
+from pipeline.store import parts
+from pipeline.store.moves import Moves, where_now
 
 
 def _top(output: str) -> str:

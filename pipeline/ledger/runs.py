@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from pipeline.ledger import parts
 from pipeline.options import Config, UsageError
 from pipeline.storage import files
 from pipeline.storage.sealed import DamagedError, read_if_whole, read_sealed, write_sealed
+from pipeline.store import parts
 
 _CHOICES = ("threshold", "counting", "hop_s")
 _STARTED, _JOINING, _SHARING, _NOTE = ".started", ".joining", ".sharing", ".note.json"

@@ -18,14 +18,14 @@ from typing import Any
 from pipeline.inference.count import Counting, digest
 from pipeline.inputs.manifests import list_recordings
 from pipeline.inputs.versions import NOTHING_LISTED, Listings, Others
-from pipeline.ledger import parts
 from pipeline.ledger.runs import RunNotes
-from pipeline.ledger.sums import Sums
 from pipeline.options import Config
 from pipeline.options.values import Share
 from pipeline.records import Listed
 from pipeline.storage import files
 from pipeline.storage.sealed import read_if_whole, write_sealed
+from pipeline.store import parts
+from pipeline.store.sums import Sums
 
 EACH_BYTES = 256 * 1024
 """What a recording weighs beyond its bytes: opening and keeping account of it."""

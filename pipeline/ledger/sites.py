@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pipeline.inputs.deployments import KEPT_TABLE, rows_of_deployments
-from pipeline.ledger import parts
-from pipeline.ledger.moves import read_moves, where_now
 from pipeline.options import Config, UsageError
 from pipeline.storage import files
 from pipeline.storage.sealed import DamagedError, read_sealed, write_sealed
+from pipeline.store import parts
+from pipeline.store.moves import read_moves, where_now
 
 NONE = "none"
 """What is stated to forget what was."""

@@ -14,9 +14,20 @@ from pipeline.inference.count import Counted, Counting
 from pipeline.inference.transforms import PLANS
 from pipeline.inputs.transforms import OTHERS
 from pipeline.inputs.versions import content_checksum
-from pipeline.ledger import identity, nights, parts, traces
-from pipeline.ledger import kept_scores as scores
-from pipeline.ledger.entries import (
+from pipeline.ledger import identity, nights
+from pipeline.ledger.known_copies import marked_by_ledger
+from pipeline.ledger.left_behind import left_behind
+from pipeline.ledger.runs import Note, RunNotes
+from pipeline.ledger.shares import list_share
+from pipeline.options import Config
+from pipeline.records import (
+    Failure,
+    Listed,
+    SegmentScores,
+)
+from pipeline.storage import files
+from pipeline.store import parts, scores, traces
+from pipeline.store.entries import (
     Entry,
     can_be_counted_again,
     count_again,
@@ -27,21 +38,10 @@ from pipeline.ledger.entries import (
     with_kept_place,
     write_shard,
 )
-from pipeline.ledger.kept_scores import KeptSegment
-from pipeline.ledger.known_copies import marked_by_ledger
-from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.left_behind import left_behind
-from pipeline.ledger.moves import Moves, read_moves
-from pipeline.ledger.runs import Note, RunNotes
-from pipeline.ledger.shares import list_share
-from pipeline.ledger.sums import Sums
-from pipeline.options import Config
-from pipeline.records import (
-    Failure,
-    Listed,
-    SegmentScores,
-)
-from pipeline.storage import files
+from pipeline.store.ledger import Ledger
+from pipeline.store.moves import Moves, read_moves
+from pipeline.store.scores import KeptSegment
+from pipeline.store.sums import Sums
 
 PROBE = "probe"
 PARTS = "parts"

@@ -28,7 +28,7 @@ from pipeline.report.speech import SpeechMode
 from pipeline.report.sun import sun_times
 from pipeline.report.verified import review_link, verified_figures
 from pipeline.storage import files
-from pipeline.survey.activity import activity
+from pipeline.tables.activity import activity
 from pipeline.tables.cell_text import encode
 from pipeline.tables.read import RunResults, WindowScores, read_results, read_scores
 from pipeline.tables.rows import OUTCOME_WORDS, is_failure, local_start, was_counted

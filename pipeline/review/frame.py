@@ -14,11 +14,11 @@ import numpy as np
 
 from model.calls import CountingRule
 from model.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES
-from pipeline.ledger.kept_scores import kept_files, open_scores, with_todays_names
-from pipeline.ledger.moves import read_moves
 from pipeline.records import DetectedCall, RecordingCount
 from pipeline.review.units import KINDS, N_LEVELS, Integers, Units, units_of
 from pipeline.storage import files
+from pipeline.store.moves import read_moves
+from pipeline.store.scores import kept_files, open_scores, with_todays_names
 from pipeline.tables.cell_text import guard_path
 from pipeline.tables.read import RunResults, WindowScores, read_scores
 from pipeline.tables.rows import valid_s, was_counted

@@ -10,15 +10,15 @@ from datetime import datetime
 from pipeline.inference.model_folder import check_model
 from pipeline.ledger import shares
 from pipeline.ledger.runs import Note
-from pipeline.ledger.sums import Sums
 from pipeline.options import UsageError, say
+from pipeline.results.finish import end_run, exit_code
+from pipeline.results.pieces import Pieces
+from pipeline.results.render import formats_in
+from pipeline.results.run_report import summary
 from pipeline.run import Run
 from pipeline.storage import files
-from pipeline.tables.finish import end_run, exit_code
-from pipeline.tables.pieces import Pieces
+from pipeline.store.sums import Sums
 from pipeline.tables.read import run_file
-from pipeline.tables.render import formats_in
-from pipeline.tables.run_report import summary
 
 _UPDATES_AT_ONCE = 8
 

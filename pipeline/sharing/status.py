@@ -12,9 +12,9 @@ from pipeline.ledger.runs import RunNotes
 from pipeline.ledger.shares import Cut
 from pipeline.progress import Progress
 from pipeline.records import Outcome
+from pipeline.results.join import Holdings, read_holdings
+from pipeline.results.pieces import Pieces
 from pipeline.storage import files
-from pipeline.tables.join import Holdings, read_holdings
-from pipeline.tables.pieces import Pieces
 from pipeline.tables.read import read_run
 
 SILENT_AFTER_S = 300.0

@@ -4,7 +4,7 @@ For each site and visit: recorded hours, valid hours, detection, and number of c
 day, a night (noon to noon, named by its evening) or a week (from Monday, 0:00), by the clock on
 site. A visit without valid hours is NA.
 
-Sums are whole milliseconds, as in ``survey.activity``.
+Sums are whole milliseconds, as in ``tables.activity``.
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from pipeline.inputs.sheets import read_text
-from pipeline.ledger.moves import name_now, read_moves
-from pipeline.ledger.parts import ledger
 from pipeline.records import SCORE_DIGITS, DetectedCall, RecordingCount, column, optional, text
 from pipeline.storage import files
+from pipeline.store.moves import name_now, read_moves
+from pipeline.store.parts import ledger
 from pipeline.tables.cell_text import guard_path, unguard_text
 from pipeline.tables.csv_text import csv_line
 from pipeline.tables.read import WindowScores

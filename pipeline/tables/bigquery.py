@@ -19,12 +19,13 @@ from uuid import uuid4
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
-from pipeline.ledger import nights, parts
-from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.moves import Moves, read_moves
+from pipeline.ledger import nights
 from pipeline.options import UsageError
 from pipeline.records import DetectedCall, RecordingCount, RunSummary
 from pipeline.storage import files
+from pipeline.store import parts
+from pipeline.store.ledger import Ledger
+from pipeline.store.moves import Moves, read_moves
 from pipeline.tables.cell_text import encode
 from pipeline.tables.schema import TableRow, columns_of
 

@@ -17,12 +17,12 @@ import pyarrow.compute as pc
 from model.calls import log_odds
 from model.windows import SAMPLE_RATE_HZ, WINDOW_S, WINDOW_SAMPLES
 from pipeline.inputs.deployments import where_and_when_called
-from pipeline.ledger.kept_scores import kept_files, open_scores, with_todays_names
-from pipeline.ledger.moves import Moves, read_moves
-from pipeline.ledger.parts import ledger, part_of
 from pipeline.records import DetectedCall, RecordingCount, VerifiedCount
 from pipeline.storage import files
 from pipeline.storage.sealed import without_checksum
+from pipeline.store.moves import Moves, read_moves
+from pipeline.store.parts import ledger, part_of
+from pipeline.store.scores import kept_files, open_scores, with_todays_names
 from pipeline.tables.cell_text import guard_path
 from pipeline.tables.schema import row_from_cells
 

@@ -13,10 +13,10 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.ledger import nights
-from pipeline.ledger.ledger import Ledger
 from pipeline.options import UsageError
 from pipeline.records import DetectedCall, RecordingCount, Row, RunSummary, column, column_names
 from pipeline.storage import buckets, files
+from pipeline.store.ledger import Ledger
 from pipeline.tables import bigquery
 from tests.cloud import emulators
 from tests.cloud.conftest import Bucket

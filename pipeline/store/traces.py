@@ -11,8 +11,8 @@ import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pipeline.ledger import parts
 from pipeline.storage import files
+from pipeline.store import parts
 
 PER_PART = 3
 

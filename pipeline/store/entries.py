@@ -26,10 +26,6 @@ from model.windows import Grid
 from pipeline.inference.count import Counted, Counting, count_recording, digest
 from pipeline.inference.decode import plan_segments
 from pipeline.inputs.deployments import merge, place_from_dict, stated, where_and_when_called
-from pipeline.ledger import parts, traces
-from pipeline.ledger.kept_scores import KeptSegment
-from pipeline.ledger.moves import Moves, name_now, where_now
-from pipeline.ledger.traces import Content
 from pipeline.records import (
     SCHEMA_VERSION,
     DetectedCall,
@@ -42,6 +38,10 @@ from pipeline.records import (
     SegmentPlan,
 )
 from pipeline.storage import files
+from pipeline.store import parts, traces
+from pipeline.store.moves import Moves, name_now, where_now
+from pipeline.store.scores import KeptSegment
+from pipeline.store.traces import Content
 
 _log = logging.getLogger(__name__)
 

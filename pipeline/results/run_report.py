@@ -16,13 +16,13 @@ from model.calls import CountingRule
 from model.contract import ServingContract
 from pipeline.inference.count import Counting
 from pipeline.ledger.drift import SiteNote
-from pipeline.ledger.sums import Sums
 from pipeline.options import Config
 from pipeline.records import SCHEMA_VERSION, Outcome
+from pipeline.results.join import Holdings, data_sets, tables_apart
 from pipeline.storage import files
 from pipeline.storage.passed_over import in_words
 from pipeline.storage.sealed import with_checksum
-from pipeline.tables.join import Holdings, data_sets, tables_apart
+from pipeline.store.sums import Sums
 from pipeline.tables.read import run_file
 from pipeline.tables.rows import OUTCOME_WORDS
 

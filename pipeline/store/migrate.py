@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from pipeline.ledger import entries, parts
-from pipeline.ledger.kept_scores import open_scores, with_todays_names, write_table
-from pipeline.ledger.moves import Moves, read_moves, where_now
 from pipeline.storage import files
+from pipeline.store import entries, parts
+from pipeline.store.moves import Moves, read_moves, where_now
+from pipeline.store.scores import open_scores, with_todays_names, write_table
 
 
 def is_old(output: str) -> bool:

@@ -18,27 +18,27 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.ledger import parts
-from pipeline.ledger.entries import Entry
-from pipeline.ledger.ledger import Ledger
-from pipeline.ledger.parts import PartFiles
 from pipeline.ledger.runs import RunNotes
-from pipeline.ledger.sums import Sums
 from pipeline.records import SCHEMA_VERSION, ActivityHour, DetectedCall, RecordingCount, Row
-from pipeline.storage import files
-from pipeline.storage.sealed import read_if_whole, write_sealed
-from pipeline.survey.activity import hours_of
-from pipeline.tables.cell_text import encode
-from pipeline.tables.csv_text import csv_line
-from pipeline.tables.parquet import parquet_bytes
-from pipeline.tables.render import (
+from pipeline.results.render import (
     counted_recordings,
     csv_tables,
     own_tables,
     tools_of,
 )
+from pipeline.results.unchanged import checksums_of
+from pipeline.storage import files
+from pipeline.storage.sealed import read_if_whole, write_sealed
+from pipeline.store import parts
+from pipeline.store.entries import Entry
+from pipeline.store.ledger import Ledger
+from pipeline.store.parts import PartFiles
+from pipeline.store.sums import Sums
+from pipeline.tables.activity import hours_of
+from pipeline.tables.cell_text import encode
+from pipeline.tables.csv_text import csv_line
+from pipeline.tables.parquet import parquet_bytes
 from pipeline.tables.rows import row_order
-from pipeline.tables.unchanged import checksums_of
 
 _log = logging.getLogger(__name__)
 

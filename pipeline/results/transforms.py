@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 import apache_beam as beam
 
 from pipeline.ledger.runs import Note, RunNotes
-from pipeline.ledger.sums import Sums
-from pipeline.tables.finish import end_run, end_share
-from pipeline.tables.pieces import Pieces
-from pipeline.tables.run_report import RunReport
+from pipeline.results.finish import end_run, end_share
+from pipeline.results.pieces import Pieces
+from pipeline.results.run_report import RunReport
+from pipeline.store.sums import Sums
 
 
 class TooManyFailedError(Exception):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from pipeline.ledger import parts
-from pipeline.ledger.entries import Entry, current, read_shard
-from pipeline.ledger.kept_scores import KeptSegment, files_of, read_of
-from pipeline.ledger.moves import Move, read_moves, where_now, write_moves
-from pipeline.ledger.parts import PartFiles
 from pipeline.options import UsageError
 from pipeline.storage import files
+from pipeline.store import parts
+from pipeline.store.entries import Entry, current, read_shard
+from pipeline.store.moves import Move, read_moves, where_now, write_moves
+from pipeline.store.parts import PartFiles
+from pipeline.store.scores import KeptSegment, files_of, read_of
 
 
 class Ledger:

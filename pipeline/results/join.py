@@ -17,22 +17,16 @@ from itertools import groupby, pairwise
 from typing import Any
 
 from pipeline.exports.tool_formats import ToolFormat
-from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.runs import RunNotes
-from pipeline.ledger.sums import Sums
 from pipeline.records import ActivityHour
-from pipeline.storage import files
-from pipeline.survey.activity import activity_row, added
-from pipeline.tables.cell_text import encode, unguard_path
-from pipeline.tables.csv_text import csv_line
-from pipeline.tables.pieces import (
+from pipeline.results.pieces import (
     PARQUET,
     PartSummary,
     Piece,
     Pieces,
     read_summary,
 )
-from pipeline.tables.render import (
+from pipeline.results.render import (
     CsvTable,
     counted_recordings,
     csv_tables,
@@ -40,7 +34,13 @@ from pipeline.tables.render import (
     run_table,
     tools_of,
 )
-from pipeline.tables.unchanged import checksums_of
+from pipeline.results.unchanged import checksums_of
+from pipeline.storage import files
+from pipeline.store.ledger import Ledger
+from pipeline.store.sums import Sums
+from pipeline.tables.activity import activity_row, added
+from pipeline.tables.cell_text import encode, unguard_path
+from pipeline.tables.csv_text import csv_line
 
 JOINED_AT_MOST_BYTES = 2**30
 """A larger table is not joined: its pieces and Parquet are the product, and run.json says so."""

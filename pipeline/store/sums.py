@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pipeline.ledger.entries import Entry
+from pipeline.store.entries import Entry
 
 FAILURES_SHOWN = 3
 TENTHS = 10

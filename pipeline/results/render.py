@@ -16,12 +16,12 @@ from pipeline.exports.tool_formats import (
     run_lines,
     table_name,
 )
-from pipeline.ledger.entries import Entry
-from pipeline.ledger.parts import part_of
 from pipeline.options import FORMATS
 from pipeline.records import ActivityHour, DetectedCall, RecordingCount, Row, column_names
 from pipeline.storage import files
-from pipeline.survey.activity import activity
+from pipeline.store.entries import Entry
+from pipeline.store.parts import part_of
+from pipeline.tables.activity import activity
 from pipeline.tables.cell_text import encode
 from pipeline.tables.csv_text import TUTORIAL_COLUMNS, csv_line, tutorial_cells
 from pipeline.tables.parquet import parquet_bytes

@@ -11,12 +11,12 @@ from typing import Any
 
 from pipeline.ledger import drift, shares
 from pipeline.ledger.runs import Note, RunNotes
-from pipeline.ledger.sums import Sums
 from pipeline.options import Config
+from pipeline.results.join import Holdings, join_tables
+from pipeline.results.pieces import Pieces
+from pipeline.results.run_report import RunReport, Totals
 from pipeline.storage import files
-from pipeline.tables.join import Holdings, join_tables
-from pipeline.tables.pieces import Pieces
-from pipeline.tables.run_report import RunReport, Totals
+from pipeline.store.sums import Sums
 
 _KILLED_AFTER = timedelta(days=1)
 

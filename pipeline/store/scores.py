@@ -27,10 +27,10 @@ import pyarrow.parquet as pq
 
 from model.audio.quality import Quality
 from pipeline.inference.count import Counting
-from pipeline.ledger import parts
-from pipeline.ledger.moves import Moves, name_now
 from pipeline.records import Listed, Origin, RecorderNote, RecordingHeader, SegmentScores
 from pipeline.storage import files
+from pipeline.store import parts
+from pipeline.store.moves import Moves, name_now
 
 SCHEMA = pa.schema(
     [

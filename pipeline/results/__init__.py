@@ -1,0 +1,9 @@
+"""The end of a run: every table of the output made from the store, and run.json.
+
+Imports ``exports``, ``survey``, ``tables`` and everything below them; only ``transforms`` imports
+Beam.
+
+- ``render``: every table of an output, file by file. ``pieces``: of one part. ``join``: of all.
+- ``unchanged``: which files already hold what would be written.
+- ``finish``: tables joined, run.json (``run_report``) written. ``transforms``: wires these.
+"""
