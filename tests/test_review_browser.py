@@ -270,3 +270,31 @@ def test_a_dialog_that_is_closed_changes_nothing(review: Path, tmp_path: Path) -
         press(page, "y")
         assert done(page).startswith("1 of")
         assert page.complaints == []
+
+
+def test_a_confirmed_call_leads_to_the_next_visit(tmp_path: Path) -> None:
+    for day in (11, 12):
+        calls = {10.0 * n: 0.5 + 0.1 * n for n in range(1, 5)}
+        write_recording(tmp_path / f"ridge/202406{day}_200000.wav", 60, calls)
+    (tmp_path / "sites.csv").write_text("folder,site,time_zone\nridge,Ridge,-03:00\n")
+    run_in(tmp_path, ["--input", "ridge", "--deployments", "sites.csv"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        assert main(["review", "out", "--presence"]) == 0
+    with opened(tmp_path / "out/presence/review.html", tmp_path) as page:
+
+        def where() -> str:
+            return str(page.run("document.getElementById('where').textContent"))
+
+        assert "Ridge · night of 2024-06-11" in where()
+        assert done(page).startswith("0 of 8 labelled")
+        press(page, "n")
+        press(page, "y")
+        assert "Ridge · night of 2024-06-12" in where()
+        assert done(page) == "2 of 6 labelled: 1 yes, 1 no, 0 unsure"
+        press(page, "z")  # what was taken back is open again
+        assert "Ridge · night of 2024-06-11" in where()
+        press(page, "y")
+        press(page, "y")
+        assert done(page) == "3 of 3 labelled: 2 yes, 1 no, 0 unsure"
+        assert page.complaints == []

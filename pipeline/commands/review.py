@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pipeline.commands import Results, Seed, Speech, check_speech
+from pipeline.commands import LABELS, Deployments, Results, Seed, Speech, check_speech
 from pipeline.options import Command, Flag, UsageError, say
 from pipeline.options.values import at_least
+
+if TYPE_CHECKING:
+    from pipeline.records import DetectedCall
+    from pipeline.review.sample import Sample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,20 +22,39 @@ class Flags:
 
     run: Results
     output: Annotated[
-        str, Flag("folder for review.html and clips.csv (default: RESULTS/review)", "DIR")
+        str,
+        Flag(
+            "folder for review.html and clips.csv (default: RESULTS/review, or RESULTS/presence)",
+            "DIR",
+        ),
     ] = ""
     clips: Annotated[int, Flag("how many to draw", "N", at_least(1))] = 200
     seed: Seed = 0
     speech: Speech = ""
+    presence: Annotated[
+        bool,
+        Flag(
+            "no random sample: for each site and visit the calls of the highest scores, until one "
+            "is confirmed; for histories"
+        ),
+    ] = False
+    visit: Annotated[
+        Literal["night", "day", "week"], Flag("with --presence: what a confirmed call settles")
+    ] = "night"
+    labels: Annotated[
+        tuple[str, ...], Flag(f"with --presence: {LABELS}: what is settled is left out", "FILE")
+    ] = ()
+    deployments: Deployments = ""
 
 
 COMMAND = Command(
     "review",
     Flags,
     "Draw a random sample of a run, stratified by score and site and partly from below the "
-    "threshold, and make a page on which a person labels it by ear. Nothing is scored again, and "
-    "only the clips are decoded.",
-    ("review results", "review results --clips 120"),
+    "threshold, and make a page on which a person labels it by ear. Or, with --presence, find out "
+    "with few clips at which visits the species was there. Nothing is scored again, and only the "
+    "clips are decoded.",
+    ("review results", "review results --clips 120", "review results --presence --visit night"),
 )
 
 
@@ -39,31 +62,30 @@ def main(argv: Sequence[str]) -> int:
     """Makes the review. Returns 0; no tables or scores of a run there: UsageError."""
     flags = COMMAND.parse(argv)
     check_speech(flags.speech)
-    from pipeline.review.frame import read_frame
-    from pipeline.review.page import write_review
-    from pipeline.review.sample import draw_sample
-    from pipeline.storage import files
-    from pipeline.tables.read import read_results
-
+    if not flags.presence and (flags.labels or flags.deployments):
+        raise UsageError("--labels and --deployments: only with --presence")
     try:
-        results = read_results(flags.run)
-        frame = read_frame(flags.run, results)
-        if not frame.recordings:
-            raise UsageError(
-                f"{flags.run}: no scores of counted recordings were kept there; count once more "
-                "into a new folder"
-            )
-        sample = draw_sample(flags.run, results, frame, flags.clips, flags.seed)
-        if not sample.clips:
-            raise UsageError(f"{flags.run}: its recordings are too short to draw a clip from")
-        folder = flags.output or files.join(flags.run, "review")
-        page, problems = write_review(sample, results.calls, folder, flags.speech)
+        return _review_visits(flags) if flags.presence else _review_sample(flags)
     except OSError as error:
         raise UsageError(str(error)) from None
-    for problem in problems:
-        print(f"capuchinbird review: skipped: {problem}", file=sys.stderr)
-    if len(problems) == len(sample.clips):
-        raise UsageError(f"{flags.run}: none of its recordings can be read from here")
+
+
+def _review_sample(flags: Flags) -> int:
+    from pipeline.review.frame import read_frame
+    from pipeline.review.sample import draw_sample
+    from pipeline.tables.read import read_results
+
+    results = read_results(flags.run)
+    frame = read_frame(flags.run, results)
+    if not frame.recordings:
+        raise UsageError(
+            f"{flags.run}: no scores of counted recordings were kept there; count once more "
+            "into a new folder"
+        )
+    sample = draw_sample(flags.run, results, frame, flags.clips, flags.seed)
+    if not sample.clips:
+        raise UsageError(f"{flags.run}: its recordings are too short to draw a clip from")
+    page, n = _write(flags, sample, results.calls, "review")
     if frame.without_scores:
         print(
             f"capuchinbird review: {frame.without_scores:,} counted recordings have no kept scores "
@@ -72,9 +94,8 @@ def main(argv: Sequence[str]) -> int:
         )
     say("bin (kind and scores)             stretches   clips")
     for bin_, of_site in sample.strata.items():
-        n = sum(clip.stratum == bin_.name for clip in sample.clips)
-        say(f"{bin_.name:32} {sum(of_site.values()):>10,} {n:>7,}")
-    n = len(sample.clips) - len(problems)
+        n_drawn = sum(clip.stratum == bin_.name for clip in sample.clips)
+        say(f"{bin_.name:32} {sum(of_site.values()):>10,} {n_drawn:>7,}")
     say(
         f"{n} clips, seed {flags.seed}: open {page}\n"
         f"next: capuchinbird verify {flags.run} --labels labels.csv",
@@ -82,3 +103,56 @@ def main(argv: Sequence[str]) -> int:
         clips=n,
     )
     return 0
+
+
+def _review_visits(flags: Flags) -> int:
+    from pipeline.review.presence import next_round
+    from pipeline.survey.findings import read_survey
+    from pipeline.survey.histories import left_out
+
+    try:
+        survey = read_survey(flags.run, flags.deployments, flags.labels)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    round_ = next_round(survey, flags.visit, flags.clips)
+    for line in left_out(survey):
+        print(f"capuchinbird review: {line}", file=sys.stderr)
+    if not round_.visits:
+        raise UsageError(f"{flags.run}: no call there at a site and time that are known")
+    say(
+        f"{round_.visits:,} {flags.visit}s with calls at their sites: {round_.confirmed:,} "
+        f"confirmed, {round_.refuted:,} without a call after all",
+        visits=round_.visits,
+        confirmed=round_.confirmed,
+        refuted=round_.refuted,
+        waiting=round_.waiting,
+    )
+    labels = "".join(f" --labels {name}" for name in (*flags.labels, "labels.csv"))
+    if not round_.sample.clips:
+        say(f"nothing is left to hear\nnext: capuchinbird histories {flags.run}{labels}", clips=0)
+        return 0
+    calls = [finding.call for finding in survey.findings if finding.call]
+    page, n = _write(flags, round_.sample, calls, "presence")
+    say(
+        f"{n} clips, {round_.waiting:,} more wait: open {page}\n"
+        f"next: capuchinbird review {flags.run} --presence{labels}",
+        page=page,
+        clips=n,
+    )
+    return 0
+
+
+def _write(
+    flags: Flags, sample: Sample, calls: Sequence[DetectedCall], folder: str
+) -> tuple[str, int]:
+    """Writes the page. Returns its name and how many clips it has."""
+    from pipeline.review.page import write_review
+    from pipeline.storage import files
+
+    folder = flags.output or files.join(flags.run, folder)
+    page, problems = write_review(sample, calls, folder, flags.speech)
+    for problem in problems:
+        print(f"capuchinbird review: skipped: {problem}", file=sys.stderr)
+    if len(problems) == len(sample.clips):
+        raise UsageError(f"{flags.run}: none of its recordings can be read from here")
+    return page, len(sample.clips) - len(problems)

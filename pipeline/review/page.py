@@ -47,7 +47,7 @@ def write_review(
     names = distinct_names([clip.recording for clip in sample.clips])
     cut: list[tuple[Label, dict[str, Any]]] = []
     problems = []
-    for clip in sample.clips:
+    for clip, visit in zip(sample.clips, sample.visits or [""] * len(sample.clips), strict=True):
         try:
             picture = picture_call(clip.recording, clip.start_s, clip.end_s, speech)
         except (AudioError, OSError) as error:
@@ -64,6 +64,7 @@ def write_review(
             "cells": _cells(clip),
             "name": names[clip.recording],
             "site": clip.site,
+            "visit": visit,
             "begin": round(picture.begin_s, 3),
             "end": round(picture.end_s, 3),
             "start": clip.start_s,
@@ -87,6 +88,7 @@ def write_review(
         PAGE,
         data=data,
         n_clips=len(cut),
+        for_presence=bool(sample.visits),
         seed=sample.seed,
         sites=sorted({clip.site for clip, _ in cut}),
         sizes=[

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise, zip_longest
 
 import numpy as np
@@ -88,11 +88,13 @@ class Sample:
         clips: without an answer yet; any first part of them covers all strata.
         strata: the bins of scores, with the number of units by site.
         seed: of the random draw.
+        visits: of each clip, what one confirmed call settles; of none in a random sample.
     """
 
     clips: tuple[Label, ...]
-    strata: Mapping[Stratum, Mapping[str, int]]
-    seed: int
+    strata: Mapping[Stratum, Mapping[str, int]] = field(default_factory=dict)
+    seed: int = 0
+    visits: tuple[str, ...] = ()
 
 
 def draw_sample(output: str, results: RunResults, frame: Frame, n_clips: int, seed: int) -> Sample:

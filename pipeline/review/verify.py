@@ -30,7 +30,7 @@ from pipeline.review.frame import Frame, read_frame
 from pipeline.review.sample import Stratum
 from pipeline.review.units import CALL, KINDS, N_LEVELS, REST, Integers, level_of, log_odds_of_level
 from pipeline.storage import files
-from pipeline.survey.labels import STRATUM, Label, named_today, read_labels
+from pipeline.survey.labels import PRESENCE, STRATUM, Label, named_today, read_labels
 from pipeline.tables.cell_text import encode
 from pipeline.tables.csv_text import csv_line
 from pipeline.tables.read import VERIFIED, RunResults, read_results
@@ -76,6 +76,12 @@ class AnsweredUnit:
         return sum(n - 1 for n in self.birds.values()) / len(self.decided)
 
 
+_NO_SAMPLES = {
+    STRATUM: "annotations of whole recordings",
+    PRESENCE: "labels of a review for presence",
+}
+
+
 @dataclass(frozen=True)
 class Verification:
     """Estimates for an output.
@@ -104,11 +110,12 @@ def verify(output: str, tables: Sequence[str], min_precision: float) -> Verifica
         OSError: no tables of a run, or an unreadable table.
     """
     labels = [label for name in tables for label in read_labels(name)]
-    if any(label.stratum == STRATUM for label in labels):
-        raise LabelError(
-            f"{', '.join(tables)}: annotations of whole recordings are no random sample; give the "
-            "labels of a review only"
-        )
+    for stratum, what in _NO_SAMPLES.items():
+        if any(label.stratum == stratum for label in labels):
+            raise LabelError(
+                f"{', '.join(tables)}: {what} are no random sample; give the labels of a plain "
+                "review only"
+            )
     results = read_results(output)
     answered = combine(named_today(labels, {r.recording for r in results.recordings}, output))
     if not any(unit.decided for unit in answered):

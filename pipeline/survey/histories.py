@@ -18,7 +18,7 @@ from typing import Literal, get_args
 from pipeline.inputs.deployments import clock_flags
 from pipeline.inputs.local_time import SiteClock
 from pipeline.records import RecordingCount, SiteVisit
-from pipeline.survey.findings import Survey
+from pipeline.survey.findings import Finding, Survey
 from pipeline.tables.cell_text import encode, guard_text
 from pipeline.tables.csv_text import csv_line
 from pipeline.tables.parquet import parquet_bytes
@@ -40,6 +40,14 @@ def visit_of(moment: datetime, kind: VisitKind) -> date:
     if kind == "night":
         return (moment - timedelta(hours=12)).date()
     return moment.date() - timedelta(days=moment.weekday() if kind == "week" else 0)
+
+
+def visit_of_finding(finding: Finding, kind: VisitKind) -> date | None:
+    """The visit of a finding to its site; None without a site, or a clock that was set."""
+    row, local = finding.recording, finding.local
+    if local is None or not row.site or "clock_unset" in clock_flags(row):
+        return None
+    return visit_of(local, kind)
 
 
 def bounds(visit: date, kind: VisitKind) -> tuple[datetime, datetime]:
@@ -99,11 +107,10 @@ def histories(survey: Survey, kind: VisitKind, min_valid_h: float = 0.0) -> list
                 of.recorded_ms += recorded_ms
                 of.valid_ms += valid_ms
     for finding in survey.findings:
-        began = finding.local
-        row = finding.recording
-        if began is None or not row.site or finding.is_refuted or "clock_unset" in clock_flags(row):
+        at = visit_of_finding(finding, kind)
+        if at is None or finding.is_refuted:
             continue
-        of = sums[row.site, visit_of(began, kind)]
+        of = sums[finding.recording.site, at]
         of.calls += 1
         of.verified_calls += finding.is_verified
     if not sums:

@@ -50,6 +50,9 @@ POINT_REACH_S = 1.0
 STRATUM = "heard in full"
 """Stratum of labels made from annotations of whole recordings, not from a sample."""
 
+PRESENCE = "presence"
+"""Stratum of labels that settle at which visits the species was: no random sample either."""
+
 LABEL_COLUMNS = tuple(one.name for one in columns_of(Label))
 
 

@@ -27,15 +27,22 @@ const keep = () => {
   if (file) writeInto(file);
 };
 
-const queue = () => clips.map((_, n) => n).filter((n) => !site || site.selectedIndex < 1 || clips[n].site === site.value);
 const isDone = (n) => n in mine().labels;
+// What is left of a visit that has a confirmed call is passed over.
+const visitOf = (clip) => clip.visit && clip.site + "\n" + clip.visit;
+const queue = () => {
+  const given = Object.entries(mine().labels);
+  const confirmed = new Set(given.filter(([, [label]]) => label === "yes").map(([n]) => visitOf(clips[n])));
+  confirmed.delete("");
+  return clips.map((_, n) => n).filter((n) => (!site || site.selectedIndex < 1 || clips[n].site === site.value) && (isDone(n) || !confirmed.has(visitOf(clips[n]))));
+};
 
 const show = (n, plays) => {
   state.at = n;
   const clip = clips[n], length = clip.end - clip.begin;
   const percent = (s) => Math.min(100, Math.max(0, (100 * (s - clip.begin)) / length));
   by("name").textContent = clip.name;
-  by("where").textContent = `${clip.site ? clip.site + " · " : ""}from ${clock(clip.begin)} · clip ${queue().indexOf(n) + 1} of ${queue().length}${clip.speech}`;
+  by("where").textContent = `${clip.site ? clip.site + " · " : ""}${clip.visit ? clip.visit + " · " : ""}from ${clock(clip.begin)} · clip ${queue().indexOf(n) + 1} of ${queue().length}${clip.speech}`;
   by("picture").src = clip.picture;
   by("play").setAttribute("aria-label", `Play. Spectrogram of the clip, ${length.toFixed(1)} s; marked from ${(clip.start - clip.begin).toFixed(1)} to ${(clip.stop - clip.begin).toFixed(1)} s`);
   by("before").style.width = percent(clip.start) + "%";
