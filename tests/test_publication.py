@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ from pipeline.exports.publication.dataset import (
     Person,
     data_set,
     file_paths,
+    generalised,
     identifier,
 )
 from pipeline.records import DetectedCall, RecordingCount
@@ -43,7 +45,8 @@ ABOUT = About(
     uncertainty_m=30,
     country="GF",
 )
-TERMS = "http://rs.tdwg.org/dwc/terms/"
+TERMS, ECO = "http://rs.tdwg.org/dwc/terms/", "http://rs.tdwg.org/eco/terms/"
+HUMBOLDT = f"{ECO}Event"
 CALLS = [call(DAWN, 10.25), call(DAWN, 100), call(ELSEWHERE, 10), call(EVENING, 7000)]
 LABELS = [
     label(DAWN, 10.25, "yes"),
@@ -167,8 +170,16 @@ def test_darwin_core_is_an_archive(tmp_path: Path) -> None:
         assert night[f"{TERMS}eventDate"] == "2024-06-10T12:00/2024-06-11T12:00"
         assert night[f"{TERMS}sampleSizeValue"] == "5.0000"
         assert night[f"{TERMS}samplingEffort"].startswith("5.00 recorder-hours in 2 recordings")
-        found = [line.data for row in events.values() for line in row.extensions]
-        parents = [row.id for row in events.values() for _ in row.extensions]
+        effort = [
+            line for line in events["Ridge:2024-06-10"].extensions if line.rowtype == HUMBOLDT
+        ]
+        assert [line.data[f"{ECO}samplingEffortValue"] for line in effort] == ["5.0000"]
+        occurrences = {
+            row.id: [line for line in row.extensions if line.rowtype == f"{TERMS}Occurrence"]
+            for row in events.values()
+        }
+        found = [line.data for lines in occurrences.values() for line in lines]
+        parents = [name for name, lines in occurrences.items() for _ in lines]
         assert parents == ["Creek:2024-06-11", *["Ridge:2024-06-10"] * 3]
         assert {row[f"{TERMS}basisOfRecord"] for row in found} == {"MachineObservation"}
         status = f"{TERMS}identificationVerificationStatus"
@@ -265,6 +276,37 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "3 calls that no person has confirmed are left out" in printed.err
     assert problems(output / "camtrap_dp") == []
     with zipfile.ZipFile(output / "darwin_core.zip") as packed:
-        assert packed.namelist() == ["event.txt", "occurrence.txt", "meta.xml", "eml.xml"]
+        assert packed.namelist() == [
+            "event.txt", "occurrence.txt", "humboldt.txt", "meta.xml", "eml.xml",
+        ]  # fmt: skip
     (row,) = rows_of(output / "camtrap_dp", "observations")
     assert row["count"] == "2"
+    exact = rows_of(output / "camtrap_dp", "deployments")[0]
+    arguments += ["--labels", str(tmp_path / "labels.csv"), "--generalise-m", "5000"]
+    assert main(arguments) == 0
+    moved = rows_of(output / "camtrap_dp", "deployments")[0]
+    assert problems(output / "camtrap_dp") == []
+    assert (moved["latitude"], moved["longitude"]) != (exact["latitude"], exact["longitude"])
+    assert moved["coordinateUncertainty"] == "3536"
+    with zipfile.ZipFile(output / "darwin_core.zip") as packed:
+        assert b"position moved to the middle of a square of 5,000 m" in packed.read("event.txt")
+
+
+@given(st.floats(-89, 89), st.floats(-180, 180), st.integers(1, 100_000))
+def test_a_generalised_position_is_as_near_as_is_said_and_hides_where_it_was(
+    latitude: float, longitude: float, side_m: int
+) -> None:
+    middle = generalised(latitude, longitude, side_m)
+    east_m = math.radians(longitude - middle[1]) * math.cos(math.radians(latitude)) * 6_371_009
+    north_m = math.radians(latitude - middle[0]) * 6_371_009
+    about = About("", (), "", datetime(2026, 1, 1), generalise_m=side_m)
+    assert about.stated_uncertainty_m is not None
+    # Near the poles a square's southern side is longer than its middle.
+    assert math.hypot(east_m, north_m) <= 1.1 * about.stated_uncertainty_m + 1
+    assert generalised(*middle, side_m) == pytest.approx(middle, abs=2e-6)
+
+
+def test_a_name_that_says_where_it_was_recorded_is_not_published_as_generalised() -> None:
+    row = replace(EVENING, recording="20190226_050000Z_+39.2210-076.1100.flac")
+    with pytest.raises(ValueError, match="says where it was recorded"):
+        data_set(survey([row], [], []), replace(ABOUT, generalise_m=1000), unverified=True)

@@ -51,6 +51,16 @@ class Flags:
     uncertainty_m: Annotated[
         int | None, Flag("of all positions", "METRES", at_least(1), group=_MORE)
     ] = None
+    generalise_m: Annotated[
+        int,
+        Flag(
+            "hide the positions of sensitive sites: move them to the middle of squares of this "
+            "side",
+            "METRES",
+            at_least(0),
+            group=_MORE,
+        ),
+    ] = 0
     country: Annotated[str, Flag("two letters, for example GF", "CODE", group=_MORE)] = ""
 
 
@@ -91,6 +101,7 @@ def main(argv: Sequence[str]) -> int:
             design=flags.design,
             uncertainty_m=flags.uncertainty_m,
             country=flags.country,
+            generalise_m=flags.generalise_m,
         )
         survey = read_survey(flags.run, flags.deployments, flags.labels)
         data = data_set(survey, about, flags.unverified)

@@ -85,7 +85,7 @@ def deployment_rows(data: DataSet) -> Iterator[_Cells]:
             "locationName": one.site,
             "latitude": one.latitude,
             "longitude": one.longitude,
-            "coordinateUncertainty": data.about.uncertainty_m,
+            "coordinateUncertainty": data.about.stated_uncertainty_m,
             "deploymentStart": whole_second(one.starts),
             "deploymentEnd": whole_second(one.ends, up=True),
             "cameraID": one.recorder,

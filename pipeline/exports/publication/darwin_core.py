@@ -1,8 +1,9 @@
 """A Darwin Core archive: events with their effort as the core, occurrences as its extension.
 
 https://dwc.tdwg.org/text/. There is an event for each deployment and, below it, one for each night
-(noon to noon) with recordings, with its effort. An occurrence is a call and belongs to its night.
-``meta.xml`` maps columns to terms, ``eml.xml`` describes the data set.
+(noon to noon) with recordings, with its effort, which the Humboldt extension (https://eco.tdwg.org)
+holds in numbers. An occurrence is a call and belongs to its night. ``meta.xml`` maps columns to
+terms, ``eml.xml`` describes the data set.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from pipeline.tables.cell_text import encode
 
 TERMS = "http://rs.tdwg.org/dwc/terms/"
 DUBLIN_CORE = "http://purl.org/dc/terms/"
+HUMBOLDT = "http://rs.tdwg.org/eco/terms/"
 MS_PER_H = 3_600_000
 
 EVENT_COLUMNS = (
@@ -55,6 +57,7 @@ EVENT_COLUMNS = (
     "decimalLongitude",
     "geodeticDatum",
     "coordinateUncertaintyInMeters",
+    "dataGeneralizations",
     "countryCode",
     "license",
 )
@@ -82,6 +85,21 @@ OCCURRENCE_COLUMNS = (
     "associatedMedia",
 )
 
+HUMBOLDT_COLUMNS = (
+    "eventID",
+    "isSamplingEffortReported",
+    "samplingEffortValue",
+    "samplingEffortUnit",
+    "samplingEffortProtocol",
+    "targetTaxonomicScope",
+)
+PARTS = (
+    ("core", "event.txt", TERMS, "Event", EVENT_COLUMNS),
+    ("extension", "occurrence.txt", TERMS, "Occurrence", OCCURRENCE_COLUMNS),
+    ("extension", "humboldt.txt", HUMBOLDT, "Event", HUMBOLDT_COLUMNS),
+)
+"""Of an archive: what ``meta.xml`` calls each, its file, and the terms of its rows and columns."""
+
 _Cells = Mapping[str, object]
 
 
@@ -96,8 +114,11 @@ def archive(data: DataSet) -> bytes:
 
 def archive_files(data: DataSet) -> Iterator[tuple[str, bytes]]:
     """The files of an archive: each one's name and content."""
-    yield "event.txt", _table(EVENT_COLUMNS, event_rows(data))
-    yield "occurrence.txt", _table(OCCURRENCE_COLUMNS, occurrence_rows(data))
+    events = list(event_rows(data))
+    for (_, name, _, _, columns), rows in zip(
+        PARTS, (events, occurrence_rows(data), events), strict=True
+    ):
+        yield name, _table(columns, rows)
     yield "meta.xml", _xml(meta())
     yield "eml.xml", _xml(eml(data))
 
@@ -127,7 +148,8 @@ def event_rows(data: DataSet) -> Iterator[_Cells]:
             "decimalLatitude": one.latitude,
             "decimalLongitude": one.longitude,
             "geodeticDatum": "EPSG:4326",
-            "coordinateUncertaintyInMeters": data.about.uncertainty_m,
+            "coordinateUncertaintyInMeters": data.about.stated_uncertainty_m,
+            "dataGeneralizations": data.about.generalisation,
             "countryCode": data.about.country,
             "samplingProtocol": protocol(data),
             "sampleSizeUnit": "hour",
@@ -162,6 +184,11 @@ def _effort(recorded_h: float, valid_h: float, n: int) -> _Cells:
         "sampleSizeValue": f"{valid_h:.4f}",
         "samplingEffort": f"{recorded_h:.2f} recorder-hours in {n:,} recordings, "
         f"{valid_h:.2f} of them valid",
+        "isSamplingEffortReported": "true",
+        "samplingEffortValue": f"{valid_h:.4f}",
+        "samplingEffortUnit": "recorderHours",
+        "samplingEffortProtocol": "hours of valid sound: without silence and dropouts",
+        "targetTaxonomicScope": CAPUCHINBIRD.scientific,
     }
 
 
@@ -242,10 +269,7 @@ def _xml(root: ET.Element) -> bytes:
 def meta() -> ET.Element:
     """meta.xml: files and the terms of their columns."""
     root = ET.Element("archive", {"xmlns": "http://rs.tdwg.org/dwc/text/", "metadata": "eml.xml"})
-    for tag, row_type, columns in (
-        ("core", "Event", EVENT_COLUMNS),
-        ("extension", "Occurrence", OCCURRENCE_COLUMNS),
-    ):
+    for tag, name, terms, row_type, columns in PARTS:
         file = ET.SubElement(
             root,
             tag,
@@ -255,15 +279,15 @@ def meta() -> ET.Element:
                 "linesTerminatedBy": r"\n",
                 "fieldsEnclosedBy": "",
                 "ignoreHeaderLines": "1",
-                "rowType": TERMS + row_type,
+                "rowType": terms + row_type,
             },
         )
         location = ET.SubElement(ET.SubElement(file, "files"), "location")
-        location.text = f"{row_type.lower()}.txt"
+        location.text = name
         ET.SubElement(file, "id" if tag == "core" else "coreid", {"index": "0"})
         for index, column in enumerate(columns):
             if tag == "core" or index:
-                space = DUBLIN_CORE if column == "license" else TERMS
+                space = DUBLIN_CORE if column == "license" else terms
                 ET.SubElement(file, "field", {"index": str(index), "term": space + column})
     return root
 

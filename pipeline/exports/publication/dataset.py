@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from pipeline.inputs.deployments import clock_flags
 from pipeline.inputs.local_time import SiteClock
+from pipeline.inputs.recorder_names import note_from_name
 from pipeline.records import RecordingCount
 from pipeline.survey.findings import Finding, Survey
 from pipeline.survey.recorders import recorders
@@ -52,6 +54,7 @@ class About:
         licence: a key of ``vocabulary.LICENCES``, of the data.
         design: one of ``vocabulary.SAMPLING_DESIGNS``.
         uncertainty_m: of all positions, in metres; None if unknown.
+        generalise_m: side of the squares that positions are moved to the middle of; 0 for none.
         country: ISO 3166 code of two letters, or empty.
         created: when the data set was made.
     """
@@ -65,6 +68,46 @@ class About:
     design: str = "opportunistic"
     uncertainty_m: int | None = None
     country: str = ""
+    generalise_m: int = 0
+
+    @property
+    def stated_uncertainty_m(self) -> int | None:
+        """Radius of a circle that holds the true position, in metres; None if unknown.
+
+        >>> now = datetime(2026, 1, 1)
+        >>> About("", (), "", now, uncertainty_m=30, generalise_m=10_000).stated_uncertainty_m
+        7102
+        """
+        if not self.generalise_m:
+            return self.uncertainty_m
+        return math.ceil(self.generalise_m / math.sqrt(2)) + (self.uncertainty_m or 0)
+
+    @property
+    def generalisation(self) -> str:
+        """What was done to positions, in words; empty for nothing."""
+        if not self.generalise_m:
+            return ""
+        return f"position moved to the middle of a square of {self.generalise_m:,} m"
+
+
+METRES_A_DEGREE = 111_195
+"""Of latitude, on a sphere of the earth's mean radius."""
+
+
+def generalised(latitude: float, longitude: float, side_m: int) -> tuple[float, float]:
+    """The middle of the square of a fixed grid that a position lies in.
+
+    Always the same for the same position: random shifts would average out over data sets (Chapman
+    2020, Current Best Practices for Generalizing Sensitive Species Occurrence Data, GBIF).
+
+    >>> generalised(4.0881, -52.68, 10_000)
+    (4.091911, -52.699652)
+    """
+    step = side_m / METRES_A_DEGREE
+    middle = min(90.0, (math.floor(latitude / step) + 0.5) * step)
+    step /= max(0.01, math.cos(math.radians(middle)))
+    east = (math.floor(longitude / step) + 0.5) * step
+    return round(middle, 6), round(max(-180.0, min(180.0, east)), 6)
 
 
 @dataclass(frozen=True)
@@ -154,7 +197,9 @@ def data_set(survey: Survey, about: About, unverified: bool = False) -> DataSet:
         )
     if not rows_of:
         raise ValueError("; ".join(left_out) or "no recordings there")
-    deployments = tuple(_deployment(*of, rows) for of, rows in sorted(rows_of.items()))
+    if about.generalise_m:
+        _refuse_positions(row for rows in rows_of.values() for row in rows)
+    deployments = tuple(_deployment(*of, rows, about) for of, rows in sorted(rows_of.items()))
     published = {row.recording for rows in rows_of.values() for row in rows}
     candidates = [f for f in survey.findings if f.recording.recording in published]
     findings = [f for f in candidates if f.is_verified or (unverified and not f.is_refuted)]
@@ -172,20 +217,35 @@ def data_set(survey: Survey, about: About, unverified: bool = False) -> DataSet:
     )
 
 
-def _deployment(site: str, recorder: str, rows: Sequence[RecordingCount]) -> Deployment:
+def _refuse_positions(rows: Iterable[RecordingCount]) -> None:
+    """Raises ValueError where a name says what is to be hidden."""
+    for row in rows:
+        if note_from_name(row.recording).latitude is not None:
+            raise ValueError(
+                f"{row.recording}: the name, which is published, says where it was recorded; "
+                "rename such recordings, or leave out --generalise_m"
+            )
+
+
+def _deployment(
+    site: str, recorder: str, rows: Sequence[RecordingCount], about: About
+) -> Deployment:
     (line,) = recorders(rows)
     starts = [datetime.fromisoformat(row.recorded_at) for row in rows]
     ends = [after_start(row, row.duration_s or 0) for row in rows]
     first = rows[0]
     assert first.latitude is not None
     assert first.longitude is not None
+    latitude, longitude = round(first.latitude, 6), round(first.longitude, 6)
+    if about.generalise_m:
+        latitude, longitude = generalised(latitude, longitude, about.generalise_m)
     return Deployment(
         name=f"{site}:{recorder}" if recorder else site,
         site=site,
         recorder=recorder,
         is_doubtful=bool(line.warnings),
-        latitude=round(first.latitude, 6),
-        longitude=round(first.longitude, 6),
+        latitude=latitude,
+        longitude=longitude,
         starts=min(starts),
         ends=max(ends),
         recorded_h=sum(row.duration_s or 0 for row in rows) / 3600,
