@@ -27,8 +27,16 @@ from pipeline import launch, options
 from pipeline.__main__ import main
 from pipeline.commands import rescore
 from pipeline.inputs.deployments import where_and_when_called
-from pipeline.records import DetectedCall, RecordingCount, VerifiedCount
-from pipeline.report.activity import Activity, by_hour, by_site, expected_total, heat_map, shade
+from pipeline.records import ActivityHour, DetectedCall, RecordingCount, VerifiedCount
+from pipeline.report.activity import (
+    Activity,
+    by_hour,
+    by_site,
+    expected_total,
+    heat_map,
+    recorded_hours,
+    shade,
+)
 from pipeline.report.charts import (
     LETTER_PERCENT,
     LINE_PERCENT,
@@ -106,14 +114,35 @@ def test_activity_shares_time_out_over_hours_and_dates() -> None:
     heard = {a.label: (a.calls, a.valid_s) for a in hours if a.valid_s or a.calls}
     assert heard == {"22": (1, 1800.0), "23": (0, 3600.0), "00": (1, 1800.0)}
     assert {a.label: a.calls_per_hour for a in hours}["22"] == 2.0
-    assert {a.label: a.calls_per_hour for a in hours}["03"] is None
+    assert [a.label for a in hours] == ["22", "23", "00"]
     found = heat_map(rows)
     assert found
-    dates = [(a.label, a.calls, a.valid_s) for a in found.columns]
-    assert dates == [("2024-06-11", 1, 5400.0), ("2024-06-12", 1, 1800.0)]
-    assert [a.calls_per_hour for a in found.cells[22]] == [2.0, None]
+    assert found.unit == "night"
+    assert [(a.label, a.calls, a.valid_s) for a in found.columns] == [("2024-06-11", 2, 7200.0)]
+    rates = [(hour, [a.calls_per_hour for a in row]) for hour, row in found.rows]
+    assert rates == [(22, [2.0]), (23, [0.0]), (0, [2.0])]
     assert found.busiest[1].calls_per_hour == 2.0
     assert heat_map([]) is None
+
+
+@pytest.mark.parametrize(
+    ("recorded", "shown"),
+    [
+        ({5}, [5]),
+        ({5, 6, 17}, [*range(5, 18)]),
+        ({18, 23, 4}, [18, 19, 20, 21, 22, 23, 0, 1, 2, 3, 4]),
+        ({*range(24)}, [*range(24)]),
+        ({0, 12}, [*range(13)]),
+    ],
+)
+def test_hours_are_shown_from_the_first_recorded_to_the_last(
+    recorded: set[int], shown: list[int]
+) -> None:
+    rows = [
+        ActivityHour(site="", date="2024-06-11", hour=hour, recorded_h=hour in recorded, calls=0)
+        for hour in range(24)
+    ]
+    assert list(recorded_hours(rows)) == shown
 
 
 def test_hours_in_which_the_recorder_was_deaf_do_not_count() -> None:
@@ -253,8 +282,9 @@ def test_a_map_of_few_dates_leaves_room_beside_it(days: int, is_wide: bool) -> N
 
 
 def test_an_hour_that_was_not_recorded_has_no_bar_but_a_mark() -> None:
-    page = page_of([recording("a.wav", 3, 1800, "2024-06-11T05:00:00")])
-    assert page.count('<i class="absent"></i>') == 23
+    began = "2024-06-11T05:00:00", "2024-06-11T08:00:00"
+    page = page_of([recording(f"{n}.wav", 3, 1800, at) for n, at in enumerate(began)])
+    assert page.count('<i class="absent"></i>') == 2
     assert "0 calls in 30 min" in page
 
 
@@ -518,7 +548,8 @@ def test_the_run_makes_a_page_that_needs_nothing_else(output: Path) -> None:
     assert "<img src=x" not in page
     names = page.replace("http://www.w3.org/2000/svg", "")  # of a kind of element, no address
     fetched = re.findall(r'(?:src|href)="(?!data:|#)[^"]*"|url\(|@import|https?://', names)
-    assert fetched == []
+    tables = ("counts", "calls", "activity", "failures")  # lie beside it, for whoever clicks
+    assert fetched == [f'href="{name}.csv"' for name in tables]
 
 
 @pytest.mark.slow

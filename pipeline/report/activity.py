@@ -28,11 +28,24 @@ class Activity:
         return self.calls / self.valid_s * 3600 if self.valid_s else None
 
 
-def by_hour(hours: Iterable[ActivityHour]) -> tuple[Activity, ...]:
-    """24 hours of the day, by the clock on site."""
+def recorded_hours(hours: Iterable[ActivityHour]) -> tuple[int, ...]:
+    """Hours of the day from the first one recorded to the last.
+
+    Across midnight where that is shorter: recorders that run from 18:00 to 6:00 have 18 to 23, then
+    0 to 5.
+    """
+    recorded = sorted({row.hour for row in hours if row.recorded_h}) or [0]
+    after = [*recorded[1:], recorded[0] + 24]
+    gaps = [(end - begin, end % 24) for begin, end in zip(recorded, after, strict=True)]
+    gap, first = max(gaps, key=lambda one: (one[0], -one[1]))
+    return tuple(hour % 24 for hour in range(first, first + 25 - gap))
+
+
+def by_hour(hours: Sequence[ActivityHour]) -> tuple[Activity, ...]:
+    """The recorded hours of the day, by the clock on site."""
     return _sum_up(
-        [f"{hour:02d}" for hour in range(24)],
-        ((f"{row.hour:02d}", row.calls, row.recorded_h * 3600) for row in hours),
+        [f"{hour:02d}" for hour in recorded_hours(hours)],
+        ((f"{row.hour:02d}", row.calls, row.recorded_h * 3600) for row in hours if row.recorded_h),
     )
 
 
@@ -52,17 +65,20 @@ class HeatMap:
     """Activity by date and hour of the day.
 
     Attributes:
-        columns: all dates, or months, from the first to the last, with or without recordings.
-        cells: for each of 24 hours, one for each column.
+        unit: of the columns: ``date``, ``month``, or ``night`` where the hours go over midnight.
+        columns: all of them from the first to the last, with or without recordings; a night has
+            the date of its evening.
+        rows: the recorded hours of the day, each with a cell for each column.
     """
 
+    unit: str
     columns: tuple[Activity, ...]
-    cells: tuple[tuple[Activity, ...], ...]
+    rows: tuple[tuple[int, tuple[Activity, ...]], ...]
 
     @property
     def busiest(self) -> tuple[int, Activity]:
         """The hour and the cell with the most calls for each recorded hour."""
-        every = [(hour, cell) for hour, row in enumerate(self.cells) for cell in row]
+        every = [(hour, cell) for hour, row in self.rows for cell in row]
         return max(every, key=lambda one: one[1].calls_per_hour or 0)
 
 
@@ -70,15 +86,28 @@ def heat_map(hours: Sequence[ActivityHour]) -> HeatMap | None:
     """The map of all sites together; None without any time."""
     if not hours:
         return None
-    first, last = (date.fromisoformat(f(row.date for row in hours)) for f in (min, max))
+    shown = recorded_hours(hours)
+    goes_over_midnight = shown[0] > shown[-1]
+
+    def day_of(row: ActivityHour) -> date:
+        day = date.fromisoformat(row.date)
+        return day - timedelta(days=goes_over_midnight and row.hour < shown[0])
+
+    first, last = (pick(map(day_of, hours)) for pick in (min, max))
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-    length = len("YYYY-MM-DD") if len(days) <= MOST_DAYS else len("YYYY-MM")
+    is_long = len(days) > MOST_DAYS
+    length = len("YYYY-MM") if is_long else len("YYYY-MM-DD")
     labels = list(dict.fromkeys(day.isoformat()[:length] for day in days))
-    parts = [(row.hour, row.date[:length], row.calls, row.recorded_h * 3600) for row in hours]
+    parts = [
+        (row.hour, day_of(row).isoformat()[:length], row.calls, row.recorded_h * 3600)
+        for row in hours
+    ]
     return HeatMap(
+        "month" if is_long else "night" if goes_over_midnight else "date",
         _sum_up(labels, (part[1:] for part in parts)),
         tuple(
-            _sum_up(labels, (part[1:] for part in parts if part[0] == hour)) for hour in range(24)
+            (hour, _sum_up(labels, (part[1:] for part in parts if part[0] == hour)))
+            for hour in shown
         ),
     )
 

@@ -36,6 +36,7 @@ from pipeline.tables.score_scale import TICKS, score_place, score_text
 
 FAILURES_AT_MOST = 200
 REMARKS_AT_MOST = 20
+TABLES = ("counts.csv", "calls.csv", "activity.csv", "failures.csv", "verified.csv")
 DOUBTS = ("more_expected", "fewer_expected")
 TIMES_AT_MOST = 200
 """Calls of a recording that its row opens to."""
@@ -151,7 +152,7 @@ def render_page(
         strips_at_most=STRIPS_AT_MOST,
         n_shown=sum(len(group.calls) for group in groups),
         heat=heat,
-        unit="month" if heat and len(heat.columns[0].label) == len("YYYY-MM") else "date",
+        unit=heat.unit if heat else "",
         most_valid_s=max((column.valid_s for column in heat.columns), default=0) if heat else 0,
         by_hour=hourly,
         highest_hour=_highest(hourly),
@@ -161,6 +162,7 @@ def render_page(
         sun=sun_times(recordings),
         verified=verified,
         review=review_link(output),
+        tables=[name for name in TABLES if files.exists(files.join(output, name))],
         table=_table(listed, results.calls, scores, output),
         failures=failures[:FAILURES_AT_MOST],
         n_failures=len(failures),
