@@ -27,23 +27,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.child import ROOT
 from benchmarks.figures import figures_of, source_table, table
+from benchmarks.harness import RELEASED, ROOT, parser, write_json
 from benchmarks.judge import Detection, Span, System, Trial, best_threshold, judge, tally
 from benchmarks.material import (
+    CLIPS,
     Fold,
     Lek,
-    MaterialError,
-    Recording,
     Task,
-    clip_tasks,
     fold_of_all,
     fold_without,
-    forest_tasks,
     plan_leks,
-    read_clips,
     read_folds,
-    read_forest,
+    takes_of,
+    tasks_of,
     write_leks,
 )
 from model.audio.recording import read_all
@@ -51,6 +48,8 @@ from model.calls import CountingRule, find_calls, log_odds, probabilities
 from model.contract import CONTRACT_FILE, ContractError, ServingContract
 from model.export import LoadedModel, load_exported
 from model.scoring import score_by_contract
+from model.training.clips import DataError, LabelledRecording
+from model.training.folders import read_data
 from model.windows import SAMPLE_RATE_HZ
 
 OURS = "this model"
@@ -149,10 +148,9 @@ def score_ours(tasks: Sequence[Task], folds: Sequence[Fold], kept: Kept) -> Iter
 
 def trial_of(task: Task, detections: Sequence[Detection], own_threshold: float) -> Trial:
     """Detections in a recording held against its calls; of a clip, the highest alone."""
-    if task.is_clip:
-        top = max((d.log_odds for d in detections), default=None)
-        whole = Span(0.0, task.duration_s)
-        detections = [] if top is None else [Detection(whole, top)]
+    if task.of == CLIPS and detections:
+        top = max(detection.log_odds for detection in detections)
+        detections = [Detection(Span(0.0, np.inf), top)]
     judged = judge(detections, task.calls, task.overlooked)
     return Trial(task.name, task.source, len(task.calls), judged, own_threshold)
 
@@ -204,13 +202,16 @@ def _by_set(trials: Iterable[tuple[Task, Trial]]) -> dict[str, list[Trial]]:
 
 
 def notes_on(
-    folds: Sequence[Fold], forest: Sequence[Recording], leks: Sequence[Lek], in_sample: bool
+    folds: Sequence[Fold],
+    forest: Sequence[LabelledRecording],
+    leks: Sequence[Lek],
+    in_sample: bool,
 ) -> dict[str, Any]:
     """What to know of the folds, for people."""
     if in_sample:
         return {"in sample": "the model may have been trained on all of this"}
     shared = sum(
-        any(r.background not in folds[fold_without(folds, take)].left_out for _, take in r.calls)
+        any(r.group not in folds[fold_without(folds, take)].left_out for take in takes_of(r))
         for r in forest
     )
     return {
@@ -222,9 +223,8 @@ def notes_on(
 
 def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Figures of both systems, or of one where BirdNET's environment is not given."""
-    forest, clips = read_forest(options.forest), read_clips(options.clips)
-    released = ROOT / "model" / "released"
-    everything = [fold_of_all(options.model or released, forest, clips)]
+    forest, clips = (read_data([at]).recordings for at in (options.forest, options.clips))
+    everything = [fold_of_all(options.model or RELEASED, (*forest, *clips))]
     folds = read_folds(options.folds) if options.folds else everything
     if options.model:
         folds = [replace(fold, model=options.model) for fold in folds]
@@ -233,7 +233,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     kept = Kept(options.cache)
 
     def tasks(split: Sequence[Fold]) -> list[Task]:
-        return [*forest_tasks(forest, split), *clip_tasks(clips, split), *in_leks]
+        return [*tasks_of("forest", forest, split), *tasks_of(CLIPS, clips, split), *in_leks]
 
     ours = tasks(folds)
     sets = _by_set(zip(ours, score_ours(ours, folds, kept), strict=True))
@@ -246,14 +246,10 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     return [figures_of(system) for system in systems]
 
 
-def parser() -> argparse.ArgumentParser:
-    """The flags of ``benchmarks/accuracy.sh``."""
-    result = argparse.ArgumentParser(
-        prog="benchmarks/accuracy.sh",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    result.add_argument(
+def main() -> None:
+    """Measures, prints tables, writes the figures."""
+    flags = parser(__doc__, prog="benchmarks/accuracy.sh")
+    flags.add_argument(
         "--forest",
         type=Path,
         required=True,
@@ -261,56 +257,49 @@ def parser() -> argparse.ArgumentParser:
         help="recordings/, recordings.csv (recording,background) and annotations.csv "
         "(recording,start_s,end_s,take)",
     )
-    result.add_argument(
+    flags.add_argument(
         "--clips",
         type=Path,
         required=True,
         metavar="DIR",
-        help="folders of clips, and clips.csv (clip,source,call,duration_s)",
+        help="the tutorial's two folders of clips, and clips.csv (clip,source)",
     )
-    result.add_argument(
+    flags.add_argument(
         "--folds",
         type=Path,
         metavar="DIR",
         help="folds.json and the networks of a training: each scores what it was trained without",
     )
-    result.add_argument(
+    flags.add_argument(
         "--model",
         type=Path,
         metavar="DIR",
         help="score with this model, whatever it was trained on (default without --folds: the "
         "released one)",
     )
-    result.add_argument(
+    flags.add_argument(
         "--leks", type=int, default=12, metavar="N", help="of each rate (default: 12)"
     )
-    result.add_argument(
+    flags.add_argument(
         "--birdnet_python",
         metavar="FILE",
         help="Python of BirdNET's environment; without it BirdNET is left out",
     )
-    result.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of BirdNET")
-    result.add_argument(
+    flags.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of BirdNET")
+    flags.add_argument(
         "--cache",
         type=Path,
         default=ROOT / "build" / "accuracy",
         metavar="DIR",
         help="where leks and scores are kept (default: build/accuracy)",
     )
-    result.add_argument("--json", metavar="FILE", help="write all figures there too")
-    return result
-
-
-def main() -> None:
-    """Measures, prints tables, writes the figures."""
-    options = parser().parse_args()
+    options = flags.parse_args()
     try:
         systems = measure(options)
-    except (MaterialError, ContractError) as error:
+    except (DataError, ContractError) as error:
         raise SystemExit(f"benchmarks/accuracy.sh: {error}") from None
     print(f"{table(systems)}\n\n{source_table(systems)}")
-    if options.json:
-        Path(options.json).write_text(json.dumps(systems, indent=2) + "\n", encoding="utf-8")
+    write_json(options.json, systems)
 
 
 if __name__ == "__main__":

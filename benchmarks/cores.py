@@ -11,8 +11,6 @@ leaves out is what processes cost each other: memory's and the disk's speed.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import sys
 import tempfile
@@ -21,8 +19,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.child import Usage, run_child
 from benchmarks.cores_job import CORES_VARIABLE, DECODE_S_PER_HOUR, NETWORK_S_PER_HOUR
+from benchmarks.harness import Usage, parser, run_child, write_json
 from benchmarks.scale_job import SECONDS_VARIABLE
 
 if TYPE_CHECKING:
@@ -146,23 +144,21 @@ def figures(kind: str, recordings: int, cores: list[int], n_shares: int) -> Iter
 
 def main() -> None:
     """Measures, prints, writes the figures."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cores", description=__doc__)
-    parser.add_argument("--cores", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64])
-    parser.add_argument("--kinds", nargs="+", choices=list(BYTES), default=list(BYTES))
-    parser.add_argument("--recordings", type=int, default=2880, help="of 3 minutes each")
-    parser.add_argument(
+    flags = parser(__doc__, prog="python -m benchmarks.cores")
+    flags.add_argument("--cores", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64])
+    flags.add_argument("--kinds", nargs="+", choices=list(BYTES), default=list(BYTES))
+    flags.add_argument("--recordings", type=int, default=2880, help="of 3 minutes each")
+    flags.add_argument(
         "--shares", type=int, default=0, help="count so many of the shares of a run (default: all)"
     )
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    asked = parser.parse_args()
-    found = []
+    options = flags.parse_args()
+    measured = []
     print(", ".join(name.name for name in fields(Figure)))
-    for kind in asked.kinds:
-        for figure in figures(kind, asked.recordings, asked.cores, asked.shares):
-            found.append(figure)
-            print(*asdict(figure).values(), sep=", ", flush=True)
-    if asked.json:
-        asked.json.write_text(json.dumps(list(map(asdict, found)), indent=2) + "\n")
+    for kind in options.kinds:
+        for figure in figures(kind, options.recordings, options.cores, options.shares):
+            measured.append(asdict(figure))
+            print(*measured[-1].values(), sep=", ", flush=True)
+    write_json(options.json, measured)
 
 
 if __name__ == "__main__":

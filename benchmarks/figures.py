@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from benchmarks.harness import markdown
 from benchmarks.judge import (
     System,
     Tally,
@@ -16,8 +17,7 @@ from benchmarks.judge import (
     strictest,
     tally,
 )
-
-CLIPS = "clips"
+from benchmarks.material import CLIPS
 
 
 def figures_of(system: System, n_false: int = 1) -> dict[str, Any]:
@@ -74,11 +74,9 @@ def _clip_figures(trials: Sequence[Trial], n_false: int, one: float) -> dict[str
 
 def table(systems: Sequence[Mapping[str, Any]]) -> str:
     """Systems side by side in Markdown: a line for each set and system, the best F1 in bold."""
-    lines = [
-        "| recordings | system | F1, best threshold | one for all | its own "
-        "| counted exactly, one for all | false, one for all | margin, log odds |",
-        "|---|---|--:|--:|--:|--:|--:|--:|",
-    ]
+    columns = ["recordings", "system", "F1, best threshold", "one for all", "its own"]
+    columns += ["counted exactly, one for all", "false, one for all", "margin, log odds"]
+    rows = []
     for name in systems[0]["sets"]:
         tops = [
             max(s["sets"][name][kind]["f1"] for s in systems) for kind in ("best", "one", "own")
@@ -92,10 +90,8 @@ def table(systems: Sequence[Mapping[str, Any]]) -> str:
                 for kind, top in zip(("best", "one", "own"), tops, strict=True)
             ]
             cells += [f"{one['exact']} of {one['recordings']}", str(one["false"])]
-            cells.append(f"{figures['margin']:+.1f}")
-            lines.append(f"| {head} | {system['name']} | " + " | ".join(cells) + " |")
-    lines += ["", *(_thresholds(system) for system in systems)]
-    return "\n".join(lines)
+            rows.append([head, system["name"], *cells, f"{figures['margin']:+.1f}"])
+    return "\n".join([markdown(columns, rows, 2), "", *map(_thresholds, systems)])
 
 
 def _bold(value: float, top: float) -> str:
@@ -116,18 +112,16 @@ def source_table(systems: Sequence[Mapping[str, Any]]) -> str:
     """Calls detected of each source of clips, in Markdown; the first system's worst come first."""
     clips = [system["clips"] for system in systems]
     allowed = f"at most {clips[0]['n_false']} false in {clips[0]['others']}"
-    lines = [
-        f"| source, {allowed} | calls | " + " | ".join(s["name"] for s in systems) + " |",
-        "|---|--:|" + "--:|" * len(systems),
-    ]
+    head = [f"source, {allowed}", "calls", *(system["name"] for system in systems)]
     sources = [{source["name"]: source for source in c["sources"]} for c in clips]
 
     def recalls(name: str) -> list[float]:
         return [some[name]["detected"] / some[name]["clips"] for some in sources]
 
-    for name in sorted(sources[0], key=lambda name: (*recalls(name), name)):
-        cells = [str(some[name]["detected"]) for some in sources]
-        lines.append(f"| {name} | {sources[0][name]['clips']} | " + " | ".join(cells) + " |")
+    rows = [
+        [name, str(sources[0][name]["clips"]), *(str(some[name]["detected"]) for some in sources)]
+        for name in sorted(sources[0], key=lambda name: (*recalls(name), name))
+    ]
     calls = sum(source["clips"] for source in sources[0].values())
-    lines.append(f"| all | {calls} | " + " | ".join(str(c["detected"]) for c in clips) + " |")
-    return "\n".join(lines)
+    rows.append(["all", str(calls), *(str(c["detected"]) for c in clips)])
+    return markdown(head, rows)

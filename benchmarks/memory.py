@@ -6,8 +6,6 @@ prints the peak memory of each.
 
 from __future__ import annotations
 
-import argparse
-import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from benchmarks.child import ROOT
+from benchmarks.harness import RELEASED, parser, write_json
 from benchmarks.run import run_pipeline
 from model.training.synth import synthesise_recording
 
@@ -37,21 +35,18 @@ def write_looped(path: Path, minutes: int) -> None:
 
 def main() -> None:
     """Measures, prints, writes the figures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", default=str(ROOT / "model" / "released"), metavar="DIR")
-    parser.add_argument("--minutes", type=int, default=360, help="the long recording's length")
-    parser.add_argument("--folder", help="where to put the recordings while it runs")
-    parser.add_argument("--json", metavar="FILE", help="write the figures there too")
-    options = parser.parse_args()
+    flags = parser(__doc__)
+    flags.add_argument("--model", default=str(RELEASED), metavar="DIR")
+    flags.add_argument("--minutes", type=int, default=360, help="the long recording's length")
+    flags.add_argument("--folder", help="where to put the recordings while it runs")
+    options = flags.parse_args()
 
     figures = {}
     with tempfile.TemporaryDirectory(dir=options.folder) as directory:
         needed = options.minutes * 60 * SAMPLE_RATE_HZ * CHANNELS * 2 + SPARE_BYTES
         free = shutil.disk_usage(directory).free
         if free < needed:
-            parser.error(f"{directory}: {needed / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free")
+            flags.error(f"{directory}: {needed / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free")
         for minutes in (SHORT_MINUTES, options.minutes):
             path = Path(directory, f"{minutes}_minutes.wav")
             write_looped(path, minutes)
@@ -70,8 +65,7 @@ def main() -> None:
             )
     ratio = figures[options.minutes]["peak_rss_bytes"] / figures[SHORT_MINUTES]["peak_rss_bytes"]
     print(f"peak memory, {options.minutes} against {SHORT_MINUTES} min: {ratio:.2f} ×")
-    if options.json:
-        Path(options.json).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_json(options.json, figures)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from benchmarks.child import ROOT, Usage, run_child
+from benchmarks.harness import RELEASED, Usage, markdown, parser, run_child, write_json
 from model.training.synth import synthesise_recording
 
 TUTORIAL = "tutorial loop"
@@ -123,25 +123,23 @@ def speed(short: Sequence[Run], whole: Sequence[Run], n_recordings: int) -> Spee
 
 def table(speeds: dict[str, Speed]) -> str:
     """The speeds and their ratios, as a table in Markdown."""
-    lines = [
-        "| way | recordings | start-up s | × real time | recorded h a minute | CPU s a recorded h "
-        "| spread | × tutorial | × decode only | peak MB |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
+    head = ["way", "recordings", "start-up s", "× real time", "recorded h a minute"]
+    head += ["CPU s a recorded h", "spread", "× tutorial", "× decode only", "peak MB"]
+    rows = []
     for way, s in speeds.items():
         versus = [
             f"{s.times_real_time / speeds[other].times_real_time:.2f}" if other in speeds else ""
             for other in (TUTORIAL, DECODE)
         ]
-        lines.append(
-            f"| {way} | {s.recordings} | {s.startup_s:.1f} | {s.times_real_time:.0f} "
-            f"| {s.times_real_time / 60:.2f} | {s.cpu_s_per_hour:.1f} | {s.spread:.0%} "
-            f"| {versus[0]} | {versus[1]} | {s.peak_rss_mb:.0f} |"
-        )
+        speed = [f"{s.times_real_time:.0f}", f"{s.times_real_time / 60:.2f}"]
+        costs = [f"{s.cpu_s_per_hour:.1f}", f"{s.spread:.0%}", *versus, f"{s.peak_rss_mb:.0f}"]
+        rows.append([way, str(s.recordings), f"{s.startup_s:.1f}", *speed, *costs])
     wall = speeds[PLAIN].times_real_time / speeds[BEAM].times_real_time
     cpu = speeds[BEAM].cpu_s_per_hour / speeds[PLAIN].cpu_s_per_hour
-    lines += ["", f"Beam job against plain loop: {wall:.2f} × the time, {cpu:.2f} × the CPU time"]
-    return "\n".join(lines)
+    return (
+        f"{markdown(head, rows)}\n\n"
+        f"Beam job against plain loop: {wall:.2f} × the time, {cpu:.2f} × the CPU time"
+    )
 
 
 def synthesise(directory: Path) -> list[str]:
@@ -191,48 +189,33 @@ def measure(options: argparse.Namespace, directory: Path) -> dict[str, Speed]:
     return {way: speed(*runs[way], len(samples[way])) for way in ways}
 
 
-def parser() -> argparse.ArgumentParser:
-    """The flags of ``benchmarks/run.sh``."""
-    result = argparse.ArgumentParser(
-        prog="benchmarks/run.sh",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    result.add_argument(
+def main() -> None:
+    """Measures, prints a table, writes the figures."""
+    flags = parser(__doc__, prog="benchmarks/run.sh")
+    flags.add_argument(
         "--input", nargs="+", default=[], metavar="PATTERN", help="MP3 recordings, 48 kHz stereo"
     )
-    result.add_argument("--model", default=str(ROOT / "model" / "released"), metavar="DIR")
-    result.add_argument("--rounds", type=int, default=3, metavar="N")
-    result.add_argument(
+    flags.add_argument("--model", default=str(RELEASED), metavar="DIR")
+    flags.add_argument("--rounds", type=int, default=3, metavar="N")
+    flags.add_argument(
         "--tutorial_python",
         metavar="FILE",
         help="Python of the tutorial's environment; without it the baseline is left out",
     )
-    result.add_argument(
+    flags.add_argument(
         "--tutorial_recordings",
         type=int,
         default=8,
         metavar="N",
         help="how many of the recordings the tutorial's loop goes through (default: 8)",
     )
-    result.add_argument("--json", metavar="FILE", help="write all figures there too")
-    return result
-
-
-def main() -> None:
-    """Measures, prints a table, writes the figures."""
-    options = parser().parse_args()
+    options = flags.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         speeds = measure(options, Path(directory))
     machine = f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}"
     print(f"{machine}, {options.rounds} rounds\n\n{table(speeds)}")
-    if options.json:
-        figures = {
-            "machine": machine,
-            "rounds": options.rounds,
-            "ways": {way: asdict(s) for way, s in speeds.items()},
-        }
-        Path(options.json).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    ways = {way: asdict(s) for way, s in speeds.items()}
+    write_json(options.json, {"machine": machine, "rounds": options.rounds, "ways": ways})
 
 
 if __name__ == "__main__":

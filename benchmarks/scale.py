@@ -28,7 +28,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from benchmarks.child import ROOT
+from benchmarks.harness import RELEASED, ROOT, markdown, parser, write_json
 from benchmarks.scale_job import (
     FOLDER_VARIABLE,
     KINDS,
@@ -36,7 +36,6 @@ from benchmarks.scale_job import (
     read_tallies,
 )
 
-MODEL = str(ROOT / "model" / "released")
 A_NIGHT = 1000
 """Recordings in a folder: one recorder, one night, files of some minutes."""
 LOOK_S = 0.5
@@ -175,7 +174,7 @@ def run_job(bench: Bench, given: Path, n: int, held: int) -> Figures:
     for old in (*folder.glob("*.tally"), folder / "elements.json"):
         # Workers that outlive a job keep their numbers; those of the one before are not of this.
         old.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "benchmarks.scale_job", "--no_report", f"--model={MODEL}"]
+    command = [sys.executable, "-m", "benchmarks.scale_job", "--no_report", f"--model={RELEASED}"]
     command += [f"--input={given}", f"--output={bench.output}", *bench.flags]
     bench.requests.clear()
     with open(folder / "job.log", "w+") as log:
@@ -305,7 +304,7 @@ def as_markdown(all_figures: Sequence[Figures]) -> str:
     head = ["new", "held", "engine", "s", "ms a recording", *(f"{k}, MB" for k in kinds)]
     head += ["CPU ms a recording", "largest element, MB", "files"]
     head += ["archive operations", "output: read", "written", "listed", "deleted", "other"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    rows = []
     for f in all_figures:
         of_output = {kind: n for kind, n in f.operations.items() if kind.startswith("output ")}
         named = [of_output.pop(f"output {kind}") for kind in KINDS]
@@ -316,38 +315,33 @@ def as_markdown(all_figures: Sequence[Figures]) -> str:
         costs += [f"{1000 * f.seconds / f.recordings:.2f}"]
         costs += [f"{f.peak_bytes[k] / 1e6:.0f}" if k in f.peak_bytes else "–" for k in kinds]
         costs += [f"{1000 * f.cpu_s / f.recordings:.2f}", largest, f"{f.files:,}"]
-        lines.append("| " + " | ".join([*costs, *cells]) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append([*costs, *cells])
+    return markdown(head, rows, 3) + "\n"
 
 
 def main() -> None:
     """Measures, prints, writes the figures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("sizes", type=int, nargs="+", help="recordings in the archive")
-    parser.add_argument("--night", type=int, default=1000, help="new ones over each (0: none)")
+    flags = parser(__doc__)
+    flags.add_argument("sizes", type=int, nargs="+", help="recordings in the archive")
+    flags.add_argument("--night", type=int, default=1000, help="new ones over each (0: none)")
     engines = ("local", "job_service", "prism", "flink")
-    parser.add_argument("--engine", choices=engines, default="local")
-    parser.add_argument("--bucket", action="store_true", help="output in an emulated bucket")
-    parser.add_argument("--worker_gb", type=float, default=1.5, help="memory of a worker process")
-    parser.add_argument("--job_gb", type=float, default=8, help="memory of a local run")
-    parser.add_argument("--recording_s", type=float, default=60, help="length of each, seconds")
-    parser.add_argument("--beam", action="append", default=[], help="a further flag of the job")
-    parser.add_argument("--folder", help="where to put archive and output while it runs")
-    parser.add_argument("--json", metavar="FILE", help="write the figures there")
-    parser.add_argument("--markdown", metavar="FILE", help="write the table there")
-    asked = parser.parse_args()
+    flags.add_argument("--engine", choices=engines, default="local")
+    flags.add_argument("--bucket", action="store_true", help="output in an emulated bucket")
+    flags.add_argument("--worker_gb", type=float, default=1.5, help="memory of a worker process")
+    flags.add_argument("--job_gb", type=float, default=8, help="memory of a local run")
+    flags.add_argument("--recording_s", type=float, default=60, help="length of each, seconds")
+    flags.add_argument("--beam", action="append", default=[], help="a further flag of the job")
+    flags.add_argument("--folder", help="where to put archive and output while it runs")
+    flags.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there")
+    asked = flags.parse_args()
     done: list[Figures] = []
     with tempfile.TemporaryDirectory(dir=asked.folder) as top:
         for figures in measure(asked, Path(top)):
             done.append(figures)
             print(json.dumps(asdict(figures)), flush=True)
-            if asked.json:
-                text = json.dumps([asdict(one) for one in done], indent=2)
-                Path(asked.json).write_text(text + "\n", encoding="utf-8")
+            write_json(asked.json, [asdict(one) for one in done])
             if asked.markdown:
-                Path(asked.markdown).write_text(as_markdown(done), encoding="utf-8")
+                asked.markdown.write_text(as_markdown(done), encoding="utf-8")
     print(as_markdown(done))
 
 

@@ -6,15 +6,13 @@ start of the program, is taken off.
 
 from __future__ import annotations
 
-import argparse
-import json
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from benchmarks.child import ROOT
+from benchmarks.harness import RELEASED, parser, write_json
 from benchmarks.run import run_pipeline
 from model.windows import SAMPLE_RATE_HZ
 
@@ -32,14 +30,11 @@ def write_short(folder: Path, n: int, seconds: float) -> None:
 
 def main() -> None:
     """Measures, prints, writes the figures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", default=str(ROOT / "model" / "released"), metavar="DIR")
-    parser.add_argument("--recordings", type=int, default=10_000)
-    parser.add_argument("--seconds", type=float, default=1.0, help="length of a recording")
-    parser.add_argument("--json", metavar="FILE", help="write the figures there too")
-    options = parser.parse_args()
+    flags = parser(__doc__)
+    flags.add_argument("--model", default=str(RELEASED), metavar="DIR")
+    flags.add_argument("--recordings", type=int, default=10_000)
+    flags.add_argument("--seconds", type=float, default=1.0, help="length of a recording")
+    options = flags.parse_args()
     used = {}
     with tempfile.TemporaryDirectory() as directory:
         for n in (FEW, options.recordings):
@@ -52,9 +47,7 @@ def main() -> None:
         f"{options.recordings:,} recordings of {options.seconds:g} s: {many.wall_s:.0f} s, "
         f"{many.cpu_s:.0f} CPU s ({few.cpu_s:.0f} of {FEW}): {each_ms:.1f} CPU ms each"
     )
-    if options.json:
-        figures = {n: {"wall_s": u.wall_s, "cpu_s": u.cpu_s} for n, u in used.items()}
-        Path(options.json).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_json(options.json, {n: {"wall_s": u.wall_s, "cpu_s": u.cpu_s} for n, u in used.items()})
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from benchmarks import accuracy, birdnet
-from benchmarks.child import ROOT
 from benchmarks.figures import figures_of, source_table, table
+from benchmarks.harness import ROOT
 from benchmarks.judge import (
     LEAST_OVERLAP_S,
     Detection,
@@ -35,21 +35,19 @@ from benchmarks.judge import (
 )
 from benchmarks.material import (
     Fold,
-    MaterialError,
     Task,
-    clip_tasks,
     fold_of_all,
-    forest_tasks,
     load,
     make_lek,
     plan_leks,
-    read_clips,
     read_folds,
-    read_forest,
+    tasks_of,
     write_leks,
 )
 from model.calls import probabilities
 from model.contract import ServingContract
+from model.training.clips import DataError, LabelledRecording
+from model.training.folders import TUTORIAL_CALLS, TUTORIAL_OTHERS, read_data
 
 TENTHS = st.integers(0, 200).map(lambda n: n / 10)
 SPANS = st.builds(lambda start, length: Span(start, start + length), TENTHS, TENTHS)
@@ -137,33 +135,39 @@ def test_a_recording_is_exact_if_every_network_that_scored_it_is_right() -> None
 
 def write_material(folder: Path) -> None:
     """A forest of three recordings and clips of three sources: a tone for a call, else noise."""
+    forest, clips = folder / "forest", folder / "clips"
     generator = np.random.default_rng(1)
     noise = generator.normal(0, 0.01, 30 * 16_000)
     moo = np.sin(2 * np.pi * 600 * np.arange(3 * 16_000) / 16_000)
-    (folder / "recordings").mkdir()
+    (forest / "recordings").mkdir(parents=True)
     for name in ("a", "b", "c"):
-        soundfile.write(folder / "recordings" / f"{name}.wav", noise, 16_000)
-    (folder / "recordings.csv").write_text(
+        soundfile.write(forest / "recordings" / f"{name}.wav", noise, 16_000)
+    (forest / "recordings.csv").write_text(
         "recording,call_count,background\na.wav,3,bg1\nb.wav,0,bg1\nc.wav,0,bg2\n"
     )
-    (folder / "annotations.csv").write_text(
+    (forest / "annotations.csv").write_text(
         "recording,start_s,end_s,take\na.wav,1,4.5,A\na.wav,11,14.5,B\na.wav,21,24.5,A\n"
     )
     lines = ["clip,source,call,duration_s"]
     for clip, source, call in (
         ("X1-0", "X1", 1), ("X1-1", "X1", 1), ("X2-0", "X2", 1), ("owl-1", "owl", 0)
     ):  # fmt: skip
-        place = folder / ("calls" if call else "others") / f"{clip}.flac"
-        place.parent.mkdir(exist_ok=True)
+        place = clips / (TUTORIAL_CALLS if call else TUTORIAL_OTHERS) / f"{clip}.flac"
+        place.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(place, 0.5 * moo if call else noise[:48_000], 16_000)
         lines.append(f"{clip}.wav,{source},{call},3.0")
-    (folder / "clips.csv").write_text("\n".join(lines) + "\n")
+    (clips / "clips.csv").write_text("\n".join(lines) + "\n")
 
 
 FOLDS = [
     {"name": "0", "model": "fold0/model", "takes": ["A", "X1"], "sources": ["bg1", "clip/X1"]},
     {"name": "1", "model": "fold1/model", "takes": ["B", "X2"], "sources": ["bg2", "clip/owl"]},
 ]
+
+
+def recordings_of(material: Path) -> tuple[tuple[LabelledRecording, ...], ...]:
+    """Of the forest, and clips."""
+    return tuple(read_data([material / name]).recordings for name in ("forest", "clips"))
 
 
 @pytest.fixture
@@ -174,47 +178,41 @@ def material(tmp_path: Path) -> Path:
 
 
 def test_each_call_is_judged_once_and_by_the_network_that_left_it_out(material: Path) -> None:
-    forest, folds = read_forest(material), read_folds(material)
+    (forest, clips), folds = recordings_of(material), read_folds(material)
     assert folds[0].model == material / "fold0" / "model"
-    tasks = list(forest_tasks(forest, folds))
+    tasks = list(tasks_of("forest", forest, folds))
     assert [(t.name, t.fold, len(t.calls), len(t.overlooked)) for t in tasks] == [
         ("a.wav", 0, 2, 1),
         ("a.wav", 1, 1, 2),
         ("b.wav", 0, 0, 0),
         ("c.wav", 1, 0, 0),
     ]
-    clips = read_clips(material)
-    assert [t.fold for t in clip_tasks(clips, folds)] == [0, 0, 1, 1]
-    everything = fold_of_all(material, forest, clips)
-    assert [len(t.calls) for t in forest_tasks(forest, [everything])] == [3, 0, 0]
+    assert [t.fold for t in tasks_of("clips", clips, folds)] == [0, 0, 1, 1]
+    everything = fold_of_all(material, (*forest, *clips))
+    assert [len(t.calls) for t in tasks_of("forest", forest, [everything])] == [3, 0, 0]
 
 
-def test_what_no_fold_left_out_is_refused_and_so_are_tables_that_lack_something(
-    material: Path,
-) -> None:
-    folds = read_folds(material)
-    with pytest.raises(MaterialError, match="owl is left out by no fold"):
-        list(clip_tasks(read_clips(material), [folds[0], Fold("1", material, frozenset({"X2"}))]))
-    with pytest.raises(MaterialError, match="B is left out by no fold"):
-        list(forest_tasks(read_forest(material), folds[:1]))
+def test_what_no_fold_left_out_is_refused_and_so_are_other_folds(material: Path) -> None:
+    (forest, clips), folds = recordings_of(material), read_folds(material)
+    with pytest.raises(DataError, match="owl is left out by no fold"):
+        list(tasks_of("clips", clips, [folds[0], Fold("1", material, frozenset({"X2"}))]))
+    with pytest.raises(DataError, match="B is left out by no fold"):
+        list(tasks_of("forest", forest, folds[:1]))
     (material / "folds.json").write_text("[{}]")
-    with pytest.raises(MaterialError, match="not what train writes"):
+    with pytest.raises(DataError, match="not what train writes"):
         read_folds(material)
-    with pytest.raises(MaterialError, match="cannot be read"):
-        read_folds(material / "calls")
-    (material / "calls" / "X1-0.flac").unlink()
-    with pytest.raises(MaterialError, match=r"X1-0\.wav of clips\.csv is not there"):
-        read_clips(material)
+    with pytest.raises(DataError, match="cannot be read"):
+        read_folds(material / "clips")
 
 
 @pytest.mark.slow
 def test_leks_hold_birds_and_backgrounds_that_the_fold_left_out(material: Path) -> None:
-    forest, clips, folds = read_forest(material), read_clips(material), read_folds(material)
+    (forest, clips), folds = recordings_of(material), read_folds(material)
     leks = list(plan_leks(forest, clips, folds, n=4))
     assert len(leks) == 3 * 4
     for lek in leks:
         assert set(lek.birds) <= folds[lek.fold].left_out
-        assert lek.background.background in folds[lek.fold].left_out
+        assert lek.background.group in folds[lek.fold].left_out
         assert lek.left_out
     assert {bird for lek in leks for bird in lek.birds} == {"X1", "X2"}
     lacking = [folds[0], Fold("1", material, frozenset({"X2", "owl"}))]
@@ -227,7 +225,8 @@ def test_leks_hold_birds_and_backgrounds_that_the_fold_left_out(material: Path) 
     assert made == {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert sum(len(t.calls) for t in tasks[:4]) < sum(len(t.calls) for t in tasks[8:])
     again = make_lek(leks[8], load(leks[8].background.path, 48_000), {
-        bird: [load(c.path, 48_000) for c in clips if c.source == bird] for bird in leks[8].birds
+        bird: [load(c.path, 48_000) for c in clips if c.group == f"clip/{bird}"]
+        for bird in leks[8].birds
     }, 48_000)  # fmt: skip
     assert again[1] == tasks[8].calls
     audio = load(tasks[8].path, 16_000)
@@ -278,7 +277,8 @@ def test_the_whole_way_from_files_to_tables(
     monkeypatch.setattr(accuracy, "Network", StandIn)
     monkeypatch.setattr(accuracy, "score_birdnet", score_birdnet)
     written = material / "figures.json"
-    arguments = f"--forest={material} --clips={material} --folds={material} --json={written} "
+    arguments = f"--forest={material / 'forest'} --clips={material / 'clips'} --folds={material} "
+    arguments += f"--json={written} "
     arguments += f"--cache={material / 'kept'} --leks=2 --birdnet_python=python"
     monkeypatch.setattr("sys.argv", ["accuracy", *arguments.split()])
     accuracy.main()

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmarks.child import ROOT, Usage, run_child
 from benchmarks.cores import make_archive
+from benchmarks.harness import ROOT, Usage, run_child
 from benchmarks.run import BEAM, DECODE, PLAIN, TUTORIAL, Run, Speed, speed, table
 from benchmarks.tutorial import FOLDERS, leave_out_third, read_clips
 

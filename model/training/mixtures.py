@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,8 @@ import numpy.typing as npt
 from model.training.clips import Annotation, Example, Scene
 from model.training.sounds import BAND_HZ, add_sound, band_power, coloured_noise, faded, onset_times
 from model.windows import SAMPLE_RATE_HZ
+
+T = TypeVar("T")
 
 CHORUS_GAP_S = 1.0
 CHORUS_LEVEL_DB, CHORUS_SPREAD_DB = 15.0, 12.0
@@ -120,20 +123,44 @@ def lek(
     audio, rate = background.audio.copy(), SAMPLE_RATE_HZ
     level = np.sqrt(np.mean(background.audio**2)) * 10 ** (LEK_LEVEL_DB / 20)
     notes = []
-    start_s = 2.0 + max(CHORUS_GAP_S, rng.exponential(60 / a_minute))
-    while True:
-        bird = birds[int(rng.integers(len(birds)))]
-        call = bird[int(rng.integers(len(bird)))]
-        if start_s + len(call.audio) / rate > len(audio) / rate - 1:
-            break
+    for start_s, call, fainter_db in lek_calls(
+        rng, birds, a_minute, len(audio) / rate, lambda call: len(call.audio) / rate
+    ):
         sound = faded(call.audio, 0.1)
         sound *= np.float32(level / np.sqrt(np.mean(sound**2) + 1e-12))
-        sound *= np.float32(10 ** (-rng.uniform(0, LEK_LEVEL_DB) / 20))
+        sound *= np.float32(10 ** (-fainter_db / 20))
         add_sound(audio, sound, round(start_s * rate))
         begin_s, onset_s, end_s = (
             start_s + mark / rate for mark in (call.call_start, call.cue_start, call.call_end)
         )
         notes.append(Annotation(begin_s, end_s, call.take, onset_s))
-        start_s += max(CHORUS_GAP_S, rng.exponential(60 / a_minute))
     audio /= np.float32(max(1.0, float(np.abs(audio).max())))
     return replace(background, audio=audio, annotations=tuple(notes))
+
+
+def lek_calls(
+    rng: np.random.Generator,
+    birds: Sequence[Sequence[T]],
+    a_minute: int,
+    duration_s: float,
+    length_s: Callable[[T], float],
+) -> Iterator[tuple[float, T, float]]:
+    """Calls of a lek: when each begins, which it is, and how many dB below ``LEK_LEVEL_DB``.
+
+    The first begins after 2 s at least, the last ends 1 s before the recording.
+
+    Args:
+        rng: draws everything.
+        birds: calls of each.
+        a_minute: calls; they begin ``CHORUS_GAP_S`` or more apart.
+        duration_s: of the lek.
+        length_s: of a call.
+    """
+    start_s = 2.0
+    while True:
+        start_s += max(CHORUS_GAP_S, rng.exponential(60 / a_minute))
+        bird = birds[int(rng.integers(len(birds)))]
+        call = bird[int(rng.integers(len(bird)))]
+        if start_s + length_s(call) > duration_s - 1:
+            return
+        yield start_s, call, rng.uniform(0, LEK_LEVEL_DB)

@@ -1,17 +1,21 @@
-"""Run a command in a process of its own and see what it took."""
+"""What benchmarks share: processes seen from outside, flags, figures as JSON, tables."""
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+RELEASED = ROOT / "model" / "released"
 
 
 @dataclass(frozen=True)
@@ -52,3 +56,31 @@ def run_child(command: Sequence[str]) -> Usage:
         peak_rss_bytes=used.ru_maxrss * rss_unit,
         last_line=printed.strip().rpartition("\n")[2],
     )
+
+
+def parser(description: str | None, prog: str | None = None) -> argparse.ArgumentParser:
+    """The flags of a benchmark: ``--json``, and what is added to them."""
+    result = argparse.ArgumentParser(
+        prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    result.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
+    return result
+
+
+def write_json(path: Path | None, figures: Any) -> None:
+    """Writes figures where ``--json`` says, if it does."""
+    if path:
+        path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 1) -> str:
+    """A table, a line for each row; its first columns are ``texts``, the others numbers.
+
+    >>> print(markdown(["way", "s"], [["loop", "2"]]))
+    | way | s |
+    |---|--:|
+    | loop | 2 |
+    """
+    aligned = "|" + "---|" * texts + "--:|" * (len(head) - texts)
+    first, *others = (f"| {' | '.join(cells)} |" for cells in (head, *rows))
+    return "\n".join([first, aligned, *others])
