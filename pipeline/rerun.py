@@ -64,16 +64,15 @@ def done_already(run: Run) -> int | None:
 
 
 def _is_simple(config: Config) -> bool:
-    """Whether all lies here or in Google Cloud Storage, and nothing but tables is asked for."""
-    named = [*config.inputs, config.model, config.output, config.deployments or ""]
+    """Whether nothing but tables is asked for, of recordings that are cheap to look up."""
     special = (
         config.beam_args, config.plan, config.no_wait, config.bigquery, config.max_cost,
         config.moved,
     )  # fmt: skip
-    if any(special) or not all(files.is_local(n) or n.startswith("gs://") for n in named):
-        return False
     # Each object that a manifest names is a request: the job shares them out.
-    return all(files.is_local(m) and "gs://" not in read_text(m) for m in config.manifests)
+    return not any(special) and all(
+        files.is_local(m) and "gs://" not in read_text(m) for m in config.manifests
+    )
 
 
 def _files_of(output: str) -> dict[str, files.Stored] | None:

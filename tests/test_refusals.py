@@ -55,6 +55,16 @@ def test_a_recording_behind_a_switch_of_beam_is_not_lost(
     assert "unknown argument b.wav; name recordings with --input" in line
 
 
+@pytest.mark.parametrize("flag", ["--input", "--output", "--model", "--manifest"])
+def test_a_store_that_is_not_read(
+    flag: str, archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refused(
+        ["--input", str(archive), "--output", str(tmp_path / "out"), flag, "s3://b/x"], capsys
+    )
+    assert f"{flag} s3://b/x: write a path, or a name in a bucket as gs://" in line
+
+
 def test_a_misspelt_command_and_a_misspelt_flag(
     archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,5 +2,5 @@
 
 Patterns, manifests, deployment tables, and recorders' notes in headers and file names. Imports
 ``storage``, ``model`` and the modules that lie directly in ``pipeline``. Only ``transforms``
-imports Beam, and ``versions`` for a file that is neither on a disk nor in gs://.
+imports Beam.
 """

@@ -185,20 +185,8 @@ def with_version(listed: Listed) -> Listed:
         except OSError:
             return listed
         return replace(listed, size=status.st_size, stamp=str(status.st_mtime_ns))
-    if listed.recording.startswith("gs://"):
-        blob = object_named(listed.recording)
-        return replace(_as_listed(blob), place=listed.place) if blob else listed
-    return _last_updated(listed)
-
-
-def _last_updated(listed: Listed) -> Listed:
-    """Size and time of change from Apache Beam's file systems, for stores other than gs://."""
-    from apache_beam.io.filesystems import FileSystems
-
-    for status in FileSystems.match([listed.recording])[0].metadata_list:
-        stamp = str(status.last_updated_in_seconds or "")
-        return replace(listed, size=status.size_in_bytes, stamp=stamp)
-    return listed
+    blob = object_named(listed.recording)
+    return replace(_as_listed(blob), place=listed.place) if blob else listed
 
 
 def content_checksum(name: str) -> str:

@@ -343,6 +343,7 @@ def parse(
     """
     config, given = command.read(argv)
     paths = {
+        "--input": map(as_text, config.inputs),
         "--output": [config.output],
         "--model": [config.model],
         "--manifest": config.manifests,
@@ -351,6 +352,8 @@ def parse(
     for flag, path in ((flag, path) for flag, some in paths.items() for path in some):
         if not is_text(path):
             command.parser.error(f"{flag} {as_text(path)}: its name is not valid UTF-8; rename it")
+        if "://" in path and not path.startswith("gs://"):
+            command.parser.error(f"{flag} {path}: write a path, or a name in a bucket as gs://…")
     if needs_recordings and not config.inputs and not config.manifests:
         reason = "name the recordings, or a table of them with --manifest"
         command.refuse(["--input"], config.beam_args, reason)

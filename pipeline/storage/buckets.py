@@ -179,7 +179,9 @@ def compose(uri: str, head: bytes, parts: Sequence[str]) -> None:
 
 
 def _parts(uri: str) -> tuple[Any, str]:
-    """The bucket and the name in it."""
+    """The bucket and the name in it. Raises OSError for a URI of another store."""
+    if not uri.startswith("gs://"):
+        raise OSError(f"{uri}: of all URIs only gs:// is understood")
     bucket, _, name = uri.removeprefix("gs://").partition("/")
     return storage_client().bucket(bucket), name
 

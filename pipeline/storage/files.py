@@ -1,7 +1,7 @@
 """Files here and in buckets by one name: a path or a URI such as ``gs://bucket/night/a.wav``.
 
-Apache Beam's file systems reach buckets. They are imported only for a URI, and local files are
-handled by the standard library, which knows relative patterns and atomic renames.
+``storage.buckets`` reaches buckets and is imported only for a URI. The standard library handles
+local files: it knows relative patterns and atomic renames.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import IO, Any, TypeVar
+from typing import IO, TypeVar
 from uuid import uuid4
 
 from model.audio.decoders import AudioError
@@ -32,7 +32,7 @@ _Read = TypeVar("_Read")
 
 
 def is_local(name: str) -> bool:
-    """Whether ``name`` is a path on this machine rather than a URI."""
+    """Whether ``name`` is a path on this machine rather than a URI, which must be ``gs://…``."""
     return "://" not in name
 
 
@@ -47,7 +47,7 @@ def identity(name: str) -> str:
 
 
 def expand(pattern: str, others: Counter[str] | None = None) -> list[str]:
-    """The recordings of a file name, a folder or a pattern, sorted.
+    """The recordings of a file name, a folder or a pattern on this machine, sorted.
 
     An existing name is that file, even with brackets in it. In a folder, with or without ``/**``
     behind it, the function takes audio files of all levels except those that ``passed_over`` tells
@@ -60,29 +60,19 @@ def expand(pattern: str, others: Counter[str] | None = None) -> list[str]:
     Raises:
         OSError: a folder cannot be listed.
     """
-    match = _remote_names
     others = Counter() if others is None else others
     pattern = slashed(as_path(pattern))
     folder = pattern.removesuffix("/**")
-    if folder != pattern and not glob.has_magic(folder):
-        pattern = folder if os.path.isdir(folder) or not is_local(folder) else pattern
-    if is_local(pattern):
-        if os.path.isdir(pattern):
-            paths = _audio_in_folder(pattern, others)
-        elif os.path.exists(pattern):
-            paths = iter([pattern])
-        else:
-            matched_paths = filter(os.path.isfile, _glob_with_brackets(pattern))
-            paths = iter(sorted({*map(slashed, matched_paths)}))
-            paths = filter(lambda path: is_meant(path, pattern, others), paths)
-        return sorted({as_text(slashed(os.path.normpath(path))) for path in paths})
-    if glob.has_magic(pattern):
-        return sorted(name for name in match(pattern) if is_meant(name, pattern, others))
-    matched = [] if pattern.endswith("/") else match(pattern)
-    if not matched:
-        whole = pattern.rstrip("/") + "/**"
-        matched = [name for name in match(whole) if is_meant(name, whole, others)]
-    return sorted(matched)
+    if not glob.has_magic(folder) and os.path.isdir(folder):
+        pattern = folder
+    if os.path.isdir(pattern):
+        paths = _audio_in_folder(pattern, others)
+    elif os.path.exists(pattern):
+        paths = iter([pattern])
+    else:
+        matched = sorted({*map(slashed, filter(os.path.isfile, _glob_with_brackets(pattern)))})
+        paths = (path for path in matched if is_meant(path, pattern, others))
+    return sorted({as_text(slashed(os.path.normpath(path))) for path in paths})
 
 
 def is_meant(name: str, pattern: str, others: Counter[str] | None = None) -> bool:
@@ -199,19 +189,6 @@ def linked_folders(pattern: str) -> list[str]:
     return sorted(path for path in paths if os.path.islink(path))
 
 
-def _remote_names(pattern: str) -> list[str]:
-    return [metadata.path for metadata in _file_systems().match([pattern])[0].metadata_list]
-
-
-def _file_systems() -> Any:
-    from apache_beam.io.filesystems import FileSystems
-
-    from pipeline.storage.buckets import connect_anonymously_to_emulator
-
-    connect_anonymously_to_emulator()
-    return FileSystems
-
-
 @contextmanager
 def open_to_read(
     name: str, generation: str = "", size: int = -1, *, at_once: bool = False
@@ -229,16 +206,10 @@ def open_to_read(
             raise AudioError(f"{name}: its name is not valid UTF-8; rename the file")
         yield name
         return
-    if name.startswith("gs://"):
-        from pipeline.storage.buckets import ObjectFile
+    from pipeline.storage.buckets import ObjectFile
 
-        with ObjectFile(name, generation, size, at_once=at_once) as bucket_object:
-            yield bucket_object  # type: ignore[misc]
-        return
-    from apache_beam.io.filesystem import CompressionTypes
-
-    with _file_systems().open(name, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        yield file
+    with ObjectFile(name, generation, size, at_once=at_once) as bucket_object:
+        yield bucket_object  # type: ignore[misc]
 
 
 def read_bytes(name: str) -> bytes:
@@ -298,15 +269,13 @@ def list_folder(folder: str, suffix: str) -> list[str]:
 
 def list_versions(folder: str, suffix: str) -> dict[str, str]:
     """Files directly in a folder with a suffix; values change whenever someone writes the file."""
-    if folder.startswith("gs://"):
+    versions: dict[str, str] = {}
+    if not is_local(folder):
         from pipeline.storage.buckets import list_level, uri_of
 
         blobs = list_level(f"{folder}/")
         versions = {uri_of(b): str(b.generation) for b in blobs if not b.name.endswith("/")}
-    elif not is_local(folder):
-        versions = dict.fromkeys(_remote_names(posixpath.join(folder, "*")), "")
     else:
-        versions = {}
         with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as listed:
             for item in listed:
                 if not item.name.startswith(".") and not item.is_dir():
@@ -317,14 +286,11 @@ def list_versions(folder: str, suffix: str) -> dict[str, str]:
 
 def list_below(folder: str, suffix: str) -> Iterator[str]:
     """Files in a folder and below it with a suffix, in no order."""
-    names: Iterator[str]
-    if folder.startswith("gs://"):
+    if not is_local(folder):
         from pipeline.storage.buckets import list_objects, uri_of
 
         blobs = list_objects(f"{folder}/")
         names = (uri_of(blob) for blob in blobs if not blob.name.endswith("/"))
-    elif not is_local(folder):
-        names = iter(_remote_names(posixpath.join(folder, "**")))
     else:
         names = (
             slashed(os.path.join(parent, name))
@@ -355,7 +321,7 @@ def stored_below(folder: str) -> Iterator[tuple[str, Stored]]:
 
     A request to a bucket lists a thousand objects.
     """
-    if folder.startswith("gs://"):
+    if not is_local(folder):
         from pipeline.storage.buckets import list_objects, uri_of
 
         for blob in list_objects(f"{folder.rstrip('/')}/"):
@@ -369,13 +335,10 @@ def stored_below(folder: str) -> Iterator[tuple[str, Stored]]:
 
 def folders_in(folder: str) -> list[str]:
     """Names of the folders in a folder, sorted."""
-    if folder.startswith("gs://"):
+    if not is_local(folder):
         from pipeline.storage.buckets import folders_of
 
         return folders_of(folder)
-    if not is_local(folder):
-        below = (name[len(folder) + 1 :] for name in list_below(folder, ""))
-        return sorted({name.partition("/")[0] for name in below if "/" in name})
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as listed:
         return sorted(item.name for item in listed if item.is_dir())
     return []
@@ -390,11 +353,11 @@ def holds_files(folder: str) -> bool:
 
 def exists(name: str) -> bool:
     """Whether a file is there."""
-    if name.startswith("gs://"):
-        from pipeline.storage.buckets import object_named
+    if is_local(name):
+        return os.path.exists(name)
+    from pipeline.storage.buckets import object_named
 
-        return object_named(name) is not None
-    return os.path.exists(name) if is_local(name) else bool(_file_systems().exists(name))
+    return object_named(name) is not None
 
 
 def write_atomically(name: str, chunks: Iterator[bytes] | list[bytes]) -> None:
@@ -403,20 +366,10 @@ def write_atomically(name: str, chunks: Iterator[bytes] | list[bytes]) -> None:
     Locally through a temporary file beside it, renamed at the end. An object in a bucket appears
     only when its upload is complete.
     """
-    if name.startswith("gs://"):
+    if not is_local(name):
         from pipeline.storage.buckets import write
 
         write(name, chunks)
-        return
-    if not is_local(name):
-        from apache_beam.io.filesystem import CompressionTypes
-
-        # Beam would compress what is named .gz once more.
-        with _file_systems().create(
-            name, "application/octet-stream", CompressionTypes.UNCOMPRESSED
-        ) as file:
-            for chunk in chunks:
-                file.write(chunk)
         return
     folder = os.path.dirname(name) or "."
     os.makedirs(folder, exist_ok=True)
@@ -441,9 +394,7 @@ def delete_if_there(name: str) -> None:
     if is_local(name):
         with suppress(FileNotFoundError):  # two runs may tidy up at once
             os.unlink(name)
-    elif name.startswith("gs://"):
+    else:
         from pipeline.storage.buckets import remove
 
         remove(name)
-    elif exists(name):
-        _file_systems().delete([name])
