@@ -101,12 +101,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = f"did you mean {close[0]}?" if close else "see capuchinbird --help"
         if os.path.exists(name) or "://" in name:
             hint = f"to count recordings: capuchinbird count {name} --output results"
-        print(f"capuchinbird: no command {name}; {hint}", file=sys.stderr)
+        console.remark(f"no command {name}; {hint}")
         return 2
     console.begin([mode for mode in console.MODES if f"--{mode}" in arguments])
     code, error = _run(name, arguments)
     if error:
-        print(f"capuchinbird {name}: {error}", file=sys.stderr)
+        console.remark(error, command=name)
     console.conclude(name, code, error)
     return code
 

@@ -24,7 +24,7 @@ from pipeline.inference.score import ModelLoader
 from pipeline.inference.transforms import SegmentHandler
 from pipeline.job import build_pipeline
 from pipeline.ledger.runs import Note
-from pipeline.options import UsageError, console, say
+from pipeline.options import UsageError, console, remark, say
 from pipeline.preflight import Checked
 from pipeline.progress import Progress
 from pipeline.results.finish import exit_code
@@ -145,7 +145,7 @@ def run_job(
     build_pipeline(pipeline, run, handler, night, gate=gate)
     progress.reset()
     if endpoint := options.view_as(PortableOptions).job_endpoint:
-        print(f"capuchinbird: the job server at {endpoint} has the job", file=sys.stderr)
+        remark(f"the job server at {endpoint} has the job")
     if not gate:
         give_memory_back()
     n_inputs = None if run.config.share else checked.n_inputs  # a share's are counted as it lists

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 
-from pipeline.options import UsageError
+from pipeline.options import UsageError, refusing, remark
 from pipeline.storage import files
 from pipeline.store import migrate
 from pipeline.store.ledger import Ledger
@@ -43,12 +42,10 @@ class Output:
         """
         self._refuse_other_tables()
         probe = files.join(self.folder, ".writable")
-        try:
+        with refusing(OSError, about=f"--output {self.folder}: cannot write there: "):
             files.write_atomically(probe, [b""])
             files.delete_if_there(probe)
             migrate.into_parts(self.folder)
-        except OSError as error:
-            raise UsageError(f"--output {self.folder}: cannot write there ({error})") from None
 
     def _refuse_other_tables(self) -> None:
         """Refuses to write over a counts.csv or calls.csv that no run has written."""
@@ -73,5 +70,5 @@ class Output:
 
             return write_page(self.folder)
         except Exception as error:
-            print(f"capuchinbird: no report ({error}); the tables are complete", file=sys.stderr)
+            remark(f"no report ({error}); the tables are complete")
             return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +13,7 @@ from pipeline.inputs.named import NamedRecordings
 from pipeline.ledger import drift, shares
 from pipeline.ledger.runs import RunNotes, as_chosen
 from pipeline.ledger.sites import StatedSites, as_stated
-from pipeline.options import Config
+from pipeline.options import Config, remark
 from pipeline.output import Output
 from pipeline.results.render import formats_in
 from pipeline.results.run_report import RunReport, new_run_id
@@ -72,8 +71,7 @@ class Run:
 
     def say_remark(self) -> None:
         """Prints what was filled in."""
-        for line in self.remark.splitlines():
-            print(f"capuchinbird: {line}", file=sys.stderr)
+        remark(*self.remark.splitlines())
 
     @property
     def share_note(self) -> dict[str, Any] | None:

@@ -1,8 +1,9 @@
 """One module for each command: its flags, one call, and what is printed.
 
 May import everything below it. Nothing imports a command but ``pipeline.__main__``. Each has
-``Flags``, a ``COMMAND`` and ``main(argv)``; heavy libraries are imported in ``main``, so that
-``--help`` answers at once. What the user must change is raised as ``UsageError``.
+flags, a ``COMMAND``, whose help begins as the module's docstring does, and ``main(argv)``; heavy
+libraries are imported in ``main``, so that ``--help`` answers at once. What the user must change is
+raised as ``UsageError``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pipeline.options import Flag, UsageError
+from pipeline.options import Flag
 from pipeline.options.values import at_least
 
 STEPS = 120
@@ -26,7 +27,6 @@ Results = Annotated[
     str, Flag("output folder of a run, here or in a bucket (gs://)", "RESULTS", word="only")
 ]
 OUTPUT = Flag("output of earlier runs; the word --output may be left out", "DIR", word="too")
-EarlierOutput = Annotated[str, OUTPUT]
 Deployments = Annotated[str, Flag("sites and zones, as count takes them", "FILE")]
 Model = Annotated[
     str, Flag("folder with model.keras and contract.json (default: the released model)", "DIR")
@@ -49,6 +49,13 @@ Speech = Annotated[
         choices=("flag", "blank"),
     ),
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputFlags:
+    """The flag that names an output."""
+
+    output: Annotated[str, OUTPUT]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +83,7 @@ class TrainingFlags:
 
 def check_speech(mode: str) -> None:
     """Raises UsageError where speech is asked for and its detector is not installed."""
-    if not mode:
-        return
-    from pipeline.report.speech import SpeechUnavailableError, check_speech_detector
+    if mode:
+        from pipeline.report.speech import check_speech_detector
 
-    try:
         check_speech_detector()
-    except SpeechUnavailableError as error:
-        raise UsageError(str(error)) from None

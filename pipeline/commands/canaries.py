@@ -1,4 +1,4 @@
-"""Count recordings with known counts afresh.
+"""Count recordings with known counts; exit with 4 when one comes out otherwise.
 
 Run before a night's job. When they come out otherwise, the installation is not what it was: another
 model, another decoder, a broken library. Nothing is taken from a ledger.
@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import io
-import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.inputs.manifests import read_manifest
 from pipeline.inputs.sheets import parse_sheet, read_text
-from pipeline.options import Flag, UsageError, count_command, parse, say
+from pipeline.options import Flag, UsageError, count_command, parse, refusing, say
 from pipeline.storage import files
 from pipeline.tables.read import read_counts
 
@@ -58,7 +57,7 @@ def differences(expected: Mapping[str, int], counted: Mapping[str, int | None]) 
 
 COMMAND = count_command(
     "canaries",
-    "Count recordings with known counts; exit with 4 when one comes out otherwise.",
+    __doc__,
     "canaries --manifest canaries.csv --model my_model",
     only=("manifests", "model", "hop_s", "segment_s", "threshold", "counting"),
     changed={"manifests": Flag("CSV with recording and call_count", "FILE", name="manifest")},
@@ -72,11 +71,9 @@ def main(argv: Sequence[str]) -> int:
     """Counts the canaries. Returns 0, 4 when a count differs, or what the job returned."""
     config = parse(argv, command=COMMAND)
     expected: dict[str, int] = {}
-    try:
+    with refusing(OSError, ValueError, about="--manifest: "):
         for manifest in config.manifests:
             expected |= read_expected(manifest)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--manifest: {error}") from None
     check_there(expected)
     from pipeline.launch import launch
     from pipeline.run import run_of
@@ -87,8 +84,7 @@ def main(argv: Sequence[str]) -> int:
                 return code
         counted = {row.recording: row.call_count for row in read_counts(output)}
     different = differences(expected, counted)
-    for line in different:
-        print(f"capuchinbird canaries: {line}", file=sys.stderr)
+    COMMAND.remark(*different)
     say(
         f"{len(expected) - len(different)} of {len(expected)} canaries came out as they should",
         canaries=len(expected),

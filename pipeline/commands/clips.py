@@ -1,14 +1,15 @@
-"""Cut calls out of the recordings of a run, each as an audio file of its own."""
+"""Cut calls out of the recordings of a run: FLAC or WAV as recorded, with the start in the name,
+GUANO inside, and a table clips.csv.
+"""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pipeline.commands import LABELS, Deployments, Results, Seed
-from pipeline.options import Command, Flag, UsageError, say
+from pipeline.options import Command, Flag, UsageError, refusing, say
 from pipeline.options.values import above, at_least, not_negative
 
 
@@ -36,8 +37,7 @@ class Flags:
 COMMAND = Command(
     "clips",
     Flags,
-    "Cut calls out of the recordings of a run: FLAC or WAV as recorded, with the start in the "
-    "name, GUANO inside, and a table clips.csv.",
+    __doc__,
     ("clips results --output clips", "clips results --output clips --per_site 20"),
 )
 
@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     from pipeline.exports.clips import choose_findings, cut_clips
     from pipeline.survey.findings import read_survey
 
-    try:
+    with refusing(OSError, ValueError):
         survey = read_survey(flags.run, flags.deployments, flags.labels)
         findings = [finding for finding in survey.findings if not finding.is_refuted]
         rng = np.random.default_rng(flags.seed)
@@ -59,10 +59,7 @@ def main(argv: Sequence[str]) -> int:
         if not chosen:
             raise UsageError(f"{flags.run}: holds no call to cut out")
         saved, problems = cut_clips(chosen, flags.output, flags.pad_s, flags.audio)
-    except (OSError, ValueError) as error:
-        raise UsageError(str(error)) from None
-    for problem in problems:
-        print(f"capuchinbird clips: skipped: {problem}", file=sys.stderr)
+    COMMAND.remark(*(f"skipped: {problem}" for problem in problems))
     if not saved:
         raise UsageError(f"{flags.run}: none of its recordings can be read from here")
     say(

@@ -1,4 +1,4 @@
-"""Print docs/outputs.md, the meaning of every column, or docs/recorders.md."""
+"""Print the meaning of every column of every table, as docs/outputs.md has it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,7 @@ class Flags:
     ] = False
 
 
-COMMAND = Command(
-    "columns",
-    Flags,
-    "Print the meaning of every column of every table, as docs/outputs.md has it.",
-    ("columns", "columns --recorders"),
-)
+COMMAND = Command("columns", Flags, __doc__, ("columns", "columns --recorders"))
 
 
 def main(argv: Sequence[str]) -> int:

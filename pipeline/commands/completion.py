@@ -1,4 +1,7 @@
-"""Print what completes these commands in a shell."""
+"""Print what completes these commands and their flags in a shell. bash reads it from
+~/.local/share/bash-completion/completions/capuchinbird, zsh from a file _capuchinbird in a folder
+of its $fpath, fish from ~/.config/fish/completions/capuchinbird.fish.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +27,7 @@ class Flags:
 
 
 COMMAND = Command(
-    "completion",
-    Flags,
-    "Print what completes these commands and their flags in a shell. bash reads it from "
-    "~/.local/share/bash-completion/completions/capuchinbird, zsh from a file _capuchinbird in a "
-    "folder of its $fpath, fish from ~/.config/fish/completions/capuchinbird.fish.",
-    ("completion bash", "completion zsh", "completion fish"),
+    "completion", Flags, __doc__, ("completion bash", "completion zsh", "completion fish")
 )
 
 

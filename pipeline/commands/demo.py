@@ -1,4 +1,4 @@
-"""Make a small set of recordings whose call counts are known, in the formats met in the field."""
+"""Make recordings with calls at known times in ./demo, count them, compare."""
 
 from __future__ import annotations
 
@@ -160,12 +160,7 @@ class Flags:
     """The flags: none."""
 
 
-COMMAND = Command(
-    "demo",
-    Flags,
-    "Make recordings with calls at known times in ./demo, count them, compare.",
-    ("demo",),
-)
+COMMAND = Command("demo", Flags, __doc__, ("demo",))
 
 
 def main(argv: Sequence[str]) -> int:

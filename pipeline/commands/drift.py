@@ -1,4 +1,4 @@
-"""Keep the scores of an output as the reference that later runs are compared with."""
+"""Keep the scores of an output as the reference that later runs of the model are compared with."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from pipeline.commands import EarlierOutput
+from pipeline.commands import OutputFlags
 from pipeline.inference.model_folder import check_model
 from pipeline.ledger.drift import REFERENCE_FILE
 from pipeline.options import Command, Flag, UsageError, say
@@ -17,19 +17,13 @@ from pipeline.store.sums import TENTHS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags:
+class Flags(OutputFlags):
     """The flags."""
 
-    output: EarlierOutput
     model: Annotated[str, Flag("the model that made it", "DIR")]
 
 
-COMMAND = Command(
-    "drift",
-    Flags,
-    "Keep the scores of an output as the reference that later runs of the model are compared with.",
-    ("drift results --model my_model",),
-)
+COMMAND = Command("drift", Flags, __doc__, ("drift results --model my_model",))
 
 
 def main(argv: Sequence[str]) -> int:

@@ -1,8 +1,9 @@
-"""Measure a model on annotated recordings."""
+"""Measure a model on labelled recordings; writes a page and JSON. A model that was trained on the
+same recordings is measured honestly by --folds only.
+"""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated
 
 from model.windows import WINDOW_S
 from pipeline.commands import STEPS, Seed, Threads, TrainingFlags
-from pipeline.options import RELEASED_MODEL, Command, Flag, UsageError, say
+from pipeline.options import RELEASED_MODEL, Command, Flag, refusing, say
 from pipeline.options.values import above, at_least
 
 
@@ -46,8 +47,7 @@ class Flags(TrainingFlags):
 COMMAND = Command(
     "evaluate",
     Flags,
-    "Measure a model on labelled recordings; writes a page and JSON. A model that was trained on "
-    "the same recordings is measured honestly by --folds only.",
+    __doc__,
     (
         "evaluate recordings_and_annotations/ --model my_model",
         "evaluate recordings_and_annotations/ --folds 5",
@@ -69,10 +69,9 @@ def main(argv: Sequence[str]) -> int:
     from model.training.train import TrainingPlan
 
     use_threads(flags.threads)
-    try:
+    with refusing(DataError, ContractError, OSError):
         material = read_material(flags.data, flags.negatives, flags.annotations, flags.annotated_as)
-        for line in material.skipped:
-            print(f"skipped: {line}", file=sys.stderr)
+        COMMAND.remark(*(f"skipped: {line}" for line in material.skipped))
         if flags.folds:
             settings = Settings(
                 epochs=flags.epochs,
@@ -85,8 +84,6 @@ def main(argv: Sequence[str]) -> int:
         else:
             reports = evaluate_model(flags.model, material, flags.hop_s, flags.seed)
         write_report(reports, material.scenes, flags.output)
-    except (DataError, ContractError, OSError) as error:
-        raise UsageError(str(error)) from None
     for report in reports:
         figures = report.figures()
         say(f"{report.title}: exact counts {figures['calls']['exact_share']:.3f}")

@@ -1,14 +1,15 @@
-"""Write training examples as TFRecord files."""
+"""Cut training examples from labelled recordings and write them as TFRecords, with Apache Beam.
+Flags it does not know go to Beam.
+"""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from pipeline.commands import TrainingFlags
-from pipeline.options import Command, Flag, UsageError, say
+from pipeline.options import Command, Flag, refusing, say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +23,7 @@ class Flags(TrainingFlags):
 COMMAND = Command(
     "examples",
     Flags,
-    "Cut training examples from labelled recordings and write them as TFRecords, with Apache Beam. "
-    "Flags it does not know go to Beam.",
+    __doc__,
     ("examples recordings_and_annotations/ --output examples/part",),
     takes_beam=True,
 )
@@ -42,12 +42,9 @@ def main(argv: Sequence[str]) -> int:
     from pipeline.beam_options import beam_options
     from pipeline.runtime import new_pipeline, run_to_end
 
-    try:
+    with refusing(DataError, OSError):
         data = read_data(flags.data, flags.negatives, flags.annotations, flags.annotated_as)
-    except (DataError, OSError) as error:
-        raise UsageError(str(error)) from None
-    for line in data.skipped:
-        print(f"skipped: {line}", file=sys.stderr)
+    COMMAND.remark(*(f"skipped: {line}" for line in data.skipped))
     pipeline = new_pipeline(beam_options(flags.beam_args))
     build_dataset(pipeline, data.recordings, flags.output)
     run_to_end(pipeline)

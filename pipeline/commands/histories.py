@@ -1,14 +1,15 @@
-"""Make detection histories of a run, for models of occupancy and abundance."""
+"""Make detection histories: for each site and visit hours recorded, detection (0 or 1) and calls,
+NA where nothing was recorded.
+"""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pipeline.commands import LABELS, Deployments, Results
-from pipeline.options import Command, Flag, UsageError, say
+from pipeline.options import Command, Flag, UsageError, refusing, say
 from pipeline.options.values import not_negative
 
 
@@ -41,13 +42,7 @@ class Flags:
     ] = ()
 
 
-COMMAND = Command(
-    "histories",
-    Flags,
-    "Make detection histories: for each site and visit hours recorded, detection (0 or 1) and "
-    "calls, NA where nothing was recorded.",
-    ("histories results --visit night",),
-)
+COMMAND = Command("histories", Flags, __doc__, ("histories results --visit night",))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -57,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
     from pipeline.survey.findings import read_survey
     from pipeline.survey.histories import histories, left_out, tables_of_histories
 
-    try:
+    with refusing(OSError, ValueError):
         survey = read_survey(flags.run, flags.deployments, flags.labels)
         rows = histories(survey, flags.visit, flags.min_valid_h)
         remarks = left_out(survey)
@@ -65,10 +60,7 @@ def main(argv: Sequence[str]) -> int:
             raise UsageError(f"{flags.run}: {'; '.join(remarks) or 'no recordings there'}")
         for name, content in tables_of_histories(survey, rows):
             files.write_atomically(files.join(flags.output, name), [content])
-    except (OSError, ValueError) as error:
-        raise UsageError(str(error)) from None
-    for line in remarks:
-        print(f"capuchinbird histories: {line}", file=sys.stderr)
+    COMMAND.remark(*remarks)
     n_sites, n_visits = len({row.site for row in rows}), len({row.visit for row in rows})
     n_recorded = sum(1 for row in rows if row.detected is not None)
     n_with = sum(1 for row in rows if row.detected)

@@ -1,8 +1,10 @@
-"""Turn annotations made in other programs into labels of a run's calls."""
+"""Turn annotations made in Raven, Audacity, BirdNET, Kaleidoscope, Label Studio, whombat or
+whatever crowsetta reads into labels.csv: which calls of a run are right, which are not, and which
+it missed. Every recording that an annotation file is about counts as heard in full.
+"""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pipeline.commands import AnnotatedAs, Results
-from pipeline.options import Command, Flag, UsageError, say
+from pipeline.options import Command, Flag, UsageError, refusing, say
 
 if TYPE_CHECKING:
     from pipeline.records import DetectedCall
@@ -37,9 +39,7 @@ class Flags:
 COMMAND = Command(
     "labels",
     Flags,
-    "Turn annotations made in Raven, Audacity, BirdNET, Kaleidoscope, Label Studio, whombat or "
-    "whatever crowsetta reads into labels.csv: which calls of a run are right, which are not, and "
-    "which it missed. Every recording that an annotation file is about counts as heard in full.",
+    __doc__,
     (
         "labels results --annotations selections/ --output labels.csv",
         "labels results --annotations checked/ --observer Ana",
@@ -56,12 +56,10 @@ def main(argv: Sequence[str]) -> int:
     from pipeline.survey.labels import label_lines, labels_from_marks
     from pipeline.tables.read import read_results, read_scores
 
-    try:
+    with refusing(OSError, AnnotationError):
         results = read_results(flags.run)
         durations_s = {row.recording: row.duration_s for row in results.recordings}
         annotated = calls_heard(_files(flags.annotations), durations_s, flags.annotated_as)
-    except (OSError, AnnotationError) as error:
-        raise UsageError(str(error)) from None
     rows = [row for row in results.recordings if row.recording in annotated.calls]
     if not rows:
         raise UsageError("; ".join(annotated.remarks) or "--annotations: there are none")
@@ -85,8 +83,7 @@ def main(argv: Sequence[str]) -> int:
         unclear = times(annotated.unclear.get(row.recording, ()))
         labels += labels_from_marks(row, *of, flags.observer, now, unclear)
     files.write_atomically(flags.output, ["".join(label_lines(labels)).encode()])
-    for line in annotated.remarks:
-        print(f"capuchinbird labels: {line}", file=sys.stderr)
+    COMMAND.remark(*annotated.remarks)
     n_calls = sum(map(len, calls_of.values()))
     n_no, n_unsure = (sum(one.label == answer for one in labels) for answer in ("no", "unsure"))
     n_missed = len(labels) - n_calls

@@ -1,4 +1,6 @@
-"""Say what counting would take and cost; start nothing."""
+"""Say how many files and hours of audio there are, what is done already, and what counting the rest
+would take here, or take and cost on Dataflow. Starts nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +8,7 @@ from collections.abc import Sequence
 
 from pipeline.options import count_command, parse
 
-COMMAND = count_command(
-    "plan",
-    "Say how many files and hours of audio there are, what is done already, and what counting "
-    "the rest would take here, or take and cost on Dataflow. Starts nothing.",
-    "plan recordings/ --output results",
-    plan=True,
-)
+COMMAND = count_command("plan", __doc__, "plan recordings/ --output results", plan=True)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""Put an exported model where jobs find it.
+"""Copy a model into a folder of its version, then point to it.
 
 A version is a folder of its own, written once and never changed, so a job that runs on keeps its
 model. Only when all of it is there does the pointer ``current.json`` name it, in one write.
@@ -21,7 +21,7 @@ from typing import Annotated, Any
 from model.contract import CONTRACT_FILE, MODEL_FILE
 from pipeline.commands import Model
 from pipeline.inference.model_folder import POINTER, check_model
-from pipeline.options import RELEASED_MODEL, Command, Flag, UsageError, say
+from pipeline.options import RELEASED_MODEL, Command, Flag, UsageError, refusing, say
 from pipeline.storage import files
 
 NOTES = ("README.md", "metrics.json", "golden.json", "reference.json")
@@ -90,19 +90,14 @@ class Flags:
 
 
 COMMAND = Command(
-    "publish",
-    Flags,
-    "Copy a model into a folder of its version, then point to it.",
-    ("publish --model my_model --to gs://my-bucket/models",),
+    "publish", Flags, __doc__, ("publish --model my_model --to gs://my-bucket/models",)
 )
 
 
 def main(argv: Sequence[str]) -> int:
     """Publishes a model. Returns 0."""
     flags = COMMAND.parse(argv)
-    try:
+    with refusing(OSError):
         folder = publish(flags.model, flags.to.rstrip("/"))
-    except OSError as error:
-        raise UsageError(str(error)) from None
     say(folder, version=folder)
     return 0

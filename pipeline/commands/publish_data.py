@@ -1,11 +1,11 @@
-"""Make data for others of a run: a Camtrap DP package and a Darwin Core archive, as for GBIF.
+"""Make a Camtrap DP package and a Darwin Core archive of a run: deployments with their effort, and
+the calls that people have confirmed.
 
 ``capuchinbird publish`` is another thing: it copies a model into a bucket.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from typing import Annotated
 
 from pipeline.commands import LABELS, Deployments, Results
 from pipeline.exports.publication.vocabulary import LICENCES, SAMPLING_DESIGNS
-from pipeline.options import Command, Flag, UsageError, say
+from pipeline.options import Command, Flag, UsageError, refusing, say
 from pipeline.options.values import at_least
 
 _MORE = "what describes the data better"
@@ -67,8 +67,7 @@ class Flags:
 COMMAND = Command(
     "publish-data",
     Flags,
-    "Make a Camtrap DP package and a Darwin Core archive of a run: deployments with their effort, "
-    "and the calls that people have confirmed.",
+    __doc__,
     (
         "publish-data results --labels labels.csv --title 'Capuchinbirds of Saül' "
         "--author 'Ana Silva <ana@example.org>' --licence CC-BY-4.0",
@@ -90,7 +89,7 @@ def main(argv: Sequence[str]) -> int:
             "only calls that people have confirmed are published: name their labels.csv with "
             "--labels, or say --unverified"
         )
-    try:
+    with refusing(OSError, ValueError):
         about = About(
             title=flags.title,
             authors=tuple(map(Person.parse, flags.author)),
@@ -110,10 +109,7 @@ def main(argv: Sequence[str]) -> int:
             files.write_atomically(files.join(package, name), [content])
         packed = files.join(flags.output, "darwin_core.zip")
         files.write_atomically(packed, [archive(data)])
-    except (OSError, ValueError) as error:
-        raise UsageError(str(error)) from None
-    for line in data.left_out:
-        print(f"capuchinbird publish-data: {line}", file=sys.stderr)
+    COMMAND.remark(*data.left_out)
     n_verified = sum(finding.is_verified for finding in data.findings)
     n_recordings = sum(len(one.recordings) for one in data.deployments)
     say(

@@ -1,4 +1,7 @@
-"""List the recorders of a run: when each ran, its battery, and what is doubtful about its clock."""
+"""List the recorders of a run, a line for each site and recorder: when it ran, firmware, gain,
+battery and temperature as far as its files say, and warnings: clocks that were not set, jumped or
+were an hour off, times that disagree, two recorders with one name.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated
 
 from pipeline.commands import Deployments, Results
-from pipeline.options import Command, Flag, UsageError, say
+from pipeline.options import Command, Flag, refusing, say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,14 +22,7 @@ class Flags:
     deployments: Deployments = ""
 
 
-COMMAND = Command(
-    "recorders",
-    Flags,
-    "List the recorders of a run, a line for each site and recorder: when it ran, firmware, gain, "
-    "battery and temperature as far as its files say, and warnings: clocks that were not set, "
-    "jumped or were an hour off, times that disagree, two recorders with one name.",
-    ("recorders results",),
-)
+COMMAND = Command("recorders", Flags, __doc__, ("recorders results",))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -40,13 +36,11 @@ def main(argv: Sequence[str]) -> int:
     from pipeline.tables.csv_text import csv_line
     from pipeline.tables.schema import cells
 
-    try:
+    with refusing(OSError, ValueError):
         survey = read_survey(flags.run, flags.deployments)
         rows = recorders(survey.recordings)
         lines = [csv_line(column_names(RecorderAtSite)), *(csv_line(cells(row)) for row in rows)]
         files.write_atomically(flags.output, [encode("".join(lines))])
-    except (OSError, ValueError) as error:
-        raise UsageError(str(error)) from None
     for row in rows:
         name = " ".join(filter(None, [row.site or "no site", row.recorder]))
         say(f"{name}: {row.recordings:,} recordings, {row.recorded_h:,.1f} h")

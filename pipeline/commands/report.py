@@ -1,29 +1,24 @@
-"""Make report.html from the tables of earlier runs."""
+"""Make report.html, one file to look at and listen to, from the tables of a run. Start it where the
+run was started if the recordings' names are relative.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.commands import EarlierOutput, Speech, check_speech
+from pipeline.commands import OutputFlags, Speech, check_speech
 from pipeline.options import Command, UsageError, say
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags:
+class Flags(OutputFlags):
     """The flags."""
 
-    output: EarlierOutput
     speech: Speech = ""
 
 
-COMMAND = Command(
-    "report",
-    Flags,
-    "Make report.html, one file to look at and listen to, from the tables of a run. Start it where "
-    "the run was started if the recordings' names are relative.",
-    ("report results",),
-)
+COMMAND = Command("report", Flags, __doc__, ("report results",))
 
 
 def main(argv: Sequence[str]) -> int:

@@ -1,4 +1,5 @@
-"""Count again from the scores that were kept, with another threshold or rule.
+"""Count again from the window scores that earlier runs kept. Every table that lies in the output is
+written again.
 
 Neither the recordings nor TensorFlow are needed.
 """
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 
 COMMAND = count_command(
     "rescore",
-    "Count again from the window scores that earlier runs kept. Every table that lies in the "
-    "output is written again.",
+    __doc__,
     "rescore results --threshold +1",
     "rescore results",
     only=("output", "model", "threshold", "counting", "hop_s", "bigquery"),

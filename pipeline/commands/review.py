@@ -1,14 +1,16 @@
-"""Draw clips of a run, and make a page on which a person labels them by ear."""
+"""Draw a random sample of a run, stratified by score and site and partly from below the threshold,
+and make a page on which a person labels it by ear. Or, with --presence, find out with few clips at
+which visits the species was there. Nothing is scored again, and only the clips are decoded.
+"""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pipeline.commands import LABELS, Deployments, Results, Seed, Speech, check_speech
-from pipeline.options import Command, Flag, UsageError, say
+from pipeline.options import Command, Flag, UsageError, refusing, say
 from pipeline.options.values import at_least
 
 if TYPE_CHECKING:
@@ -50,10 +52,7 @@ class Flags:
 COMMAND = Command(
     "review",
     Flags,
-    "Draw a random sample of a run, stratified by score and site and partly from below the "
-    "threshold, and make a page on which a person labels it by ear. Or, with --presence, find out "
-    "with few clips at which visits the species was there. Nothing is scored again, and only the "
-    "clips are decoded.",
+    __doc__,
     ("review results", "review results --clips 120", "review results --presence --visit night"),
 )
 
@@ -64,10 +63,8 @@ def main(argv: Sequence[str]) -> int:
     check_speech(flags.speech)
     if not flags.presence and (flags.labels or flags.deployments):
         raise UsageError("--labels and --deployments: only with --presence")
-    try:
+    with refusing(OSError):
         return _review_visits(flags) if flags.presence else _review_sample(flags)
-    except OSError as error:
-        raise UsageError(str(error)) from None
 
 
 def _review_sample(flags: Flags) -> int:
@@ -87,10 +84,8 @@ def _review_sample(flags: Flags) -> int:
         raise UsageError(f"{flags.run}: its recordings are too short to draw a clip from")
     page, n = _write(flags, sample, results.calls, "review")
     if frame.without_scores:
-        print(
-            f"capuchinbird review: {frame.without_scores:,} counted recordings have no kept scores "
-            "and are left out",
-            file=sys.stderr,
+        COMMAND.remark(
+            f"{frame.without_scores:,} counted recordings have no kept scores and are left out"
         )
     say("bin (kind and scores)             stretches   clips")
     for bin_, of_site in sample.strata.items():
@@ -110,13 +105,10 @@ def _review_visits(flags: Flags) -> int:
     from pipeline.survey.findings import read_survey
     from pipeline.survey.histories import left_out
 
-    try:
+    with refusing(ValueError):
         survey = read_survey(flags.run, flags.deployments, flags.labels)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
     round_ = next_round(survey, flags.visit, flags.clips)
-    for line in left_out(survey):
-        print(f"capuchinbird review: {line}", file=sys.stderr)
+    COMMAND.remark(*left_out(survey))
     if not round_.visits:
         raise UsageError(f"{flags.run}: no call there at a site and time that are known")
     say(
@@ -151,8 +143,7 @@ def _write(
 
     folder = flags.output or files.join(flags.run, folder)
     page, problems = write_review(sample, calls, folder, flags.speech)
-    for problem in problems:
-        print(f"capuchinbird review: skipped: {problem}", file=sys.stderr)
+    COMMAND.remark(*(f"skipped: {problem}" for problem in problems))
     if len(problems) == len(sample.clips):
         raise UsageError(f"{flags.run}: none of its recordings can be read from here")
     return page, len(sample.clips) - len(problems)

@@ -1,4 +1,4 @@
-"""Draw one recording or clip as the model hears it."""
+"""Draw one recording or clip as the model hears it: waveform, spectrogram, scores and calls."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from model.windows import SAMPLE_RATE_HZ, WINDOW_S, Samples, Starts, samples_fro
 from pipeline.commands import Model
 from pipeline.inference.model_folder import check_model
 from pipeline.inference.score import InputScorer, ModelLoader
-from pipeline.options import RELEASED_MODEL, Command, Flag, UsageError, say
+from pipeline.options import RELEASED_MODEL, Command, Flag, refusing, say
 from pipeline.options.values import above, not_negative
 from pipeline.report.spectrograms import TOP_HZ, shown_range_db
 from pipeline.storage import files
@@ -158,18 +158,13 @@ class Flags:
     length_s: Annotated[float, Flag("how much to draw at most", "SECONDS", above(0))] = MOST_DRAWN_S
 
 
-COMMAND = Command(
-    "show",
-    Flags,
-    "Draw one recording or clip as the model hears it: waveform, spectrogram, scores and calls.",
-    ("show recordings/a.wav --output a.png",),
-)
+COMMAND = Command("show", Flags, __doc__, ("show recordings/a.wav --output a.png",))
 
 
 def main(argv: Sequence[str]) -> int:
     """Returns 0; there is nothing to draw or no model to ask: UsageError."""
     flags = COMMAND.parse(argv)
-    try:
+    with refusing(AudioError, OSError):
         with (
             without_decoder_notes(),
             files.open_to_read(flags.file) as source,
@@ -182,8 +177,6 @@ def main(argv: Sequence[str]) -> int:
         Path(flags.output).parent.mkdir(parents=True, exist_ok=True)
         title = files.identity(flags.file).rpartition("/")[2]
         draw(stretch, title).savefig(flags.output, format="png", dpi=120)
-    except (AudioError, OSError) as error:
-        raise UsageError(str(error)) from None
     for call in stretch.calls:
         start_s, end_s = (stretch.begin_s + t for t in (call.start_s, call.end_s))
         say(f"call from {start_s:.1f} to {end_s:.1f} s, score {score_text(call.score)}")

@@ -1,29 +1,17 @@
-"""Say where runs into an output stand, here and on other machines."""
+"""Say where an output stands: shares that have ended, are counted now or are missing; recordings
+done, failed and left; speed and time left. It reads what runs note every ten seconds, changes
+nothing, and may be asked at any time.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
-from pipeline.commands import EarlierOutput
+from pipeline.commands import OutputFlags
 from pipeline.options import Command, UsageError, say
 
-
-@dataclass(frozen=True, kw_only=True)
-class Flags:
-    """The flags."""
-
-    output: EarlierOutput
-
-
-COMMAND = Command(
-    "status",
-    Flags,
-    "Say where an output stands: shares that have ended, are counted now or are missing; "
-    "recordings done, failed and left; speed and time left. It reads what runs note every ten "
-    "seconds, changes nothing, and may be asked at any time.",
-    ("status results", "status results --json"),
-)
+COMMAND = Command("status", OutputFlags, __doc__, ("status results", "status results --json"))
 
 
 def main(argv: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""Make or update the tables and views in BigQuery."""
+"""Make the dataset, its tables and views; add columns that a new version has."""
 
 from __future__ import annotations
 
@@ -18,12 +18,7 @@ class Flags:
     location: Annotated[str, Flag("where a new dataset is kept, for example EU", "PLACE")] = "US"
 
 
-COMMAND = Command(
-    "tables",
-    Flags,
-    "Make the dataset, its tables and views; add columns that a new version has.",
-    ("tables --dataset my-project.birds --location EU",),
-)
+COMMAND = Command("tables", Flags, __doc__, ("tables --dataset my-project.birds --location EU",))
 
 
 def main(argv: Sequence[str]) -> int:

@@ -1,9 +1,8 @@
-"""Train a model on annotated recordings or clips."""
+"""Train a network on labelled recordings and export it with its contract."""
 
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated, Literal
 
 from model.windows import WINDOW_S
 from pipeline.commands import FOLDS, STEPS, Seed, Threads, TrainingFlags
-from pipeline.options import Command, Flag, UsageError, say
+from pipeline.options import Command, Flag, UsageError, refusing, say
 from pipeline.options.values import at_least
 
 
@@ -54,12 +53,7 @@ class Flags(TrainingFlags):
     resume: Annotated[bool, Flag("go on with an interrupted training")] = False
 
 
-COMMAND = Command(
-    "train",
-    Flags,
-    "Train a network on labelled recordings and export it with its contract.",
-    ("train recordings_and_annotations/ --output my_model",),
-)
+COMMAND = Command("train", Flags, __doc__, ("train recordings_and_annotations/ --output my_model",))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -90,14 +84,12 @@ def main(argv: Sequence[str]) -> int:
     plan = TrainingPlan(flags.label, flags.folds)
     if is_tutorial:  # as published: windows side by side, zeros in front, and no noise
         plan = TrainingPlan(flags.label, flags.folds, WINDOW_S, "front", (), ())
-    try:
+    with refusing(DataError, OSError):
         data = [*flags.data, *labelled_clips(flags.labels, flags.output)]
         sources = data, flags.negatives, flags.annotations
         contract = train_and_export(
             *sources, flags.output, settings, plan, flags.resume, flags.annotated_as
         )
-    except (DataError, OSError) as error:
-        raise UsageError(str(error)) from None
     figures = contract.metrics
     levels = {db: figures[name] for db in NOISE_LEVELS_DB if (name := f"f1_at_{db}_db") in figures}
     say(verdict(figures.get("f1"), levels), model=str(flags.output), figures=figures)
@@ -113,15 +105,12 @@ def labelled_clips(tables: Sequence[str], output: Path) -> list[Path]:
     from pipeline.review.training import training_clips, write_training_clips
     from pipeline.survey.labels import read_tables
 
-    try:
+    with refusing(ValueError):
         labels = read_tables(tables)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
     clips, left_out = training_clips(labels)
     folder = output.with_name(output.name + "-training") / "labelled"
     problems = write_training_clips(clips, folder)
-    for line in [*left_out, *(f"skipped: {problem}" for problem in problems)]:
-        print(f"capuchinbird train: {line}", file=sys.stderr)
+    COMMAND.remark(*left_out, *(f"skipped: {problem}" for problem in problems))
     n_calls = sum(clip.call is not None for clip in clips)
     say(f"labels: {n_calls} calls and {len(clips) - n_calls} stretches without one, in {folder}")
     return [folder]

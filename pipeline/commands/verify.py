@@ -1,14 +1,16 @@
-"""Estimate from labels how many calls there are, with intervals."""
+"""Estimate from the labels of a review, by site and in all: precision, recall, calls and calls an
+hour with 90 % intervals, and the threshold for a wanted precision. Writes verified.csv and
+verified.json into RESULTS; counts and scores stay as they are.
+"""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from pipeline.commands import Results
-from pipeline.options import Command, Flag, UsageError, say
+from pipeline.options import Command, Flag, refusing, say
 from pipeline.options.values import inner_share
 
 if TYPE_CHECKING:
@@ -29,14 +31,7 @@ class Flags:
     ] = 0.95
 
 
-COMMAND = Command(
-    "verify",
-    Flags,
-    "Estimate from the labels of a review, by site and in all: precision, recall, calls and calls "
-    "an hour with 90 % intervals, and the threshold for a wanted precision. Writes verified.csv "
-    "and verified.json into RESULTS; counts and scores stay as they are.",
-    ("verify results --labels labels.csv",),
-)
+COMMAND = Command("verify", Flags, __doc__, ("verify results --labels labels.csv",))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -46,15 +41,12 @@ def main(argv: Sequence[str]) -> int:
     from pipeline.review.verify import verify, write_verified
     from pipeline.storage import files
 
-    try:
+    with refusing(ValueError, OSError):
         verified = verify(flags.run, flags.labels, flags.precision)
         name = write_verified(verified, flags.run)
         if files.exists(files.join(flags.run, "report.html")):
             write_page(flags.run)
-    except (ValueError, OSError) as error:
-        raise UsageError(str(error)) from None
-    for warning in verified.warnings:
-        print(f"capuchinbird verify: {warning}", file=sys.stderr)
+    COMMAND.remark(*verified.warnings)
     say("\n".join(table(verified.rows)), **verified.document)
     for pair in verified.document["agreement"]["pairs"]:
         kappa = "not defined" if pair["kappa"] is None else f"{pair['kappa']:.2f}"

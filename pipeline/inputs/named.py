@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Collection
 from itertools import islice
@@ -17,7 +16,7 @@ from pipeline.inputs.manifests import (
 )
 from pipeline.inputs.times import parse_zone
 from pipeline.inputs.versions import Listing, Others, list_pattern
-from pipeline.options import Config, UsageError
+from pipeline.options import Config, UsageError, refusing, remark
 from pipeline.records import Listed
 from pipeline.storage import files
 
@@ -58,10 +57,8 @@ class NamedRecordings:
         names: Collection[str] | None = dict.fromkeys([*of_patterns, *of_manifests])
         if any(pattern.startswith("gs://") for pattern in self.config.inputs):
             names = None
-        try:
+        with refusing(OSError, ValueError):
             check_tables(self.config, names)
-        except (OSError, ValueError) as error:
-            raise UsageError(str(error)) from None
         self.say_remarks(names)
         if names is not None:
             self.sample = list(islice(names, 0, None, 1 + len(names) // _SAMPLED))
@@ -74,8 +71,7 @@ class NamedRecordings:
             names: of all recordings, if known.
         """
         self.remarks = remarks(self.config, names)
-        for line in self.remarks:
-            print(f"capuchinbird: {line}", file=sys.stderr)
+        remark(*self.remarks)
 
     def few(self) -> list[Listed] | None:
         """All, completed and sorted by name; None if they are many, or something names nothing."""
@@ -97,35 +93,30 @@ class NamedRecordings:
 
     def _check_deployments(self) -> None:
         """Refuses a deployment table or time zone that workers would stumble over."""
-        try:
+        with refusing(OSError, ValueError):
             if self.config.time_zone:
                 parse_zone(self.config.time_zone)
             if self.config.deployments:
                 read_deployments(self.config.deployments)
-        except (OSError, ValueError) as error:
-            raise UsageError(str(error)) from None
 
     def _check_pattern(self, pattern: str) -> list[str]:
         """Of a bucket that is not listed yet this only asks whether there is any recording."""
         matched = list_pattern(pattern, self.listings)
         if pattern.startswith("gs://"):
             matched = islice(matched, 1)
-        try:
+        with refusing(OSError, about=f"--input {pattern}: "):
             names = [files.identity(one.recording) for one in matched]
-        except OSError as error:
-            raise UsageError(f"--input {pattern}: {error}") from None
         if not names and not self.config.allow_empty:
             raise UsageError(f"--input {pattern}: {files.why_nothing(pattern)}")
         return names
 
     def _check_manifest(self, manifest: str) -> list[str]:
-        try:
+        with (
+            refusing(ValueError, about="--manifest "),
+            refusing(OSError, about=f"--manifest {manifest}: "),
+        ):
             named = read_manifest(manifest) if self.config.allow_empty else named_in(manifest)
             names = list(map(files.identity, named))
-        except OSError as error:
-            raise UsageError(f"--manifest {manifest}: {error}") from None
-        except ValueError as error:
-            raise UsageError(f"--manifest {error}") from None
         if not names and not self.config.allow_empty:
             raise UsageError(f"--manifest {manifest}: lists no recording")
         return names

@@ -8,7 +8,7 @@ these come the help, the checks, shell completion and the values themselves::
         run: Annotated[str, Flag("output folder of a run", "RESULTS", word=True)]
         per_site: Annotated[int, Flag("at most so many of each site", "N", at_least(1))] = 50
 
-    CLIPS = Command("clips", Clips, "Cut calls out of recordings.", ("clips results",))
+    CLIPS = Command("clips", Clips, __doc__, ("clips results",))
     flags = CLIPS.parse(argv)
 
 Argparse does the parsing. Before it, words are sorted: those that only Beam knows go to Beam.
@@ -21,6 +21,7 @@ import difflib
 import textwrap
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import cached_property
 from types import NoneType, UnionType
@@ -73,6 +74,20 @@ _T = TypeVar("_T")
 
 class UsageError(Exception):
     """Something the caller must change before anything can start: one line, exit code 2."""
+
+
+@contextmanager
+def refusing(*kinds: type[Exception], about: str = "") -> Iterator[None]:
+    """Raises errors of these kinds as ``UsageError``, in their words.
+
+    Args:
+        kinds: that the caller can do something about.
+        about: what stands before their words, such as a flag.
+    """
+    try:
+        yield
+    except kinds as error:
+        raise UsageError(f"{about}{error}") from None
 
 
 @dataclass(frozen=True)
@@ -137,7 +152,7 @@ class Command(Generic[_T]):
     Attributes:
         name: as it is typed.
         declared: the dataclass whose fields are the flags.
-        description: what it does.
+        description: begins with what it does; the help shows this first paragraph.
         examples: command lines, each without the program's name.
         only: the fields that are flags; all that have a ``Flag`` unless given.
         changed: what this command says of a field in place of the field's own ``Flag``.
@@ -172,12 +187,11 @@ class Command(Generic[_T]):
     def parser(self) -> Parser:
         """For argparse. Nothing is required and nothing has a default: ``parse`` adds these."""
         others = ", ".join(name for name in COMMANDS if name != self.name)
+        summary = " ".join(self.description.partition("\n\n")[0].split())
         result = Parser(
             prog=f"capuchinbird {self.name}",
             usage=self._usage(),
-            description="\n  capuchinbird ".join(
-                [f"{self.description}\n\nFor example:", *self.examples]
-            ),
+            description="\n  capuchinbird ".join([f"{summary}\n\nFor example:", *self.examples]),
             epilog=f"{self.notes}\nother commands, each with --help: {others}".lstrip(),
             formatter_class=_Help,
             allow_abbrev=False,
@@ -234,6 +248,10 @@ class Command(Generic[_T]):
             reason = f"the following arguments are required: {', '.join(missing)}"
             self.refuse(missing, beam_args, reason)
         return self.declared(**result), frozenset(given)
+
+    def remark(self, *lines: str) -> None:
+        """Prints remarks on standard error, a line each."""
+        console.remark(*lines, command=self.name)
 
     def refuse(self, missing: Sequence[str], beam_args: Sequence[str], reason: str) -> NoReturn:
         """Says what is missing, or how it is spelt where it seems to be there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,6 +33,12 @@ def say(text: str = "", **facts: Any) -> None:
     _facts.update(facts)
     if text and not _chosen:
         print(text, flush=True)
+
+
+def remark(*lines: str, command: str = "") -> None:
+    """Prints remarks on standard error, a line each, with the program's name or a command's."""
+    for line in lines:
+        print(f"{f'capuchinbird {command}'.strip()}: {line}", file=sys.stderr)
 
 
 def conclude(command: str, exit_code: int, error: str = "") -> None:

