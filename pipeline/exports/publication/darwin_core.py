@@ -12,10 +12,15 @@ import io
 import posixpath
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
+from importlib.resources import files as resources
 from xml.etree import ElementTree as ET
+from xml.sax.saxutils import escape
 
+from markupsafe import Markup
+
+from model.pages import page_environment
 from pipeline.exports.publication.camtrap_dp import (
     box,
     method_in_words,
@@ -25,7 +30,6 @@ from pipeline.exports.publication.camtrap_dp import (
 )
 from pipeline.exports.publication.dataset import (
     DataSet,
-    Deployment,
     after_start,
     identifier,
     whole_second,
@@ -37,68 +41,9 @@ from pipeline.survey.findings import Finding
 from pipeline.survey.histories import bounds, time_shares, visit_of
 from pipeline.tables.cell_text import encode
 
-TERMS = "http://rs.tdwg.org/dwc/terms/"
-DUBLIN_CORE = "http://purl.org/dc/terms/"
-HUMBOLDT = "http://rs.tdwg.org/eco/terms/"
+META = (resources("pipeline.exports.publication") / "templates" / "meta.xml").read_bytes()
+"""The archive's files and the terms of their columns."""
 MS_PER_H = 3_600_000
-
-EVENT_COLUMNS = (
-    "eventID",
-    "parentEventID",
-    "eventType",
-    "eventDate",
-    "samplingProtocol",
-    "sampleSizeValue",
-    "sampleSizeUnit",
-    "samplingEffort",
-    "locationID",
-    "locality",
-    "decimalLatitude",
-    "decimalLongitude",
-    "geodeticDatum",
-    "coordinateUncertaintyInMeters",
-    "dataGeneralizations",
-    "countryCode",
-    "license",
-)
-OCCURRENCE_COLUMNS = (
-    "eventID",
-    "occurrenceID",
-    "basisOfRecord",
-    "eventDate",
-    "occurrenceStatus",
-    "scientificName",
-    "taxonRank",
-    "kingdom",
-    "phylum",
-    "class",
-    "order",
-    "family",
-    "genus",
-    "vernacularName",
-    "individualCount",
-    "behavior",
-    "identifiedBy",
-    "dateIdentified",
-    "identificationVerificationStatus",
-    "identificationRemarks",
-    "associatedMedia",
-)
-
-HUMBOLDT_COLUMNS = (
-    "eventID",
-    "isSamplingEffortReported",
-    "samplingEffortValue",
-    "samplingEffortUnit",
-    "samplingEffortProtocol",
-    "targetTaxonomicScope",
-)
-PARTS = (
-    ("core", "event.txt", TERMS, "Event", EVENT_COLUMNS),
-    ("extension", "occurrence.txt", TERMS, "Occurrence", OCCURRENCE_COLUMNS),
-    ("extension", "humboldt.txt", HUMBOLDT, "Event", HUMBOLDT_COLUMNS),
-)
-"""Of an archive: what ``meta.xml`` calls each, its file, and the terms of its rows and columns."""
 
 _Cells = Mapping[str, object]
 
@@ -115,15 +60,24 @@ def archive(data: DataSet) -> bytes:
 def archive_files(data: DataSet) -> Iterator[tuple[str, bytes]]:
     """The files of an archive: each one's name and content."""
     events = list(event_rows(data))
-    for (_, name, _, _, columns), rows in zip(
-        PARTS, (events, occurrence_rows(data), events), strict=True
-    ):
-        yield name, _table(columns, rows)
-    yield "meta.xml", _xml(meta())
-    yield "eml.xml", _xml(eml(data))
+    rows_of = {"event": events, "occurrence": occurrence_rows(data), "humboldt": events}
+    for name, columns in file_columns().items():
+        yield name, _table(columns, rows_of[name.removesuffix(".txt")])
+    yield "meta.xml", META
+    yield "eml.xml", eml(data)
 
 
-def _table(columns: tuple[str, ...], rows: Iterable[_Cells]) -> bytes:
+def file_columns() -> dict[str, list[str]]:
+    """The columns of each file: its event, and what else meta.xml says."""
+    space = "{http://rs.tdwg.org/dwc/text/}"
+    columns = {}
+    for file in ET.fromstring(META):
+        terms = [field.attrib["term"].rpartition("/")[2] for field in file.iter(f"{space}field")]
+        columns[file.findtext(f"*/{space}location", "")] = list(dict.fromkeys(["eventID", *terms]))
+    return columns
+
+
+def _table(columns: Sequence[str], rows: Iterable[_Cells]) -> bytes:
     lines = ["\t".join(columns)]
     for row in rows:
         lines.append("\t".join(_cell(row.get(column)) for column in columns))
@@ -134,9 +88,9 @@ def _cell(value: object) -> str:
     return "" if value is None else " ".join(str(value).split())
 
 
-def night_of(deployment: Deployment, night: date) -> str:
-    """The event of a night at a deployment."""
-    return f"{deployment.name}:{night.isoformat()}"
+def night_of(deployment: str, night: date) -> str:
+    """The event of a night at a deployment of this name."""
+    return f"{deployment}:{night.isoformat()}"
 
 
 def event_rows(data: DataSet) -> Iterator[_Cells]:
@@ -170,7 +124,7 @@ def event_rows(data: DataSet) -> Iterator[_Cells]:
         for night, (recorded, valid, n) in sorted(sums.items()):
             begins, ends = bounds(night, "night")
             yield {
-                "eventID": night_of(one, night),
+                "eventID": night_of(one.name, night),
                 "parentEventID": one.name,
                 "eventType": "Night",
                 "eventDate": f"{begins:%Y-%m-%dT%H:%M}/{ends:%Y-%m-%dT%H:%M}",
@@ -207,7 +161,6 @@ def time_interval(starts: datetime, ends: datetime) -> str:
 
 def occurrence_rows(data: DataSet) -> Iterator[_Cells]:
     """A row for each call."""
-    deployments = {one.name: one for one in data.deployments}
     deployment_of = data.deployment_of
     for finding in data.findings:
         row = finding.recording
@@ -218,10 +171,8 @@ def occurrence_rows(data: DataSet) -> Iterator[_Cells]:
         name = scientific_name(finding)
         taxon = {**TAXON, "vernacularName": CAPUCHINBIRD.common}
         yield {
-            "eventID": night_of(
-                deployments[deployment_of[row.recording]], visit_of(began, "night")
-            ),
-            "occurrenceID": f"{identifier(row.recording, finding.start_s, finding.end_s)}",
+            "eventID": night_of(deployment_of[row.recording], visit_of(began, "night")),
+            "occurrenceID": identifier(row.recording, finding.start_s, finding.end_s),
             "basisOfRecord": "MachineObservation",
             "eventDate": time_interval(starts, ends),
             "occurrenceStatus": "present",
@@ -260,119 +211,24 @@ def identification_remarks(data: DataSet, finding: Finding) -> str:
     return f"model {data.model}, score {score}, threshold {data.threshold:g}; {where}"
 
 
-def _xml(root: ET.Element) -> bytes:
-    ET.indent(root)
-    text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
-    return text + b"\n"
-
-
-def meta() -> ET.Element:
-    """meta.xml: files and the terms of their columns."""
-    root = ET.Element("archive", {"xmlns": "http://rs.tdwg.org/dwc/text/", "metadata": "eml.xml"})
-    for tag, name, terms, row_type, columns in PARTS:
-        file = ET.SubElement(
-            root,
-            tag,
-            {
-                "encoding": "UTF-8",
-                "fieldsTerminatedBy": r"\t",
-                "linesTerminatedBy": r"\n",
-                "fieldsEnclosedBy": "",
-                "ignoreHeaderLines": "1",
-                "rowType": terms + row_type,
-            },
-        )
-        location = ET.SubElement(ET.SubElement(file, "files"), "location")
-        location.text = name
-        ET.SubElement(file, "id" if tag == "core" else "coreid", {"index": "0"})
-        for index, column in enumerate(columns):
-            if tag == "core" or index:
-                space = DUBLIN_CORE if column == "license" else terms
-                ET.SubElement(file, "field", {"index": str(index), "term": space + column})
-    return root
-
-
-def eml(data: DataSet) -> ET.Element:
+def eml(data: DataSet) -> bytes:
     """eml.xml: the data set's metadata, in the order of EML 2.1.1."""
+    pages = page_environment("pipeline.exports.publication").overlay(finalize=_xml_text)
     about = data.about
-    root = ET.Element(
-        "eml:eml",
-        {
-            "xmlns:eml": "eml://ecoinformatics.org/eml-2.1.1",
-            "packageId": identifier(about.title, about.created.timestamp()),
-            "system": "capuchinbird-counter",
-            "scope": "system",
-            "xml:lang": "en",
-        },
+    text = pages.get_template("eml.xml").render(
+        data=data,
+        identifier=identifier(about.title, about.created.timestamp()),
+        licence=LICENCES[about.licence],
+        method=method_in_words(data),
+        protocol=protocol(data),
+        sites=", ".join(one.site for one in data.deployments),
+        box=box(data),
+        rank=TAXON["taxonRank"],
+        species=sorted(set(map(scientific_name, data.findings))),
     )
-    dataset = ET.SubElement(root, "dataset")
-    _add(dataset, "title", about.title)
-    for person in about.authors:
-        _person(dataset, "creator", data, person.name, person.email)
-    first = about.authors[0]
-    _person(dataset, "metadataProvider", data, first.name, first.email)
-    _add(dataset, "pubDate", about.created.date().isoformat())
-    _add(dataset, "language", "en")
-    _add(dataset, "abstract/para", about.description or method_in_words(data))
-    _add(dataset, "keywordSet/keyword", "Samplingevent")
-    _add(
-        dataset.find("keywordSet"),
-        "keywordThesaurus",
-        "http://rs.gbif.org/vocabulary/gbif/datasetType.xml",
-    )
-    rights = ET.SubElement(ET.SubElement(dataset, "intellectualRights"), "para")
-    rights.text = "This work is licensed under "
-    link = ET.SubElement(rights, "ulink", {"url": LICENCES[about.licence]})
-    _add(link, "citetitle", about.licence)
-    coverage = ET.SubElement(dataset, "coverage")
-    place = ET.SubElement(coverage, "geographicCoverage")
-    _add(place, "geographicDescription", ", ".join(one.site for one in data.deployments)[:500])
-    west, east, south, north = box(data)
-    for side, degrees in {"west": west, "east": east, "north": north, "south": south}.items():
-        _add(place, f"boundingCoordinates/{side}BoundingCoordinate", f"{degrees:.6f}")
-    for side, when in (
-        ("beginDate", min(one.starts for one in data.deployments)),
-        ("endDate", max(one.ends for one in data.deployments)),
-    ):
-        _add(coverage, f"temporalCoverage/rangeOfDates/{side}/calendarDate", f"{when:%Y-%m-%d}")
-    for name in sorted(set(map(scientific_name, data.findings))):
-        taxon = ET.SubElement(
-            ET.SubElement(coverage, "taxonomicCoverage"), "taxonomicClassification"
-        )
-        _add(taxon, "taxonRankName", TAXON["taxonRank"])
-        _add(taxon, "taxonRankValue", name)
-    _person(dataset, "contact", data, first.name, first.email)
-    step = ET.SubElement(ET.SubElement(dataset, "methods"), "methodStep")
-    _add(step, "description/para", method_in_words(data))
-    sampling = ET.SubElement(dataset.find("methods"), "sampling")  # type: ignore[arg-type]
-    hours = sum(one.recorded_h for one in data.deployments)
-    _add(
-        sampling,
-        "studyExtent/description/para",
-        f"{len(data.deployments):,} deployments, {hours:,.2f} recorder-hours.",
-    )
-    _add(sampling, "samplingDescription/para", f"Sites: {about.design}. {protocol(data)}.")
-    return root
+    return encode(text)
 
 
-def _add(parent: ET.Element | None, path: str, text: str) -> None:
-    """Adds an element at a path; uses existing elements for all but the last."""
-    assert parent is not None
-    *above, last = path.split("/")
-    for tag in above:
-        child = parent.find(tag)
-        parent = child if child is not None else ET.SubElement(parent, tag)
-    ET.SubElement(parent, last).text = text
-
-
-def _person(parent: ET.Element, role: str, data: DataSet, name: str, email: str) -> None:
-    someone = ET.SubElement(parent, role)
-    given, _, family = name.rpartition(" ")
-    individual = ET.SubElement(someone, "individualName")
-    if given:
-        _add(individual, "givenName", given)
-    _add(individual, "surName", family)
-    if data.about.organisation:
-        _add(someone, "organizationName", data.about.organisation)
-    if email:
-        _add(someone, "electronicMailAddress", email)
+def _xml_text(value: object) -> Markup:
+    """Text between tags; quotes stand there as they are."""
+    return value if isinstance(value, Markup) else Markup(escape(str(value)))
