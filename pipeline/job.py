@@ -109,10 +109,7 @@ def build_pipeline(
     n_inputs = work[PARTS] | beam.Values() | "Inputs" >> beam.CombineGlobally(sum)
     report = replace(run.report, reference=run.reference())
     touched, totals = (committed.parts, listed), (committed[SUMS], n_inputs)
-    if listing is None:
-        build_tables(touched, totals, report, night, others, gate=gate)
-    else:
-        build_share(touched, totals, report, others, listing)
+    build_tables(touched, totals, report, night, others, listing, gate=gate)
 
 
 def build_rescoring(root: beam.Pipeline, run: Run, night: beam.PTransform | None = None) -> None:
@@ -140,11 +137,12 @@ def build_tables(
     report: RunReport,
     night: beam.PTransform | None = None,
     others: beam.PCollection[tuple[str, int]] | None = None,
+    listing: beam.PCollection[tuple[str, int]] | None = None,
     *,
     gate: bool = False,
     recounts: bool = False,
 ) -> None:
-    """From the ledger, when the last part was added to, to the tables.
+    """From the ledger, when the last part was added to, to the tables, or to the record of a share.
 
     Args:
         touched: parts that were added to, and that were listed.
@@ -152,44 +150,23 @@ def build_tables(
         report: what run.json begins with.
         night: see ``build_pipeline``, as ``gate``.
         others: how many files were passed over, by kind.
+        listing: what a share was cut from; then no table is joined.
         recounts: whether all that the output holds is counted again.
     """
     output, formats, run_id = report.config.output, report.config.formats, report.counting.run_id
     committed, _ = touched
     sums, n = totals
-    updated = (
-        touched
-        | "Touched" >> beam.Flatten()
-        | "Pieces" >> UpdateParts(Pieces(output, formats), run_id)
-    )
+    pieces = UpdateParts(Pieces(output, formats), run_id, and_what_is_left=listing is None)
+    updated = touched | "Touched" >> beam.Flatten() | "Pieces" >> pieces
     total = sums | "Add up" >> beam.CombineGlobally(Sums.total)
-    (updated, total, n) | "Finish" >> Finish(report, others, gate=gate, recounts=recounts)
+    finish: beam.PTransform = Finish(report, others, gate=gate, recounts=recounts)
+    if listing is not None:
+        finish = FinishShare(report, others, listing)
+    (updated, total, n) | "Finish" >> finish
     # In the job, since whoever handed it over to a service may not wait for its end.
     updated | "Tidy up" >> Tidy(output, run_id)
     if night:
         (committed, updated) | "Fill nights" >> night
-
-
-def build_share(
-    touched: tuple[beam.PCollection[str], beam.PCollection[str]],
-    totals: tuple[beam.PCollection[Any], beam.PCollection[int]],
-    report: RunReport,
-    others: beam.PCollection[tuple[str, int]],
-    listing: beam.PCollection[tuple[str, int]],
-) -> None:
-    """From the ledger, when a share's last part was added to, to its record: no table is joined.
-
-    Args:
-        touched, totals, report, others: see ``build_tables``.
-        listing: what the share was cut from.
-    """
-    output, run_id = report.config.output, report.counting.run_id
-    sums, n = totals
-    pieces = UpdateParts(Pieces(output, report.config.formats), run_id, and_what_is_left=False)
-    updated = touched | "Touched" >> beam.Flatten() | "Pieces" >> pieces
-    total = sums | "Add up" >> beam.CombineGlobally(Sums.total)
-    (updated, total, n) | "Finish" >> FinishShare(report, others, listing)
-    updated | "Tidy up" >> Tidy(output, run_id)
 
 
 def _begin(_: int, output: str) -> None:

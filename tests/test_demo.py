@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,13 +20,13 @@ from tests.nights import ROOT
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[DemoRecording]]:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sequence[DemoRecording]]:
     directory = tmp_path_factory.mktemp("demo") / "recordings"
     return directory, make_demo(directory)
 
 
 @pytest.mark.slow
-def test_the_truth_names_every_recording(demo: tuple[Path, list[DemoRecording]]) -> None:
+def test_the_truth_names_every_recording(demo: tuple[Path, Sequence[DemoRecording]]) -> None:
     directory, recordings = demo
     with open(directory / TRUTH_FILE, newline="", encoding="utf-8") as file:
         truth = {row["recording"]: row["call_count"] for row in csv.DictReader(file)}
@@ -37,7 +38,7 @@ def test_the_truth_names_every_recording(demo: tuple[Path, list[DemoRecording]])
 
 @pytest.mark.slow
 def test_every_recording_but_the_damaged_one_decodes(
-    demo: tuple[Path, list[DemoRecording]],
+    demo: tuple[Path, Sequence[DemoRecording]],
 ) -> None:
     directory, recordings = demo
     damaged = [r.name for r in recordings if r.call_count is None]
@@ -57,7 +58,7 @@ def test_every_recording_but_the_damaged_one_decodes(
 
 
 @pytest.mark.slow
-def test_formats_are_those_met_in_the_field(demo: tuple[Path, list[DemoRecording]]) -> None:
+def test_formats_are_those_met_in_the_field(demo: tuple[Path, Sequence[DemoRecording]]) -> None:
     directory, recordings = demo
     infos = [probe(directory / r.name) for r in recordings if r.call_count is not None]
     found = {(i.encoding.split()[0], i.sample_rate_hz, i.channels) for i in infos}
@@ -72,7 +73,7 @@ def test_formats_are_those_met_in_the_field(demo: tuple[Path, list[DemoRecording
 
 @pytest.mark.slow
 def test_two_runs_write_the_same_bytes(
-    demo: tuple[Path, list[DemoRecording]], tmp_path: Path
+    demo: tuple[Path, Sequence[DemoRecording]], tmp_path: Path
 ) -> None:
     directory, recordings = demo
     make_demo(tmp_path)
@@ -98,9 +99,9 @@ def row(recording: DemoRecording) -> RecordingCount:
 @pytest.mark.parametrize(("name", "count"), [("lek.mp3", 1), ("damaged.flac", 0)])
 def test_one_wrong_count_is_told(name: str, count: int) -> None:
     recordings = [
-        DemoRecording("lek.mp3", 2, (3.0, 9.5), "two calls"),
-        DemoRecording("silent.wav", 0, (), "silence"),
-        DemoRecording("damaged.flac", None, (), "damaged"),
+        DemoRecording("lek.mp3", "two calls", (3.0, 9.5)),
+        DemoRecording("silent.wav", "silence"),
+        DemoRecording("damaged.flac", "damaged", is_damaged=True),
     ]
     counts = {recording.name: row(recording) for recording in recordings}
     table, agree = comparison(recordings, counts)

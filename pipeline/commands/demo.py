@@ -26,114 +26,106 @@ AUDIOMOTH_COMMENT = (
 
 @dataclass(frozen=True)
 class DemoRecording:
-    """One file of the demo. ``call_count`` is None where the file cannot be opened."""
+    """One file of the demo.
+
+    Attributes:
+        call_starts_s: when a call begins, in seconds.
+        sounds_per_minute: other voices; none at all in digital silence.
+        is_damaged: a FLAC whose first kilobyte, with the stream's description, was overwritten.
+    """
 
     name: str
-    call_count: int | None
-    call_starts_s: tuple[float, ...]
-    note: str
-
-
-@dataclass(frozen=True)
-class _Sketch:
-    name: str
-    sample_rate_hz: int
-    channels: int
-    duration_s: float
     note: str
     call_starts_s: tuple[float, ...] = ()
+    sample_rate_hz: int = 48_000
+    channels: int = 1
+    duration_s: float = 60.0
     call_level: float = 0.35
     sounds_per_minute: float = 30.0
     comment: str = ""
+    is_damaged: bool = False
+
+    @property
+    def call_count(self) -> int | None:
+        """Calls in it; None where the file cannot be opened."""
+        return None if self.is_damaged else len(self.call_starts_s)
 
 
 _LEK_S = (2.4, 9.0, 15.6, 22.1, 28.8, 35.2, 41.9, 48.4, 55.0)
 _DAWN_S = (3.5, 10.0, 16.5, 40.0, 46.8)
 _QUIET = "no call but many other voices"
-_SKETCHES = (
-    _Sketch("lek_at_dawn.mp3", 48_000, 2, 60.0, "a call every 6.5 s", _LEK_S),
-    _Sketch("river_trail.flac", 44_100, 1, 45.0, "two calls, far apart", (8.3, 31.7), 0.25),
-    _Sketch(
-        "canopy_walk.wav", 48_000, 2, 40.0, "three calls, one near the end", (5.0, 12.5, 33.6), 0.3
+_DEMO = (
+    DemoRecording("lek_at_dawn.mp3", "a call every 6.5 s", _LEK_S, channels=2),
+    DemoRecording("river_trail.flac", "two calls, far apart", (8.3, 31.7), 44_100, 1, 45.0, 0.25),
+    DemoRecording(
+        "canopy_walk.wav", "three calls, one near the end", (5.0, 12.5, 33.6), 48_000, 2, 40.0, 0.3
     ),
-    _Sketch(
-        "SITE01_20240611_053000.wav",
-        *(22_050, 1, 60.0),
-        "five calls; a Song Meter's name and rate",
-        _DAWN_S,
+    DemoRecording(
+        "SITE01_20240611_053000.wav", "five calls; a Song Meter's name and rate", _DAWN_S, 22_050
     ),
-    _Sketch(
+    DemoRecording(
         "20240612_180000.WAV",
-        *(32_000, 1, 45.0),
         f"{_QUIET}; an AudioMoth's name and comment",
+        sample_rate_hz=32_000,
+        duration_s=45.0,
         sounds_per_minute=60.0,
         comment=AUDIOMOTH_COMMENT,
     ),
-    _Sketch("rain_and_doves.mp3", 44_100, 2, 45.0, _QUIET, sounds_per_minute=60.0),
+    DemoRecording("rain_and_doves.mp3", _QUIET, (), 44_100, 2, 45.0, sounds_per_minute=60.0),
+    DemoRecording(
+        "silent.wav",
+        "digital silence, as from an unplugged microphone",
+        sample_rate_hz=16_000,
+        duration_s=30.0,
+        sounds_per_minute=0,
+    ),
+    DemoRecording(
+        "damaged.flac",
+        "damaged, cannot be opened",
+        sample_rate_hz=44_100,
+        duration_s=1.0,
+        sounds_per_minute=0,
+        is_damaged=True,
+    ),
 )
 
 
-def make_demo(directory: Path) -> list[DemoRecording]:
+def make_demo(directory: Path) -> Sequence[DemoRecording]:
     """Write the recordings and ``truth.csv`` (recording,call_count) into ``directory``.
 
     The samples are the same in every run; so are the files for one version of the
     encoders. A damaged file has an empty count in ``truth.csv``.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    made = []
-    for seed, sketch in enumerate(_SKETCHES):
-        _write(directory / sketch.name, _synthesise(sketch, seed), sketch)
-        made.append(
-            DemoRecording(sketch.name, len(sketch.call_starts_s), sketch.call_starts_s, sketch.note)
-        )
-    made.append(_write_silent(directory))
-    made.append(_write_damaged(directory))
+    for seed, recording in enumerate(_DEMO):
+        _write(directory / recording.name, recording, seed)
     with open(directory / TRUTH_FILE, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(("recording", "call_count"))
-        rows.writerows((r.name, "" if r.call_count is None else r.call_count) for r in made)
-    return made
+        rows.writerows((r.name, "" if r.call_count is None else r.call_count) for r in _DEMO)
+    return _DEMO
 
 
-def _synthesise(sketch: _Sketch, seed: int) -> Samples:
-    return synthesise_recording(
-        sketch.duration_s,
-        sketch.call_starts_s,
-        sketch.sample_rate_hz,
-        sketch.channels,
-        seed,
-        call_level=sketch.call_level,
-        sounds_per_minute=sketch.sounds_per_minute,
-    )
-
-
-def _write(path: Path, samples: Samples, sketch: _Sketch) -> None:
-    with soundfile.SoundFile(
-        path, "w", sketch.sample_rate_hz, sketch.channels, format=path.suffix[1:].upper()
-    ) as file:
-        if sketch.comment:
-            file.comment = sketch.comment
+def _write(path: Path, recording: DemoRecording, seed: int) -> None:
+    rate_hz, channels = recording.sample_rate_hz, recording.channels
+    samples: Samples = np.zeros((round(recording.duration_s * rate_hz), channels), np.float32)
+    if recording.sounds_per_minute:
+        samples = synthesise_recording(
+            *(recording.duration_s, recording.call_starts_s, rate_hz, channels, seed),
+            call_level=recording.call_level,
+            sounds_per_minute=recording.sounds_per_minute,
+        )
+    with soundfile.SoundFile(path, "w", rate_hz, channels, format=path.suffix[1:].upper()) as file:
+        if recording.comment:
+            file.comment = recording.comment
         file.write(samples)
+    if recording.is_damaged:
+        path.write_bytes(b"fLaC" + b"\xff" * 1020 + path.read_bytes()[1024:])
 
 
-def _write_silent(directory: Path) -> DemoRecording:
-    name = "silent.wav"
-    soundfile.write(directory / name, np.zeros(30 * 16_000, np.int16), 16_000, format="WAV")
-    return DemoRecording(name, 0, (), "digital silence, as from an unplugged microphone")
-
-
-def _write_damaged(directory: Path) -> DemoRecording:
-    """A FLAC whose first kilobyte, with the stream's description, was overwritten."""
-    name = "damaged.flac"
-    path = directory / name
-    sketch = _SKETCHES[1]
-    _write(path, np.zeros((sketch.sample_rate_hz, 1), np.float32), sketch)
-    intact = path.read_bytes()
-    path.write_bytes(b"fLaC" + b"\xff" * 1020 + intact[1024:])
-    return DemoRecording(name, None, (), "damaged, cannot be opened")
-
-
-def comparison(made: list[DemoRecording], counts: Mapping[str, RecordingCount]) -> tuple[str, bool]:
+def comparison(
+    made: Sequence[DemoRecording], counts: Mapping[str, RecordingCount]
+) -> tuple[str, bool]:
     """Counts beside the truth as a table for the terminal, and whether all of them agree.
 
     Args:

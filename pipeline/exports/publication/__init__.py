@@ -2,6 +2,6 @@
 
 May import what ``pipeline.exports`` may. ``camtrap_dp_1_0_2/`` holds the table schemas and the
 profile of Camtrap DP 1.0.2 as TDWG publishes them (github.com/tdwg/camtrap-dp, MIT licence beside
-them): headers are made from them, and tests validate against them. ``templates/`` holds the two documents
-of an archive: headers are made from the one that names its columns.
+them), ``templates/`` the two documents of a Darwin Core archive. Headers are made from the schemas
+and from ``meta.xml``, and tests validate against them.
 """
