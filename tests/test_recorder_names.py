@@ -13,14 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.audio.recording import AUDIO_EXTENSIONS
-from pipeline.inputs.recorder_names import NAME_KINDS, NameKind, note_from_name
-from pipeline.inputs.recorder_notes import (
-    HEADER_KINDS,
-    HeaderKind,
-    note_of_chunks,
-    read_note,
-)
-from pipeline.report.understood import recorders_document
+from pipeline.inputs.recorder_names import note_from_name
+from pipeline.inputs.recorder_notes import note_of_chunks, read_note
+from pipeline.report.html import examples
+from pipeline.report.understood import header_chunk, recorders_document
 from pipeline.storage.passed_over import REMEDIES
 from tests.test_recorder import AUDIO, comment, riff
 from tests.test_recorders import flac
@@ -119,11 +115,11 @@ def test_no_name_is_too_odd(stem: str) -> None:
     assert not note.clock or datetime.fromisoformat(note.clock + note.utc_offset)
 
 
-@pytest.mark.parametrize("kind", NAME_KINDS, ids=lambda kind: kind.recorder)
-def test_every_example_is_understood(kind: NameKind) -> None:
-    clock, offset, *_ = stated(kind.example)
-    assert clock
-    assert offset or "Z" not in kind.example
+@pytest.mark.parametrize(("recorder", "name"), examples("recorders")["names"])
+def test_every_example_is_understood(recorder: str, name: str) -> None:
+    clock, offset, *_ = stated(name)
+    assert clock, recorder
+    assert offset or "Z" not in name
 
 
 def test_a_second_list_chunk_hides_no_comment() -> None:
@@ -184,20 +180,21 @@ def test_the_document_is_the_one_that_the_code_makes() -> None:
     assert DOCUMENT.read_text("utf-8") == recorders_document(), remedy
 
 
-@pytest.mark.parametrize("kind", HEADER_KINDS, ids=lambda kind: f"{kind.recorder} {kind.where}")
-def test_every_header_of_the_document_is_read_from_a_file(kind: HeaderKind) -> None:
-    stated = note_of_chunks([kind.chunk], "")
+@pytest.mark.parametrize("header", examples("recorders")["headers"])
+def test_every_header_of_the_document_is_read_from_a_file(header: dict[str, str]) -> None:
+    chunk = header_chunk(header["chunk"], header["text"])
+    stated = note_of_chunks([chunk], "")
     assert stated.clock
     assert stated.utc_offset
     assert stated.recorder
-    if kind.chunk[0] == b"fLaC":
+    if chunk[0] == b"fLaC":
         info = b"\x00" + (34).to_bytes(3, "big") + b"\0" * 34
-        size = len(kind.chunk[1]).to_bytes(3, "big")
-        file = io.BytesIO(b"fLaC" + info + b"\x84" + size + kind.chunk[1])
+        size = len(chunk[1]).to_bytes(3, "big")
+        file = io.BytesIO(b"fLaC" + info + b"\x84" + size + chunk[1])
     else:
-        file = riff(AUDIO, kind.chunk)
+        file = riff(AUDIO, chunk)
     assert read_note(file, "x.wav") == stated
-    assert all(line in DOCUMENT.read_text("utf-8") for line in kind.text.splitlines())
+    assert all(line in DOCUMENT.read_text("utf-8") for line in header["text"].splitlines())
 
 
 def test_every_ending_stands_in_the_document() -> None:

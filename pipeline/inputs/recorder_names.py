@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from pipeline.inputs.times import parse_moment
@@ -174,51 +174,3 @@ def with_position(note: RecorderNote, latitude: float, longitude: float) -> Reco
     if not (abs(latitude) <= 90 and abs(longitude) <= 180):  # also what is not a number
         return replace(note, dropped=f"{note.dropped} invalid_position".strip())
     return replace(note, latitude=latitude, longitude=longitude)
-
-
-@dataclass(frozen=True)
-class NameKind:
-    """A way in which recorders name files.
-
-    Attributes:
-        recorder: whose names these are.
-        example: of such a name; ``note_from_name`` says what it states.
-    """
-
-    recorder: str
-    example: str
-
-
-NAME_KINDS = (
-    NameKind("Song Meter, and whoever names files so", "RIDGE_20240601_053000.wav"),
-    NameKind("Song Meter with its serial number", "S4A03895_20240601_053000.wav"),
-    NameKind(
-        "Song Meter 2 and 3, with channels and a number", "SMU01234_0+1_20240601_053000_000.wav"
-    ),
-    NameKind("Song Meter 3, triggered", "LODGE_0+1_20240601$053000.wav"),
-    NameKind("AudioMoth", "20240601_053000.WAV"),
-    NameKind("AudioMoth, triggered", "20240601_053000T.WAV"),
-    NameKind("AudioMoth, folders by date", "20240601/053000.WAV"),
-    NameKind("AudioMoth with its number", "24A0430263B3A7F6_20240601_053000.WAV"),
-    NameKind("AudioMoth before firmware 1.2: seconds since 1970", "5C1A2B30.WAV"),
-    NameKind("Frontier Labs", "20240601T053000-0300_REC [-3.1200 -60.0450].flac"),
-    NameKind("Frontier Labs, fractions of a second", "20240601T053000.250-0300_00600.wav"),
-    NameKind(
-        "Frontier Labs, start, end and position",
-        "S20240601T053000.123456-0300_E20240601T063000.001000-0300_-04.08512-052.67441.flac",
-    ),
-    NameKind(
-        "Frontier Labs, position after the name", "20240601T053000+0000_Rec1_-4.0851-052.6744.flac"
-    ),
-    NameKind("Frontier Labs, brackets replaced", "20240601_053000_Ridge _-4.0851 -52.6744_.wav"),
-    NameKind("ISO 6709 position, with UTC", "20240601_083000Z_-04.0851-052.6744.flac"),
-    NameKind("hours of the offset alone", "plot_20240601_053000-03_112.wav"),
-    NameKind("the offset in words", "plot_20240601_053000_UTC-3.wav"),
-    NameKind(
-        "an archive's number in front", "9f1c2d3e-aaaa-4bbb-8ccc-0123456789ab_20240601-083000Z.mp3"
-    ),
-    NameKind("ISO 8601", "2024-06-01T05-30-00-0300.wav"),
-    NameKind("digits alone", "20240601053000.wav"),
-    NameKind("SoundTrap", "5277.240601053000.wav"),
-)
-"""All that is understood, by example."""

@@ -14,7 +14,7 @@ import os
 import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import IO
 
 from pipeline.inputs.recorder_names import (
@@ -47,7 +47,7 @@ def note_of_chunks(chunks: Sequence[tuple[bytes, bytes]], name: str) -> Recorder
     """The note in these chunks of a file's header, and in its name.
 
     Args:
-        chunks: kind and content of each, see ``HEADER_KINDS``.
+        chunks: kind (``guan``, ``wamd``, ``LIST``, or ``fLaC`` for its comments) and content.
         name: the recording's name.
     """
 
@@ -298,96 +298,3 @@ def _frontier_labs(comments: Mapping[str, str]) -> RecorderNote:
     if match := DEGREES_PAIR.match(comments.get("sensorlocation", "")[:_POSITION_CHARACTERS]):
         return with_position(note, float(match[1]), float(match[2]))
     return note
-
-
-@dataclass(frozen=True)
-class HeaderKind:
-    """A way in which recorders write into headers.
-
-    Attributes:
-        recorder: whose it is.
-        where: it stands.
-        chunk: its kind and its content, for example; ``note_of_chunks`` says what it states.
-        text: the example for a person.
-    """
-
-    recorder: str
-    where: str
-    chunk: tuple[bytes, bytes]
-    text: str
-
-
-def _wamd_chunk(*entries: tuple[int, str]) -> bytes:
-    return b"".join(struct.pack("<HI", kind, len(text)) + text.encode() for kind, text in entries)
-
-
-def _comment_chunk(*comments: str) -> bytes:
-    texts = [b"reference libFLAC", *(text.encode() for text in comments)]
-    maker, *pieces = (struct.pack("<I", len(text)) + text for text in texts)
-    return maker + struct.pack("<I", len(pieces)) + b"".join(pieces)
-
-
-def _header_kinds() -> Iterator[HeaderKind]:
-    guano = (
-        "GUANO|Version: 1.0\nTimestamp: 2024-06-01T05:30:00-03:00\n"
-        "Loc Position: 4.08741 -52.68022\nSerial: S4A03895\nFirmware Version: 2.4\n"
-        "Temperature Int: 24.5"
-    )
-    yield HeaderKind(
-        "Wildlife Acoustics, AudioMoth and others",
-        "GUANO, `guan` chunk of a WAV or RF64",
-        (b"guan", guano.encode()),
-        guano,
-    )
-    wamd = (
-        (_WAMD_SERIAL, "S4A03895"),
-        (_WAMD_START, "2024-06-01 05:30:00-03:00"),
-        (_WAMD_POSITION, "WGS84,4.08741,N,52.68022,W"),
-    )
-    yield HeaderKind(
-        "Song Meter",
-        "`wamd` chunk of a WAV",
-        (b"wamd", _wamd_chunk(*wamd)),
-        "\n".join(text for _, text in wamd),
-    )
-    for recorder, text in (
-        (
-            "AudioMoth",
-            "Recorded at 05:30:00 01/06/2024 (UTC-3) by AudioMoth 243B1F026488F56E at medium gain "
-            "while battery was 4.2V and temperature was 24.5C.",
-        ),
-        (
-            "AudioMoth, firmware 1.0: its clock is UTC",
-            "Recorded at 08:30:00 01/06/2018 by AudioMoth 0FE081F80FE081F0 at gain setting 2 while "
-            "battery state was 4.5V",
-        ),
-    ):
-        yield HeaderKind(
-            recorder,
-            "comment (`LIST`, `ICMT`) of a WAV, also after the audio",
-            (b"LIST", b"INFOICMT" + struct.pack("<I", len(text)) + text.encode()),
-            text,
-        )
-        yield HeaderKind(
-            recorder,
-            "comment of a FLAC file",
-            (b"fLaC", _comment_chunk(f"comment={text}")),
-            text,
-        )
-    labs = (
-        "RecordingStart=2024-06-01T05:30:00-03:00",
-        "SensorLocation=+4.08741-52.68022/",
-        "SensorUid=00012345",
-        "BatteryLevel=95% 4.15V",
-        "ChannelGain=40dB",
-    )
-    yield HeaderKind(
-        "Frontier Labs",
-        "comments of a FLAC file",
-        (b"fLaC", _comment_chunk(*labs)),
-        "\n".join(labs),
-    )
-
-
-HEADER_KINDS = tuple(_header_kinds())
-"""All that is understood, by example."""

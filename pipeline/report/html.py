@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import tomllib
 from functools import cache
+from importlib.resources import files as resources
 from typing import Any
 
 from jinja2 import Environment
@@ -86,6 +88,12 @@ def _environment() -> Environment:
     ):
         environment.filters[use.__name__] = use
     return environment
+
+
+def examples(template: str) -> dict[str, Any]:
+    """The examples beside a template, from its TOML file."""
+    file = resources("pipeline.report") / "templates" / f"{template}.toml"
+    return tomllib.loads(file.read_text("utf-8"))
 
 
 def fill_in(template: str, **values: Any) -> Markup:
