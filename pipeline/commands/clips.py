@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
-from pipeline.commands import LABELS, Deployments, Results, Seed
-from pipeline.options import Command, Flag, UsageError, refusing, say
+from pipeline.commands import DEPLOYMENTS, LABELS, RESULTS, SEED
+from pipeline.options import Command, UsageError, flag, refusing, say
 from pipeline.options.values import above, at_least, not_negative
 
 
@@ -17,21 +17,21 @@ from pipeline.options.values import above, at_least, not_negative
 class Flags:
     """The flags."""
 
-    run: Results
-    output: Annotated[str, Flag("folder to make, with one for each site", "DIR")] = "clips"
-    per_site: Annotated[int, Flag("at most so many of each site", "N", at_least(1))] = 50
-    percent: Annotated[
-        float, Flag("of each site's calls, rounded up (default: all)", "P", above(0, 100))
-    ] = 100.0
-    choose: Annotated[
-        Literal["balanced", "strongest", "random"],
-        Flag("balanced: as many as possible from each tenth of the scores' range in log odds"),
-    ] = "balanced"
-    pad_s: Annotated[float, Flag("audio before and after", "SECONDS", not_negative)] = 1.0
-    audio: Annotated[Literal["flac", "wav"], Flag("format of the clips")] = "flac"
-    labels: Annotated[tuple[str, ...], Flag(LABELS + ": what is no call is left out", "FILE")] = ()
-    deployments: Deployments = ""
-    seed: Seed = 0
+    run: str = flag(RESULTS)
+    output: str = flag("folder to make, with one for each site", "DIR", default="clips")
+    per_site: int = flag("at most so many of each site", "N", at_least(1), default=50)
+    percent: float = flag(
+        "of each site's calls, rounded up (default: all)", "P", above(0, 100), default=100.0
+    )
+    choose: Literal["balanced", "strongest", "random"] = flag(
+        "balanced: as many as possible from each tenth of the scores' range in log odds",
+        default="balanced",
+    )
+    pad_s: float = flag("audio before and after", "SECONDS", not_negative, default=1.0)
+    audio: Literal["flac", "wav"] = flag("format of the clips", default="flac")
+    labels: tuple[str, ...] = flag(LABELS + ": what is no call is left out", "FILE", default=())
+    deployments: str = flag(DEPLOYMENTS, default="")
+    seed: int = flag(SEED, default=0)
 
 
 COMMAND = Command(

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
-from pipeline.options import Command, Flag, say
+from pipeline.options import Command, flag, say
 
 
 @dataclass(frozen=True)
 class Flags:
     """The flags."""
 
-    recorders: Annotated[
-        bool,
-        Flag("print docs/recorders.md: which names, headers and files of recorders are understood"),
-    ] = False
+    recorders: bool = flag(
+        "print docs/recorders.md: which names, headers and files of recorders are understood",
+        default=False,
+    )
 
 
 COMMAND = Command("columns", Flags, __doc__, ("columns", "columns --recorders"))

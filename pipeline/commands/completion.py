@@ -9,9 +9,9 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Annotated, Literal
+from typing import Literal
 
-from pipeline.options import COMMANDS, Command, Flag, say
+from pipeline.options import COMMANDS, Command, flag, say
 
 _FILES = {"DIR": "directory", "FILE": "file", "RESULTS": "directory", "PATTERN": "file"}
 """By what stands for a value in the help: what completes it."""
@@ -21,9 +21,7 @@ _FILES = {"DIR": "directory", "FILE": "file", "RESULTS": "directory", "PATTERN":
 class Flags:
     """The flags."""
 
-    shell: Annotated[
-        Literal["bash", "zsh", "fish"], Flag("the shell it is for", "SHELL", word="only")
-    ]
+    shell: Literal["bash", "zsh", "fish"] = flag("the shell it is for", "SHELL", word="only")
 
 
 COMMAND = Command(

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
 from pipeline.commands import OutputFlags
 from pipeline.inference.model_folder import check_model
 from pipeline.ledger.drift import REFERENCE_FILE
-from pipeline.options import Command, Flag, UsageError, say
+from pipeline.options import Command, UsageError, flag, say
 from pipeline.storage import files
 from pipeline.store.ledger import Ledger
 from pipeline.store.sums import TENTHS
@@ -20,7 +19,7 @@ from pipeline.store.sums import TENTHS
 class Flags(OutputFlags):
     """The flags."""
 
-    model: Annotated[str, Flag("the model that made it", "DIR")]
+    model: str = flag("the model that made it", "DIR")
 
 
 COMMAND = Command("drift", Flags, __doc__, ("drift results --model my_model",))

@@ -7,11 +7,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 from model.windows import WINDOW_S
-from pipeline.commands import STEPS, Seed, Threads, TrainingFlags
-from pipeline.options import RELEASED_MODEL, Command, Flag, refusing, say
+from pipeline.commands import SEED, STEPS, THREADS, TrainingFlags
+from pipeline.options import RELEASED_MODEL, Command, flag, refusing, say
 from pipeline.options.values import above, at_least
 
 
@@ -19,29 +18,27 @@ from pipeline.options.values import above, at_least
 class Flags(TrainingFlags):
     """The flags."""
 
-    model: Annotated[Path, Flag("an exported model (default: the released model)", "DIR")] = Path(
-        RELEASED_MODEL
+    model: Path = flag(
+        "an exported model (default: the released model)", "DIR", default=Path(RELEASED_MODEL)
     )
-    output: Annotated[Path, Flag("folder of the report", "DIR")] = Path("evaluation")
-    hop_s: Annotated[
-        float | None,
-        Flag("distance of windows; the contract's unless given", "SECONDS", above(0, WINDOW_S)),
-    ] = None
-    folds: Annotated[
-        int,
-        Flag(
-            "train anew, with birds and backgrounds left out in N parts in turn, and try on these",
-            "N",
-            at_least(0),
-        ),
-    ] = 0
-    calls: Annotated[
-        tuple[int, ...], Flag("with --folds: so many calls only", "N", several=True)
-    ] = ()
-    epochs: Annotated[int, Flag("of each training", "N", at_least(1))] = 10
-    steps: Annotated[int, Flag("of an epoch", "N", at_least(1))] = STEPS
-    seed: Seed = 0
-    threads: Threads = 2
+    output: Path = flag("folder of the report", "DIR", default=Path("evaluation"))
+    hop_s: float | None = flag(
+        "distance of windows; the contract's unless given",
+        "SECONDS",
+        above(0, WINDOW_S),
+        default=None,
+    )
+    folds: int = flag(
+        "train anew, with birds and backgrounds left out in N parts in turn, and try on these",
+        "N",
+        at_least(0),
+        default=0,
+    )
+    calls: tuple[int, ...] = flag("with --folds: so many calls only", "N", several=True, default=())
+    epochs: int = flag("of each training", "N", at_least(1), default=10)
+    steps: int = flag("of an epoch", "N", at_least(1), default=STEPS)
+    seed: int = flag(SEED, default=0)
+    threads: int = flag(THREADS, default=2)
 
 
 COMMAND = Command(

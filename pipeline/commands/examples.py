@@ -6,17 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
 from pipeline.commands import TrainingFlags
-from pipeline.options import Command, Flag, refusing, say
+from pipeline.options import Command, flag, refusing, say
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(TrainingFlags):
     """The flags."""
 
-    output: Annotated[str, Flag("what the files' names begin with", "NAME")]
+    output: str = flag("what the files' names begin with", "NAME")
     beam_args: tuple[str, ...] = ()
 
 

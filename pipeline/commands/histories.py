@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
-from pipeline.commands import LABELS, Deployments, Results
-from pipeline.options import Command, Flag, UsageError, refusing, say
+from pipeline.commands import DEPLOYMENTS, LABELS, RESULTS
+from pipeline.options import Command, UsageError, flag, refusing, say
 from pipeline.options.values import not_negative
 
 
@@ -17,29 +17,24 @@ from pipeline.options.values import not_negative
 class Flags:
     """The flags."""
 
-    run: Results
-    output: Annotated[str, Flag("folder to make", "DIR")] = "histories"
-    visit: Annotated[
-        Literal["night", "day", "week"],
-        Flag("a night runs from noon to noon and is named by its evening; a week begins on Monday"),
-    ] = "night"
-    min_valid_h: Annotated[
-        float,
-        Flag(
-            "a visit with fewer valid hours is NA (default: only one with none)",
-            "HOURS",
-            not_negative,
-        ),
-    ] = 0.0
-    deployments: Deployments = ""
-    labels: Annotated[
-        tuple[str, ...],
-        Flag(
-            LABELS
-            + ": calls that are none are not counted, and there is a history of confirmed ones",
-            "FILE",
-        ),
-    ] = ()
+    run: str = flag(RESULTS)
+    output: str = flag("folder to make", "DIR", default="histories")
+    visit: Literal["night", "day", "week"] = flag(
+        "a night runs from noon to noon and is named by its evening; a week begins on Monday",
+        default="night",
+    )
+    min_valid_h: float = flag(
+        "a visit with fewer valid hours is NA (default: only one with none)",
+        "HOURS",
+        not_negative,
+        default=0.0,
+    )
+    deployments: str = flag(DEPLOYMENTS, default="")
+    labels: tuple[str, ...] = flag(
+        LABELS + ": calls that are none are not counted, and there is a history of confirmed ones",
+        "FILE",
+        default=(),
+    )
 
 
 COMMAND = Command("histories", Flags, __doc__, ("histories results --visit night",))

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from pipeline.commands import AnnotatedAs, Results
-from pipeline.options import Command, Flag, UsageError, refusing, say
+from pipeline.commands import ANNOTATED_AS, RESULTS
+from pipeline.options import Command, UsageError, flag, refusing, say
 
 if TYPE_CHECKING:
     from pipeline.records import DetectedCall
@@ -22,18 +22,15 @@ if TYPE_CHECKING:
 class Flags:
     """The flags."""
 
-    run: Results
-    annotations: Annotated[
-        tuple[Path, ...],
-        Flag(
-            "files or folders; a file belongs to the recording that it names or is named after",
-            "PATH",
-            several=True,
-        ),
-    ]
-    annotated_as: AnnotatedAs = ()
-    observer: Annotated[str, Flag("who listened", "NAME")] = ""
-    output: Annotated[str, Flag("the table to write", "FILE")] = "labels.csv"
+    run: str = flag(RESULTS)
+    annotations: tuple[Path, ...] = flag(
+        "files or folders; a file belongs to the recording that it names or is named after",
+        "PATH",
+        several=True,
+    )
+    annotated_as: tuple[str, ...] = flag(ANNOTATED_AS, default=())
+    observer: str = flag("who listened", "NAME", default="")
+    output: str = flag("the table to write", "FILE", default="labels.csv")
 
 
 COMMAND = Command(

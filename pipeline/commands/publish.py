@@ -16,12 +16,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
 from model.contract import CONTRACT_FILE, MODEL_FILE
-from pipeline.commands import Model
+from pipeline.commands import MODEL
 from pipeline.inference.model_folder import POINTER, check_model
-from pipeline.options import RELEASED_MODEL, Command, Flag, UsageError, refusing, say
+from pipeline.options import RELEASED_MODEL, Command, UsageError, flag, refusing, say
 from pipeline.storage import files
 
 NOTES = ("README.md", "metrics.json", "golden.json", "reference.json")
@@ -85,8 +85,8 @@ def _in_a_bucket(text: str) -> str:
 class Flags:
     """The flags."""
 
-    model: Model = RELEASED_MODEL
-    to: Annotated[str, Flag("where all versions lie", "gs://BUCKET/FOLDER", _in_a_bucket)]
+    model: str = flag(MODEL, default=RELEASED_MODEL)
+    to: str = flag("where all versions lie", "gs://BUCKET/FOLDER", _in_a_bucket)
 
 
 COMMAND = Command(

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
 
-from pipeline.commands import LABELS, Deployments, Results
+from pipeline.commands import DEPLOYMENTS, LABELS, RESULTS
 from pipeline.exports.publication.vocabulary import LICENCES, SAMPLING_DESIGNS
-from pipeline.options import Command, Flag, UsageError, refusing, say
+from pipeline.options import Command, UsageError, flag, refusing, say
 from pipeline.options.values import at_least
 
 _MORE = "what describes the data better"
@@ -23,45 +22,39 @@ _MORE = "what describes the data better"
 class Flags:
     """The flags."""
 
-    run: Results
-    output: Annotated[str, Flag("folder to make", "DIR")] = "published"
-    title: Annotated[str, Flag("of the data set", "TITLE")]
-    author: Annotated[
-        tuple[str, ...],
-        Flag(
-            "who publishes; may be given several times, the first one is whom to ask",
-            "'NAME <MAIL>'",
-        ),
-    ]
-    licence: Annotated[str, Flag("of the data; GBIF takes these", choices=tuple(LICENCES))]
-    labels: Annotated[tuple[str, ...], Flag(LABELS, "FILE")] = ()
-    deployments: Deployments = ""
-    unverified: Annotated[
-        bool,
-        Flag("publish calls that nobody has listened to as well, marked as unverified"),
-    ] = False
-    description: Annotated[
-        str, Flag("of the data set (default: how calls were found)", "TEXT", group=_MORE)
-    ] = ""
-    organisation: Annotated[str, Flag("that holds the rights", "NAME", group=_MORE)] = ""
-    design: Annotated[
-        str,
-        Flag("how sites were chosen, in Camtrap DP's words", choices=SAMPLING_DESIGNS, group=_MORE),
-    ] = "opportunistic"
-    uncertainty_m: Annotated[
-        int | None, Flag("of all positions", "METRES", at_least(1), group=_MORE)
-    ] = None
-    generalise_m: Annotated[
-        int,
-        Flag(
-            "hide the positions of sensitive sites: move them to the middle of squares of this "
-            "side",
-            "METRES",
-            at_least(0),
-            group=_MORE,
-        ),
-    ] = 0
-    country: Annotated[str, Flag("two letters, for example GF", "CODE", group=_MORE)] = ""
+    run: str = flag(RESULTS)
+    output: str = flag("folder to make", "DIR", default="published")
+    title: str = flag("of the data set", "TITLE")
+    author: tuple[str, ...] = flag(
+        "who publishes; may be given several times, the first one is whom to ask", "'NAME <MAIL>'"
+    )
+    licence: str = flag("of the data; GBIF takes these", choices=tuple(LICENCES))
+    labels: tuple[str, ...] = flag(LABELS, "FILE", default=())
+    deployments: str = flag(DEPLOYMENTS, default="")
+    unverified: bool = flag(
+        "publish calls that nobody has listened to as well, marked as unverified", default=False
+    )
+    description: str = flag(
+        "of the data set (default: how calls were found)", "TEXT", group=_MORE, default=""
+    )
+    organisation: str = flag("that holds the rights", "NAME", group=_MORE, default="")
+    design: str = flag(
+        "how sites were chosen, in Camtrap DP's words",
+        choices=SAMPLING_DESIGNS,
+        group=_MORE,
+        default="opportunistic",
+    )
+    uncertainty_m: int | None = flag(
+        "of all positions", "METRES", at_least(1), group=_MORE, default=None
+    )
+    generalise_m: int = flag(
+        "hide the positions of sensitive sites: move them to the middle of squares of this side",
+        "METRES",
+        at_least(0),
+        group=_MORE,
+        default=0,
+    )
+    country: str = flag("two letters, for example GF", "CODE", group=_MORE, default="")
 
 
 COMMAND = Command(

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated
 
-from pipeline.commands import Deployments, Results
-from pipeline.options import Command, Flag, refusing, say
+from pipeline.commands import DEPLOYMENTS, RESULTS
+from pipeline.options import Command, flag, refusing, say
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flags:
     """The flags."""
 
-    run: Results
-    output: Annotated[str, Flag("the table to write", "FILE")] = "recorders.csv"
-    deployments: Deployments = ""
+    run: str = flag(RESULTS)
+    output: str = flag("the table to write", "FILE", default="recorders.csv")
+    deployments: str = flag(DEPLOYMENTS, default="")
 
 
 COMMAND = Command("recorders", Flags, __doc__, ("recorders results",))

@@ -7,15 +7,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.commands import OutputFlags, Speech, check_speech
-from pipeline.options import Command, UsageError, say
+from pipeline.commands import SPEECH, OutputFlags, Speech, check_speech
+from pipeline.options import Command, UsageError, flag, say
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(OutputFlags):
     """The flags."""
 
-    speech: Speech = ""
+    speech: Speech = flag(SPEECH, default="")
 
 
 COMMAND = Command("report", Flags, __doc__, ("report results",))

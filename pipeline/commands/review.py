@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pipeline.commands import LABELS, Deployments, Results, Seed, Speech, check_speech
-from pipeline.options import Command, Flag, UsageError, refusing, say
+from pipeline.commands import DEPLOYMENTS, LABELS, RESULTS, SEED, SPEECH, Speech, check_speech
+from pipeline.options import Command, UsageError, flag, refusing, say
 from pipeline.options.values import at_least
 
 if TYPE_CHECKING:
@@ -22,31 +22,27 @@ if TYPE_CHECKING:
 class Flags:
     """The flags."""
 
-    run: Results
-    output: Annotated[
-        str,
-        Flag(
-            "folder for review.html and clips.csv (default: RESULTS/review, or RESULTS/presence)",
-            "DIR",
-        ),
-    ] = ""
-    clips: Annotated[int, Flag("how many to draw", "N", at_least(1))] = 200
-    seed: Seed = 0
-    speech: Speech = ""
-    presence: Annotated[
-        bool,
-        Flag(
-            "no random sample: for each site and visit the calls of the highest scores, until one "
-            "is confirmed; for histories"
-        ),
-    ] = False
-    visit: Annotated[
-        Literal["night", "day", "week"], Flag("with --presence: what a confirmed call settles")
-    ] = "night"
-    labels: Annotated[
-        tuple[str, ...], Flag(f"with --presence: {LABELS}: what is settled is left out", "FILE")
-    ] = ()
-    deployments: Deployments = ""
+    run: str = flag(RESULTS)
+    output: str = flag(
+        "folder for review.html and clips.csv (default: RESULTS/review, or RESULTS/presence)",
+        "DIR",
+        default="",
+    )
+    clips: int = flag("how many to draw", "N", at_least(1), default=200)
+    seed: int = flag(SEED, default=0)
+    speech: Speech = flag(SPEECH, default="")
+    presence: bool = flag(
+        "no random sample: for each site and visit the calls of the highest scores, until one is "
+        "confirmed; for histories",
+        default=False,
+    )
+    visit: Literal["night", "day", "week"] = flag(
+        "with --presence: what a confirmed call settles", default="night"
+    )
+    labels: tuple[str, ...] = flag(
+        f"with --presence: {LABELS}: what is settled is left out", "FILE", default=()
+    )
+    deployments: str = flag(DEPLOYMENTS, default="")
 
 
 COMMAND = Command(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,10 +17,10 @@ from model.quiet import without_decoder_notes
 from model.scoring import score_by_contract
 from model.spectrogram import spectrogram_db
 from model.windows import SAMPLE_RATE_HZ, WINDOW_S, Samples, Starts, samples_from_seconds
-from pipeline.commands import Model
+from pipeline.commands import MODEL
 from pipeline.inference.model_folder import check_model
 from pipeline.inference.score import InputScorer, ModelLoader
-from pipeline.options import RELEASED_MODEL, Command, Flag, refusing, say
+from pipeline.options import RELEASED_MODEL, Command, flag, refusing, say
 from pipeline.options.values import above, not_negative
 from pipeline.report.spectrograms import TOP_HZ, shown_range_db
 from pipeline.storage import files
@@ -149,13 +149,11 @@ def _envelope(samples: Samples) -> tuple[Samples, Samples]:
 class Flags:
     """The flags."""
 
-    file: Annotated[str, Flag("the recording; a path or a gs:// URI", "FILE", word="only")]
-    model: Model = RELEASED_MODEL
-    output: Annotated[str, Flag("the picture to write", "PNG")]
-    begin_s: Annotated[float, Flag("where in the recording to begin", "SECONDS", not_negative)] = (
-        0.0
-    )
-    length_s: Annotated[float, Flag("how much to draw at most", "SECONDS", above(0))] = MOST_DRAWN_S
+    file: str = flag("the recording; a path or a gs:// URI", "FILE", word="only")
+    model: str = flag(MODEL, default=RELEASED_MODEL)
+    output: str = flag("the picture to write", "PNG")
+    begin_s: float = flag("where in the recording to begin", "SECONDS", not_negative, default=0.0)
+    length_s: float = flag("how much to draw at most", "SECONDS", above(0), default=MOST_DRAWN_S)
 
 
 COMMAND = Command("show", Flags, __doc__, ("show recordings/a.wav --output a.png",))

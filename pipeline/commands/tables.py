@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
-from pipeline.options import Command, Flag, say
+from pipeline.options import Command, flag, say
 from pipeline.options.values import dataset
 
 
@@ -14,8 +13,8 @@ from pipeline.options.values import dataset
 class Flags:
     """The flags."""
 
-    dataset: Annotated[str, Flag("where they are made", "PROJECT.DATASET", dataset)]
-    location: Annotated[str, Flag("where a new dataset is kept, for example EU", "PLACE")] = "US"
+    dataset: str = flag("where they are made", "PROJECT.DATASET", dataset)
+    location: str = flag("where a new dataset is kept, for example EU", "PLACE", default="US")
 
 
 COMMAND = Command("tables", Flags, __doc__, ("tables --dataset my-project.birds --location EU",))

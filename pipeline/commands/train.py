@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from model.windows import WINDOW_S
-from pipeline.commands import FOLDS, STEPS, Seed, Threads, TrainingFlags
-from pipeline.options import Command, Flag, UsageError, refusing, say
+from pipeline.commands import FOLDS, SEED, STEPS, THREADS, TrainingFlags
+from pipeline.options import Command, UsageError, flag, refusing, say
 from pipeline.options.values import at_least
 
 
@@ -18,39 +18,35 @@ from pipeline.options.values import at_least
 class Flags(TrainingFlags):
     """The flags."""
 
-    output: Annotated[Path, Flag("the exported model", "DIR")] = Path("trained")
-    labels: Annotated[
-        tuple[str, ...],
-        Flag(
-            "labels.csv of a review: train on its clips, too; their recordings must be where they "
-            "were counted. May be given several times",
-            "FILE",
-        ),
-    ] = ()
-    network: Annotated[Literal["onset", "tutorial"], Flag("what to train")] = "onset"
-    label: Annotated[str, Flag("what a score is the score of", "NAME")] = "Perissocephalus tricolor"
-    folds: Annotated[
-        int,
-        Flag(
-            "birds and backgrounds are left out in N parts in turn, to choose the counting rule "
-            "and to measure; 0: train without figures",
-            "N",
-            at_least(0),
-        ),
-    ] = FOLDS
-    epochs: Annotated[
-        int | None, Flag("at most; 10 for onset and 4 for tutorial unless given", "N", at_least(1))
-    ] = None
-    steps: Annotated[
-        int | None,
-        Flag(f"of an epoch; {STEPS} for onset and 36 for tutorial unless given", "N", at_least(1)),
-    ] = None
-    patience: Annotated[
-        int, Flag("epochs without a lower loss before it stops", "N", at_least(1))
-    ] = 5
-    seed: Seed = 0
-    threads: Threads = 2
-    resume: Annotated[bool, Flag("go on with an interrupted training")] = False
+    output: Path = flag("the exported model", "DIR", default=Path("trained"))
+    labels: tuple[str, ...] = flag(
+        "labels.csv of a review: train on its clips, too; their recordings must be where they were "
+        "counted. May be given several times",
+        "FILE",
+        default=(),
+    )
+    network: Literal["onset", "tutorial"] = flag("what to train", default="onset")
+    label: str = flag("what a score is the score of", "NAME", default="Perissocephalus tricolor")
+    folds: int = flag(
+        "birds and backgrounds are left out in N parts in turn, to choose the counting rule and to "
+        "measure; 0: train without figures",
+        "N",
+        at_least(0),
+        default=FOLDS,
+    )
+    epochs: int | None = flag(
+        "at most; 10 for onset and 4 for tutorial unless given", "N", at_least(1), default=None
+    )
+    steps: int | None = flag(
+        f"of an epoch; {STEPS} for onset and 36 for tutorial unless given",
+        "N",
+        at_least(1),
+        default=None,
+    )
+    patience: int = flag("epochs without a lower loss before it stops", "N", at_least(1), default=5)
+    seed: int = flag(SEED, default=0)
+    threads: int = flag(THREADS, default=2)
+    resume: bool = flag("go on with an interrupted training", default=False)
 
 
 COMMAND = Command("train", Flags, __doc__, ("train recordings_and_annotations/ --output my_model",))

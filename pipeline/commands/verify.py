@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from pipeline.commands import Results
-from pipeline.options import Command, Flag, refusing, say
+from pipeline.commands import RESULTS
+from pipeline.options import Command, flag, refusing, say
 from pipeline.options.values import inner_share
 
 if TYPE_CHECKING:
@@ -21,14 +21,13 @@ if TYPE_CHECKING:
 class Flags:
     """The flags."""
 
-    run: Results
-    labels: Annotated[
-        tuple[str, ...],
-        Flag("labels.csv of the review; may be given several times, for several observers", "FILE"),
-    ]
-    precision: Annotated[
-        float, Flag("look for the threshold with this precision", "SHARE", inner_share)
-    ] = 0.95
+    run: str = flag(RESULTS)
+    labels: tuple[str, ...] = flag(
+        "labels.csv of the review; may be given several times, for several observers", "FILE"
+    )
+    precision: float = flag(
+        "look for the threshold with this precision", "SHARE", inner_share, default=0.95
+    )
 
 
 COMMAND = Command("verify", Flags, __doc__, ("verify results --labels labels.csv",))

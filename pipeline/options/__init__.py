@@ -9,11 +9,11 @@
 Imports nothing of ``pipeline`` but itself.
 """
 
-from pipeline.options.command import COMMANDS, EXIT_CODES, Command, Flag, UsageError, refusing
+from pipeline.options.command import COMMANDS, EXIT_CODES, Command, Flag, UsageError, flag, refusing
 from pipeline.options.config import COUNT, FORMATS, RELEASED_MODEL, Config, count_command, parse
 from pipeline.options.console import remark, say
 
 __all__ = [
     "COMMANDS", "COUNT", "EXIT_CODES", "FORMATS", "RELEASED_MODEL", "Command", "Config", "Flag",
-    "UsageError", "count_command", "parse", "refusing", "remark", "say",
+    "UsageError", "count_command", "flag", "parse", "refusing", "remark", "say",
 ]  # fmt: skip

@@ -1,12 +1,12 @@
 """A command's flags, declared once: as the fields of a frozen dataclass.
 
-A field's type and default say what a flag takes; ``Flag``, in its annotation, says the rest. From
-these come the help, the checks, shell completion and the values themselves::
+A field's type and default say what a flag takes; ``flag`` says the rest. From these come the help,
+the checks, shell completion and the values themselves::
 
     @dataclass(frozen=True)
     class Clips:
-        run: Annotated[str, Flag("output folder of a run", "RESULTS", word=True)]
-        per_site: Annotated[int, Flag("at most so many of each site", "N", at_least(1))] = 50
+        run: str = flag("output folder of a run", "RESULTS", word="only")
+        per_site: int = flag("at most so many of each site", "N", at_least(1), default=50)
 
     CLIPS = Command("clips", Clips, __doc__, ("clips results",))
     flags = CLIPS.parse(argv)
@@ -115,6 +115,12 @@ class Flag:
     group: str = ""
 
 
+def flag(help: str | Flag, *more: Any, default: _T = MISSING, **named: Any) -> _T:  # type: ignore[assignment]
+    """A field that is a flag, required without a default; see ``Flag`` for what else it takes."""
+    declared = help if isinstance(help, Flag) else Flag(help, *more, **named)
+    return field(default=default, metadata={"flag": declared})
+
+
 class _Help(argparse.HelpFormatter):
     """Keeps line breaks of texts around the flags."""
 
@@ -154,7 +160,7 @@ class Command(Generic[_T]):
         declared: the dataclass whose fields are the flags.
         description: begins with what it does; the help shows this first paragraph.
         examples: command lines, each without the program's name.
-        only: the fields that are flags; all that have a ``Flag`` unless given.
+        only: the fields that are flags of this command; all that are made by ``flag`` unless given.
         changed: what this command says of a field in place of the field's own ``Flag``.
         fixed: values of fields that are no flags of this command.
         notes: what stands below the flags.
@@ -174,14 +180,13 @@ class Command(Generic[_T]):
     @cached_property
     def _declarations(self) -> dict[str, tuple[Field[Any], Flag, Any]]:
         """By the field's name: the field, its flag and its type."""
-        hints = type_hints(self.declared, include_extras=True)
-        declared = {}
-        for one in fields(self.declared):  # type: ignore[arg-type]
-            hint = hints[one.name]
-            flag = next((f for f in getattr(hint, "__metadata__", ()) if isinstance(f, Flag)), None)
-            if flag and one.name not in self.fixed and (not self.only or one.name in self.only):
-                declared[one.name] = one, self.changed.get(one.name, flag), get_args(hint)[0]
-        return declared
+        kinds = type_hints(self.declared)
+        return {
+            one.name: (one, self.changed.get(one.name, one.metadata["flag"]), kinds[one.name])
+            for one in fields(self.declared)  # type: ignore[arg-type]
+            if "flag" in one.metadata and one.name not in self.fixed
+            if not self.only or one.name in self.only
+        }
 
     @cached_property
     def parser(self) -> Parser:

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from model.windows import WINDOW_S
 from pipeline.options import values
-from pipeline.options.command import EXIT_CODES, Command, Flag
+from pipeline.options.command import EXIT_CODES, Command, Flag, flag
 from pipeline.options.paths import as_text, is_text
 
 RELEASED_MODEL = str(Path(__file__).resolve().parents[2] / "model" / "released")
@@ -50,240 +50,192 @@ class Config:
         threshold_shift: what the model's own threshold is raised by, in log odds.
     """
 
-    inputs: Annotated[
-        tuple[str, ...],
-        Flag(
-            "recordings: files, folders (searched through all levels) or patterns such as "
-            "'night/*.wav' and 'archive/**/*.flac'; the word --input may be left out",
-            "PATTERN",
-            name="input",
-            word="too",
-            several=True,
-            group=_FIRST,
-        ),
-    ] = ()
-    manifests: Annotated[
-        tuple[str, ...],
-        Flag(
-            "a list of recordings: a text file with a file, folder or pattern a line (# begins a "
-            "comment), or a CSV or .xlsx with a column named 'recording' or 'uri' and any of site, "
-            "latitude, longitude, recorded_at and time_zone; relative names start at its folder",
-            "FILE",
-            name="manifest",
-            group=_WHAT,
-        ),
-    ] = ()
-    model: Annotated[
-        str,
-        Flag(
-            "folder with model.keras and contract.json, or the folder of versions that "
-            "capuchinbird publish fills (default: the released model)",
-            "DIR",
-            group=_WHAT,
-        ),
-    ] = RELEASED_MODEL
-    output: Annotated[
-        str,
-        Flag(
-            "folder for counts.csv, calls.csv, activity.csv, failures.csv, run.json and "
-            "report.html, window scores and the ledger: a further run into it does only what is "
-            "new or has changed",
-            "DIR",
-            group=_FIRST,
-        ),
-    ]
-    hop_s: Annotated[
-        float | None,
-        Flag(
-            "distance between the starts of neighbouring 3 s windows (default: the model's)",
-            "SECONDS",
-            values.above(0, WINDOW_S),
-            group=_HOW,
-        ),
-    ] = None
-    segment_s: Annotated[
-        float,
-        Flag(
-            "length of the pieces that long recordings are cut into, so that many cores share "
-            "one file; does not change any result",
-            "SECONDS",
-            values.above(0, 3600),
-            group=_HOW,
-        ),
-    ] = 300.0
-    threshold: Annotated[
-        float | None,
-        Flag(threshold_help(), "SCORE", values.threshold, group=_HOW),
-    ] = None
+    inputs: tuple[str, ...] = flag(
+        "recordings: files, folders (searched through all levels) or patterns such as "
+        "'night/*.wav' and 'archive/**/*.flac'; the word --input may be left out",
+        "PATTERN",
+        name="input",
+        word="too",
+        several=True,
+        group=_FIRST,
+        default=(),
+    )
+    manifests: tuple[str, ...] = flag(
+        "a list of recordings: a text file with a file, folder or pattern a line (# begins a "
+        "comment), or a CSV or .xlsx with a column named 'recording' or 'uri' and any of site, "
+        "latitude, longitude, recorded_at and time_zone; relative names start at its folder",
+        "FILE",
+        name="manifest",
+        group=_WHAT,
+        default=(),
+    )
+    model: str = flag(
+        "folder with model.keras and contract.json, or the folder of versions that capuchinbird "
+        "publish fills (default: the released model)",
+        "DIR",
+        group=_WHAT,
+        default=RELEASED_MODEL,
+    )
+    output: str = flag(
+        "folder for counts.csv, calls.csv, activity.csv, failures.csv, run.json and report.html, "
+        "window scores and the ledger: a further run into it does only what is new or has changed",
+        "DIR",
+        group=_FIRST,
+    )
+    hop_s: float | None = flag(
+        "distance between the starts of neighbouring 3 s windows (default: the model's)",
+        "SECONDS",
+        values.above(0, WINDOW_S),
+        group=_HOW,
+        default=None,
+    )
+    segment_s: float = flag(
+        "length of the pieces that long recordings are cut into, so that many cores share one "
+        "file; does not change any result",
+        "SECONDS",
+        values.above(0, 3600),
+        group=_HOW,
+        default=300.0,
+    )
+    threshold: float | None = flag(
+        threshold_help(), "SCORE", values.threshold, group=_HOW, default=None
+    )
     threshold_shift: float | None = None
-    counting: Annotated[
-        Literal["calls", "windows"],
-        Flag(
-            "calls: each bird's call once. windows: add up the windows above the threshold, as "
-            "the tutorial does, side by side unless --hop_s says otherwise",
-            group=_HOW,
-        ),
-    ] = "calls"
-    channel: Annotated[
-        str,
-        Flag(
-            "which channels to hear: mix (their mean, but the best one wherever they would cancel "
-            "or one holds nothing but noise), best (in each 10 s the one in which sound rises "
-            "furthest), or a number from 1",
-            "N|mix|best",
-            values.channel,
-            group=_HOW,
-        ),
-    ] = "mix"
-    formats: Annotated[
-        tuple[str, ...],
-        Flag(
-            "further tables, for other programs; several with spaces or commas between them. "
-            "raven, audacity, kaleidoscope, birdnet, aoef (soundevent, whombat), label_studio: a "
-            "file for each recording in a folder of that name, and (not for audacity and aoef) one "
-            "for the run. excel: the CSV tables once more, in a folder excel, with a mark by which "
-            "spreadsheets know UTF-8. parquet: counts and calls with typed columns. "
-            "tutorial: tutorial.csv with recording,capuchin_calls",
-            "FORMAT",
-            name="format",
-            choices=FORMATS,
-            several=True,
-            group=_OUT,
-        ),
-    ] = ()
-    deployments: Annotated[
-        str | None,
-        Flag(
-            "a CSV or .xlsx with the column folder and any of site, latitude, longitude, "
-            "time_zone, deployed_from and deployed_to, for all recordings below each folder; a "
-            "recorder that moved on has a row for each stay. Later runs go by the same table until "
-            "another is stated, or none",
-            "FILE",
-            group=_FIRST,
-        ),
-    ] = None
-    time_zone: Annotated[
-        str,
-        Flag(
-            "zone of recorders' clocks where neither file nor table states it, for example "
-            "America/Cayenne or -03:00; later runs go by it until another is stated, or none "
-            "(default: their times stay local, without a zone)",
-            "ZONE",
-            group=_WHAT,
-        ),
-    ] = ""
-    keep_copies: Annotated[
-        bool,
-        Flag(
-            "count each copy of a recording too (default: the same content is counted once, and "
-            "its copies are listed)",
-            group=_HOW,
-        ),
-    ] = False
-    retry_failed: Annotated[
-        bool,
-        Flag(
-            "try again what failed before though its file has not changed (default: only what "
-            "failed for a reason that may pass, such as a broken connection)",
-            group=_HOW,
-        ),
-    ] = False
-    moved: Annotated[
-        tuple[tuple[str, str], ...],
-        Flag(
-            "recordings that --output knows below the folder FROM now lie below TO: they keep "
-            "their counts; say it once",
-            "FROM=TO",
-            values.move,
-            group=_HOW,
-        ),
-    ] = ()
-    report: Annotated[
-        bool,
-        Flag(
-            "leave out report.html, the page to look at and listen to; it can also be made later: "
-            "capuchinbird report DIR",
-            group=_OUT,
-        ),
-    ] = True
-    allow_empty: Annotated[
-        bool,
-        Flag("finding no recording is no error: a night in which none was made", group=_WHAT),
-    ] = False
-    share: Annotated[
-        values.Share | None,
-        Flag(
-            "count one share of the recordings, such as 3/16, the third of sixteen: the other "
-            "shares may be counted elsewhere at the same time, with the same flags and output. "
-            "When all have ended, capuchinbird join OUTPUT makes the tables",
-            "N/OF",
-            values.one_share,
-            group=_HOW,
-        ),
-    ] = None
-    processes: Annotated[
-        int,
-        Flag(
-            "count in so many processes, each with a share of the recordings and at most 8 workers "
-            "(default: one, and above 8 cores as many as end first)",
-            "N",
-            values.at_least(1),
-            group=_HOW,
-        ),
-    ] = 0
-    no_wait: Annotated[
-        bool,
-        Flag(
-            "return as soon as a service has taken the job, which writes run.json at its end; "
-            "report.html is not made",
-            group=_HOW,
-        ),
-    ] = False
-    plan: Annotated[
-        bool,
-        Flag(
-            "print how many files and hours of audio there are, what is done already, and time "
-            "here or time and price on Dataflow; start nothing",
-            group=_HOW,
-        ),
-    ] = False
-    max_cost: Annotated[
-        float | None,
-        Flag(
-            "start only if the estimated price on Dataflow is no higher",
-            "USD",
-            values.above(0),
-            group=_HOW,
-        ),
-    ] = None
-    bigquery: Annotated[
-        str | None,
-        Flag(
-            "write the tables counts, calls and runs there as well; capuchinbird tables makes them",
-            "PROJECT.DATASET",
-            values.dataset,
-            group=_OUT,
-        ),
-    ] = None
-    night: Annotated[
-        date | None,
-        Flag(
-            "evening on which the night of these recordings began: its partition in BigQuery is "
-            "rewritten as a whole",
-            "YYYY-MM-DD",
-            date.fromisoformat,
-            group=_OUT,
-        ),
-    ] = None
-    max_failed_fraction: Annotated[
-        float,
-        Flag(
-            "exit with 3 when a larger share of the inputs failed",
-            "SHARE",
-            values.share,
-            group=_OUT,
-        ),
-    ] = 0.5
+    counting: Literal["calls", "windows"] = flag(
+        "calls: each bird's call once. windows: add up the windows above the threshold, as the "
+        "tutorial does, side by side unless --hop_s says otherwise",
+        group=_HOW,
+        default="calls",
+    )
+    channel: str = flag(
+        "which channels to hear: mix (their mean, but the best one wherever they would cancel or "
+        "one holds nothing but noise), best (in each 10 s the one in which sound rises furthest), "
+        "or a number from 1",
+        "N|mix|best",
+        values.channel,
+        group=_HOW,
+        default="mix",
+    )
+    formats: tuple[str, ...] = flag(
+        "further tables, for other programs; several with spaces or commas between them. raven, "
+        "audacity, kaleidoscope, birdnet, aoef (soundevent, whombat), label_studio: a file for "
+        "each recording in a folder of that name, and (not for audacity and aoef) one for the run. "
+        "excel: the CSV tables once more, in a folder excel, with a mark by which spreadsheets "
+        "know UTF-8. parquet: counts and calls with typed columns. tutorial: tutorial.csv with "
+        "recording,capuchin_calls",
+        "FORMAT",
+        name="format",
+        choices=FORMATS,
+        several=True,
+        group=_OUT,
+        default=(),
+    )
+    deployments: str | None = flag(
+        "a CSV or .xlsx with the column folder and any of site, latitude, longitude, time_zone, "
+        "deployed_from and deployed_to, for all recordings below each folder; a recorder that "
+        "moved on has a row for each stay. Later runs go by the same table until another is "
+        "stated, or none",
+        "FILE",
+        group=_FIRST,
+        default=None,
+    )
+    time_zone: str = flag(
+        "zone of recorders' clocks where neither file nor table states it, for example "
+        "America/Cayenne or -03:00; later runs go by it until another is stated, or none (default: "
+        "their times stay local, without a zone)",
+        "ZONE",
+        group=_WHAT,
+        default="",
+    )
+    keep_copies: bool = flag(
+        "count each copy of a recording too (default: the same content is counted once, and its "
+        "copies are listed)",
+        group=_HOW,
+        default=False,
+    )
+    retry_failed: bool = flag(
+        "try again what failed before though its file has not changed (default: only what failed "
+        "for a reason that may pass, such as a broken connection)",
+        group=_HOW,
+        default=False,
+    )
+    moved: tuple[tuple[str, str], ...] = flag(
+        "recordings that --output knows below the folder FROM now lie below TO: they keep their "
+        "counts; say it once",
+        "FROM=TO",
+        values.move,
+        group=_HOW,
+        default=(),
+    )
+    report: bool = flag(
+        "leave out report.html, the page to look at and listen to; it can also be made later: "
+        "capuchinbird report DIR",
+        group=_OUT,
+        default=True,
+    )
+    allow_empty: bool = flag(
+        "finding no recording is no error: a night in which none was made",
+        group=_WHAT,
+        default=False,
+    )
+    share: values.Share | None = flag(
+        "count one share of the recordings, such as 3/16, the third of sixteen: the other shares "
+        "may be counted elsewhere at the same time, with the same flags and output. When all have "
+        "ended, capuchinbird join OUTPUT makes the tables",
+        "N/OF",
+        values.one_share,
+        group=_HOW,
+        default=None,
+    )
+    processes: int = flag(
+        "count in so many processes, each with a share of the recordings and at most 8 workers "
+        "(default: one, and above 8 cores as many as end first)",
+        "N",
+        values.at_least(1),
+        group=_HOW,
+        default=0,
+    )
+    no_wait: bool = flag(
+        "return as soon as a service has taken the job, which writes run.json at its end; "
+        "report.html is not made",
+        group=_HOW,
+        default=False,
+    )
+    plan: bool = flag(
+        "print how many files and hours of audio there are, what is done already, and time here or "
+        "time and price on Dataflow; start nothing",
+        group=_HOW,
+        default=False,
+    )
+    max_cost: float | None = flag(
+        "start only if the estimated price on Dataflow is no higher",
+        "USD",
+        values.above(0),
+        group=_HOW,
+        default=None,
+    )
+    bigquery: str | None = flag(
+        "write the tables counts, calls and runs there as well; capuchinbird tables makes them",
+        "PROJECT.DATASET",
+        values.dataset,
+        group=_OUT,
+        default=None,
+    )
+    night: date | None = flag(
+        "evening on which the night of these recordings began: its partition in BigQuery is "
+        "rewritten as a whole",
+        "YYYY-MM-DD",
+        date.fromisoformat,
+        group=_OUT,
+        default=None,
+    )
+    max_failed_fraction: float = flag(
+        "exit with 3 when a larger share of the inputs failed",
+        "SHARE",
+        values.share,
+        group=_OUT,
+        default=0.5,
+    )
     beam_args: tuple[str, ...] = ()
     states_counting: bool = True
     """Whether any of threshold, counting and hop_s was stated."""
@@ -349,11 +301,11 @@ def parse(
         "--manifest": config.manifests,
         "--deployments": [config.deployments or ""],
     }
-    for flag, path in ((flag, path) for flag, some in paths.items() for path in some):
+    for name, path in ((name, path) for name, some in paths.items() for path in some):
         if not is_text(path):
-            command.parser.error(f"{flag} {as_text(path)}: its name is not valid UTF-8; rename it")
+            command.parser.error(f"{name} {as_text(path)}: its name is not valid UTF-8; rename it")
         if "://" in path and not path.startswith("gs://"):
-            command.parser.error(f"{flag} {path}: write a path, or a name in a bucket as gs://…")
+            command.parser.error(f"{name} {path}: write a path, or a name in a bucket as gs://…")
     if needs_recordings and not config.inputs and not config.manifests:
         reason = "name the recordings, or a table of them with --manifest"
         command.refuse(["--input"], config.beam_args, reason)

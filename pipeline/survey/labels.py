@@ -35,7 +35,7 @@ class Label:
     )
     site: str = column("Name of the place.")
     stratum: str = column("Stratum of the sample; empty outside a sample.")
-    label: Answer = column("yes, no or unsure.")  # noqa: RUF009
+    label: Answer = column("yes, no or unsure.")
     n_birds: int | None = optional("Number of birds; empty if not given.")
     observer: str = text("Name of the observer.")
     labelled_at: str = text("Time of the label, ISO 8601.")
