@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, astuple, dataclass
 from datetime import datetime, timedelta
 from operator import add
@@ -126,8 +126,8 @@ def progress_line(done: Progress, n_inputs: int | None, elapsed_s: float) -> str
     return line
 
 
-def pause_before_next_line_s(elapsed_s: float) -> float:
-    """Lines in a log become rarer as a run goes on: a night's run fills a page, not a book."""
+def pause_s(elapsed_s: float) -> float:
+    """Time to a log's next line; these become rarer: a night's run fills a page, not a book."""
     return min(max(10.0, 0.25 * elapsed_s), 900.0)
 
 
@@ -138,19 +138,26 @@ def kept(keep: Callable[[Progress], None]) -> Iterator[None]:
     Args:
         keep: writes it down; where it cannot, progress is not worth a run.
     """
-    stop = threading.Event()
 
-    def go_on() -> None:
-        while not stop.wait(KEPT_EVERY_S):
+    def go_on(ended: threading.Event) -> None:
+        while not ended.wait(KEPT_EVERY_S):
             with suppress(Exception):
                 keep(now())
 
-    thread = threading.Thread(target=go_on, daemon=True)
+    with _beside(go_on):
+        yield
+
+
+@contextmanager
+def _beside(go_on: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Lets a thread go on until the body has ended, which the event says."""
+    ended = threading.Event()
+    thread = threading.Thread(target=go_on, args=(ended,), daemon=True)
     thread.start()
     try:
         yield
     finally:
-        stop.set()
+        ended.set()
         thread.join()
 
 
@@ -161,32 +168,25 @@ def watch(n_inputs: int | None, *, enabled: bool) -> Iterator[None]:
     On a terminal one line is written over and over; anywhere else (cron's mail, a log file) each
     line stands for itself, with the time of day and without control characters.
     """
-    stop = threading.Event()
     terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     started = time.monotonic()
 
-    def report() -> None:
-        while True:
+    def report(ended: threading.Event) -> None:
+        elapsed_s = 0.0
+        while not ended.wait(TERMINAL_INTERVAL_S if terminal else pause_s(elapsed_s)):
             elapsed_s = time.monotonic() - started
-            if stop.wait(TERMINAL_INTERVAL_S if terminal else pause_before_next_line_s(elapsed_s)):
-                return
-            line = progress_line(now(), n_inputs, time.monotonic() - started)
+            line = progress_line(now(), n_inputs, elapsed_s)
             if terminal:
                 # A line that wraps could not be written over.
                 line = f"\r\033[K{line[: shutil.get_terminal_size().columns - 1]}"
             else:
                 line = f"{datetime.now():%Y-%m-%d %H:%M:%S} {line}\n"
             print(line, end="", file=sys.stderr, flush=True)
+        if terminal:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
 
-    thread = threading.Thread(target=report, daemon=True)
-    if enabled:
-        thread.start()
     try:
-        yield
+        with _beside(report) if enabled else nullcontext():
+            yield
     finally:
-        stop.set()
-        if enabled:
-            thread.join()
-            if terminal:
-                print("\r\033[K", end="", file=sys.stderr, flush=True)
         close()

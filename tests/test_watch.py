@@ -36,7 +36,7 @@ class Terminal(io.StringIO):
 def watched(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO) -> str:
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setattr(watch, "TERMINAL_INTERVAL_S", 0.02)
-    monkeypatch.setattr(watch, "pause_before_next_line_s", lambda elapsed_s: 0.02)
+    monkeypatch.setattr(watch, "pause_s", lambda elapsed_s: 0.02)
     monkeypatch.setenv("COLUMNS", "60")
     progress.reset()
     with watch.watch(3, enabled=True):
@@ -74,10 +74,10 @@ def test_a_terminal_has_one_line_that_fits_and_is_wiped_at_the_end(
 def test_lines_of_a_log_become_rarer() -> None:
     elapsed_s, lines = 0.0, 0
     while elapsed_s < 12 * 3600:
-        elapsed_s += watch.pause_before_next_line_s(elapsed_s)
+        elapsed_s += watch.pause_s(elapsed_s)
         lines += 1
     assert 20 < lines < 100
-    assert watch.pause_before_next_line_s(0) == 10
+    assert watch.pause_s(0) == 10
 
 
 def test_what_worker_processes_did_is_added_up() -> None:

@@ -146,9 +146,6 @@ class Counted:
     to_keep: tuple[SegmentScores, ...]
 
 
-_NO_CALLS: tuple[DetectedCall, ...] = ()
-
-
 @dataclass(frozen=True)
 class Evidence:
     """The facts of one recording from earlier steps, by kind.
@@ -200,7 +197,7 @@ def count_recording(recording: str, facts: Iterable[Fact], counting: Counting) -
     """Makes the row of a recording, its calls and its entry in the ledger.
 
     A recording with a failed segment has no count: the count of a part looks like the count of the
-    whole.
+    whole. Neither has one whose content is counted under another name.
 
     Args:
         recording: its name as the caller wrote it.
@@ -208,12 +205,10 @@ def count_recording(recording: str, facts: Iterable[Fact], counting: Counting) -
         counting: how to count.
     """
     evidence = Evidence.of(recording, facts)
-    if evidence.listed.copy_of:
-        return _copy(recording, evidence, counting)
-    reason = _why_not_counted(recording, evidence)
     windows = evidence.windows(counting)
-    if reason:
-        row, calls = _failed_row(recording, evidence, counting, reason), _NO_CALLS
+    calls: tuple[DetectedCall, ...] = ()
+    if reason := _why_not_counted(recording, evidence):
+        row = _failed_row(recording, evidence, counting, reason)
     else:
         row, calls = _counted_row(recording, evidence, windows, counting)
     failures = evidence.failures
@@ -222,7 +217,7 @@ def count_recording(recording: str, facts: Iterable[Fact], counting: Counting) -
     return Counted(
         listed=evidence.listed,
         checksum=evidence.header.checksum if evidence.header else "",
-        transient=bool(reason) and not permanent,
+        transient=row.outcome == Outcome.FAILED.value and not permanent,
         histogram=tuple(np.bincount(tenths, minlength=10).tolist()),
         row=row,
         calls=calls,
@@ -230,24 +225,10 @@ def count_recording(recording: str, facts: Iterable[Fact], counting: Counting) -
     )
 
 
-def _copy(recording: str, evidence: Evidence, counting: Counting) -> Counted:
-    """A recording whose content is counted under another name."""
-    kept = evidence.listed.copy_of
-    why = f"has the same content as {kept}, which is counted; --keep_copies counts both"
-    row = _failed_row(recording, evidence, counting, why)
-    return Counted(
-        listed=evidence.listed,
-        checksum="",
-        transient=False,
-        histogram=(0,) * 10,
-        row=replace(row, outcome=Outcome.COPY.value),
-        calls=_NO_CALLS,
-        to_keep=(),
-    )
-
-
 def _why_not_counted(recording: str, evidence: Evidence) -> str:
-    """Why there can be no count; empty if there can."""
+    """Why there can be no count, or need be none; empty if there is to be one."""
+    if kept := evidence.listed.copy_of:
+        return f"has the same content as {kept}, which is counted; --keep_copies counts both"
     if evidence.failures:
         return min(f"{f.step}: {f.error}" for f in evidence.failures)
     if not evidence.has_all_segments:
@@ -268,7 +249,7 @@ def _failed_row(
     note = header.note if header and has_note else note_from_name(recording)
     row = RecordingCount(
         recording=recording,
-        outcome=Outcome.FAILED.value,
+        outcome=(Outcome.COPY if evidence.listed.copy_of else Outcome.FAILED).value,
         **when_and_where(evidence.listed.place, note),
         recorder=note.recorder,
         firmware=note.firmware,
