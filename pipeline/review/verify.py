@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -139,43 +139,41 @@ def verify(output: str, tables: Sequence[str], min_precision: float) -> Verifica
         "run_id": max((r.run_id for r in results.recordings), default=""),
         "schema_version": SCHEMA_VERSION,
     }
+    scopes = [(sites, both)]
+    if any(sites):
+        scopes += [([site], draws) for site, draws in zip(sites, by_site, strict=True)]
     rows = []
-    each = [("site", draws) for draws in by_site] if any(sites) else []
-    for index, (scope, draws) in enumerate([("all", both), *each]):
-        some = sites if scope == "all" else [sites[index - 1]]
+    for some, draws in scopes:
+        is_site = draws is not both
         at = [sites.index(site) for site in some]
         units = sum((frame.units[site] for site in some), np.zeros((len(KINDS), N_LEVELS), int))
-        here = [unit for unit in answered if scope == "all" or unit.unit.site == some[0]]
+        here = [unit for unit in answered if unit.unit.site == some[0] or not is_site]
         candidates = sample.units[at].sum(0)
+        recorded_s = sum(frame.recorded_s[site] for site in some)
+        by_scores = float(shares[at[0]]) * int(candidates.sum()) * birds
         rows.append(
             VerifiedCount(
-                scope=scope,
-                site="" if scope == "all" else some[0],
-                recorded_h=sum(frame.recorded_s[site] for site in some) / 3600,
+                scope="site" if is_site else "all",
+                site=some[0] if is_site else "",
+                recorded_h=recorded_s / 3600,
                 counted_calls=int(units[CALL].sum()),
                 labelled=sum(bool(unit.decided) for unit in here),
                 unsure=sum(not unit.decided for unit in here),
-                **_figures(draws, sample.counted, candidates),
-                **_per_hour(draws, sum(frame.recorded_s[site] for site in some)),
-                calls_by_scores=(
-                    float(shares[at[0]]) * int(candidates.sum()) * birds
-                    if scope == "site" and len(sites) > 1
-                    else None
-                ),
+                **_figures(draws, sample.counted, candidates, recorded_s),
+                calls_by_scores=by_scores if is_site and len(sites) > 1 else None,
                 threshold_wanted=threshold_for(
                     min_precision, units, curve, draws.yes.mean(0), strata, common["threshold"]
                 ),
                 **common,
             )
         )
-    agreement = agreement_of(answered)
     document = {
         "method": "call density (Navine et al. 2024), see docs/verifying.md",
         "seed": SEED,
         "draws": DRAWS,
         "threshold": common["threshold"],
         "labels": list(tables),
-        "agreement": agreement,
+        "agreement": agreement_of(answered),
         "curve": {
             "says": "probability of a call = 1 / (1 + exp(-(offset + slope * log_odds(score))))",
             "offset": round(curve.offset, 4),
@@ -320,30 +318,30 @@ def tabulate(
     )
 
 
-def _figures(draws: Draws, counted: Flags, units: Integers) -> dict[str, Any]:
-    """Precision, recall and verified calls, with their intervals."""
-    figures: dict[str, Any] = {}
+def _figures(
+    draws: Draws, counted: Flags, units: Integers, recorded_s: float
+) -> dict[str, float | None]:
+    """Precision, recall and verified calls, in all and for each hour, with their intervals."""
     calls = draws.calls.sum(1)
     n_counted = int(units[counted].sum())
     right = draws.yes[:, counted].sum(1)
     of_all = draws.calls[:, counted].sum(1)
-    with_calls = calls > 0
-    for name, values in (
-        ("precision", right / n_counted if n_counted else None),
-        ("recall", of_all[with_calls] / calls[with_calls] if with_calls.mean() > 0.5 else None),
-    ):
-        summary = (None, None, None) if values is None else interval(values)
-        for ending, value in zip(("", "_low", "_high"), summary, strict=True):
-            figures[name + ending] = value
-    mean, low, high = interval(calls)
-    return figures | {"verified_calls": mean, "verified_low": low, "verified_high": high}
+    some = calls > 0
+    middle, low, high = interval(calls)
+    return {
+        **_with_bounds("precision", right / n_counted if n_counted else None),
+        **_with_bounds("recall", of_all[some] / calls[some] if some.mean() > 0.5 else None),
+        **_with_bounds("calls_per_h", calls / recorded_s * 3600 if recorded_s else None),
+        "verified_calls": middle,
+        "verified_low": low,
+        "verified_high": high,
+    }
 
 
-def _per_hour(draws: Draws, recorded_s: float) -> dict[str, Any]:
-    names = ("calls_per_h", "calls_per_h_low", "calls_per_h_high")
-    if not recorded_s:
-        return dict.fromkeys(names)
-    return dict(zip(names, interval(draws.calls.sum(1) / recorded_s * 3600), strict=True))
+def _with_bounds(name: str, draws: Floats | None) -> dict[str, float | None]:
+    """A figure with its 5 % and 95 % points."""
+    values = (None, None, None) if draws is None else interval(draws)
+    return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
 
 
 def threshold_for(
@@ -393,20 +391,19 @@ def agreement_of(answered: Sequence[AnsweredUnit]) -> dict[str, Any]:
     """Observers, and the agreement of each pair on the clips of both."""
     observers = sorted({observer for entry in answered for observer in entry.label})
     result: dict[str, Any] = {"observers": observers, "pairs": []}
-    for index, first in enumerate(observers):
-        for second in observers[index + 1 :]:
-            both = [e.label for e in answered if first in e.label and second in e.label]
-            if both:
-                kappa = cohens_kappa([e[first] for e in both], [e[second] for e in both])
-                same = sum(e[first] == e[second] for e in both)
-                result["pairs"].append(
-                    {
-                        "observers": [first, second],
-                        "clips": len(both),
-                        "same": same,
-                        "kappa": None if kappa is None else round(kappa, 3),
-                    }
-                )
+    for pair in combinations(observers, 2):
+        both = [entry.label for entry in answered if entry.label.keys() >= {*pair}]
+        if both:
+            first, second = ([labels[observer] for labels in both] for observer in pair)
+            kappa = cohens_kappa(first, second)
+            result["pairs"].append(
+                {
+                    "observers": list(pair),
+                    "clips": len(both),
+                    "same": sum(one == other for one, other in zip(first, second, strict=True)),
+                    "kappa": None if kappa is None else round(kappa, 3),
+                }
+            )
     return result
 
 
