@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import itertools
 import unicodedata
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
+import openpyxl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -272,51 +271,16 @@ def test_brackets_in_a_folder_need_no_escape(tmp_path: Path) -> None:
 
 
 def workbook(path: Path, rows: Sequence[Sequence[str | float]], dates: Sequence[int] = ()) -> None:
-    """A workbook with texts in all three ways to write them, and dates in some columns."""
-    texts: list[str] = []
-    lines = []
-    for n, row in enumerate(rows, 1):
-        cells = []
-        for column, value in enumerate(row):
-            at = f'r="{chr(ord("A") + column)}{n}"'
-            if value == "":
-                continue
-            if isinstance(value, float):
-                style = ' s="1"' if column in dates else ""
-                cells.append(f"<c {at}{style}><v>{value!r}</v></c>")
-            elif column % 2:
-                cells.append(f'<c {at} t="inlineStr"><is><t>{escape(value)}</t></is></c>')
-            else:
-                texts.append(
-                    f"<si><r><t>{escape(value[:1])}</t></r><r><t>{escape(value[1:])}</t></r></si>"
-                )
-                cells.append(f'<c {at} t="s"><v>{len(texts) - 1}</v></c>')
-        lines.append(f'<row r="{n}">{"".join(cells)}</row>' if cells else "")
-    main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
-    rel = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(
-            "xl/workbook.xml",
-            f'<workbook {main} xmlns:r="{rel}"><sheets>'
-            '<sheet name="old" sheetId="1" state="hidden" r:id="r1"/>'
-            '<sheet name="sites" sheetId="2" r:id="r2"/></sheets></workbook>',
-        )
-        archive.writestr(
-            "xl/_rels/workbook.xml.rels",
-            '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
-            '<Relationship Id="r1" Target="worksheets/sheet1.xml"/>'
-            '<Relationship Id="r2" Target="/xl/worksheets/sheet2.xml"/></Relationships>',
-        )
-        archive.writestr("xl/sharedStrings.xml", f"<sst {main}>{''.join(texts)}</sst>")
-        archive.writestr(
-            "xl/styles.xml",
-            f'<styleSheet {main}><numFmts><numFmt numFmtId="170" formatCode="dd/mm/yyyy\\ hh:mm"/>'
-            '</numFmts><cellXfs><xf numFmtId="0"/><xf numFmtId="170"/></cellXfs></styleSheet>',
-        )
-        archive.writestr(
-            "xl/worksheets/sheet2.xml",
-            f"<worksheet {main}><sheetData>{''.join(lines)}</sheetData></worksheet>",
-        )
+    """A workbook whose first sheet is hidden, with dates in some columns."""
+    book = openpyxl.Workbook()
+    book.active.sheet_state = "hidden"
+    sheet = book.create_sheet("sites")
+    for row in rows:
+        sheet.append(row)
+    for column in dates:
+        for row in sheet.iter_rows(2, min_col=column + 1, max_col=column + 1):
+            row[0].number_format = "dd/mm/yyyy hh:mm"
+    book.save(path)
 
 
 def test_workbooks_are_tables(tmp_path: Path) -> None:
