@@ -318,9 +318,7 @@ def tabulate(
     )
 
 
-def _figures(
-    draws: Draws, counted: Flags, units: Integers, recorded_s: float
-) -> dict[str, float | None]:
+def _figures(draws: Draws, counted: Flags, units: Integers, recorded_s: float) -> dict[str, Any]:
     """Precision, recall and verified calls, in all and for each hour, with their intervals."""
     calls = draws.calls.sum(1)
     n_counted = int(units[counted].sum())
@@ -338,7 +336,7 @@ def _figures(
     }
 
 
-def _with_bounds(name: str, draws: Floats | None) -> dict[str, float | None]:
+def _with_bounds(name: str, draws: Floats | None) -> dict[str, Any]:
     """A figure with its 5 % and 95 % points."""
     values = (None, None, None) if draws is None else interval(draws)
     return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))

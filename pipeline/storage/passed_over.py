@@ -27,36 +27,20 @@ _NO_ENDING = "without an ending"
 _ENDING = re.compile(r"\.[a-z0-9!~]{1,10}")
 _KINDS_SAID = 8
 
-_UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".filepart", ".opdownload")
+_UNFINISHED = ".part .partial .crdownload .download .filepart .opdownload"
 _ELSEWHERE = ".icloud"
 _DO = {
     "Wildlife Acoustics' own formats: Kaleidoscope, which is free, converts them to WAV": (
-        ".wac",
-        ".w4v",
-        ".zc",
+        ".wac .w4v .zc"
     ),
     "audio that is not read: convert it, for example with ffmpeg, to FLAC": (
-        ".wma",
-        ".ac3",
-        ".amr",
-        ".ape",
-        ".dsf",
-        ".m4b",
-        ".mka",
-        ".mp2",
-        ".ra",
-        ".tta",
-        ".wv",
-        ".avi",
-        ".mkv",
-        ".mov",
-        ".webm",
+        ".wma .ac3 .amr .ape .dsf .m4b .mka .mp2 .ra .tta .wv .avi .mkv .mov .webm"
     ),
-    "not on this disk: have the Finder download them": (_ELSEWHERE,),
+    "not on this disk: have the Finder download them": _ELSEWHERE,
     "downloads or copies that were never finished: fetch them again": _UNFINISHED,
-    "archives: unpack them": (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz"),
+    "archives: unpack them": ".zip .7z .rar .tar .gz .tgz",
 }
-REMEDIES = {ending: words for words, endings in _DO.items() for ending in endings}
+REMEDIES = {ending: words for words, endings in _DO.items() for ending in endings.split()}
 """What to do about files with these endings."""
 
 
@@ -90,7 +74,7 @@ def kind_of(path: str) -> str:
 
 def is_put_aside(kind: str) -> bool:
     """Whether a kind is of files that are hidden, deleted or unfinished, whatever they hold."""
-    return kind in ("._*", _HIDDEN, _ELSEWHERE, *_UNFINISHED) or kind.endswith("/")
+    return kind in ("._*", _HIDDEN, _ELSEWHERE, *_UNFINISHED.split()) or kind.endswith("/")
 
 
 def below(name: str, pattern: str) -> str:
