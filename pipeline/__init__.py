@@ -21,7 +21,7 @@ UNKNOWN = "unknown"
 
 @cache
 def version(root: Path = _HERE) -> str:
-    """The version, which git's tags name, of the source code in a folder or of what is installed.
+    """The version, which git's tags name, of the source code in a folder or of the installation.
 
     ``0.2.0`` at the tag ``v0.2.0``, in a clone with the commits since then: ``0.2.0+3.g1a2b3c4``.
     """

@@ -143,7 +143,7 @@ def run_and_leave() -> NoReturn:
     """``main`` as a process, which ends without taking TensorFlow apart, object by object."""
     code = 1
     signal.signal(signal.SIGTERM, _terminate)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # Windows writes what is piped in an old encoding
+    if isinstance(sys.stdout, io.TextIOWrapper):  # Windows pipes text in an old encoding
         sys.stdout.reconfigure(errors="backslashreplace")
 
     def leave() -> None:

@@ -44,7 +44,7 @@ hold the audio of 12 segments in each process, and no core would be free for 10 
 def beam_options(arguments: Sequence[str]) -> PipelineOptions:
     """Beam's options from what is left of the command line.
 
-    On this machine the cores that may be used work as threads of one process, at most eight, which
+    On this machine the cores that this process may use work as threads of it, at most eight, and
     share one model.
 
     Raises:

@@ -57,7 +57,7 @@ def build_pipeline(
         root: the pipeline to add to. The caller runs it.
         run: what to read, how to count and where to write.
         handler: the model.
-        night: takes (parts that were added to, all updated) to a database as well.
+        night: takes (parts with new entries, all updated) to a database as well.
         gate: whether the job fails when too many of its inputs failed.
     """
     config, counting, output = run.config, run.counting, run.config.output
@@ -145,8 +145,8 @@ def build_tables(
     """From the ledger, when the last part was added to, to the tables, or to the record of a share.
 
     Args:
-        touched: parts that were added to, and that were listed.
-        totals: sums of the parts of what was counted; number of inputs, or of changed counts.
+        touched: parts with new entries, and parts of the listed recordings.
+        totals: sums of the newly counted, by part; number of inputs, or of changed counts.
         report: what run.json begins with.
         night: see ``build_pipeline``, as ``gate``.
         others: how many files were passed over, by kind.

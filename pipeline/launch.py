@@ -49,7 +49,7 @@ def launch(run: Run, command: Sequence[str] = ()) -> int:
     """Checks, runs and summarises.
 
     Args:
-        run: what was asked.
+        run: model, recordings and output, checked.
         command: what counts the same in another process, so that several can share it out.
 
     Returns:

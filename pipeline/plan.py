@@ -1,6 +1,6 @@
 """What a run would cost, before anything is started.
 
-Files and sizes are listed, what the ledger knows as done is left out, and hours of audio come from
+It lists files and sizes, leaves out what the ledger holds already, and takes hours of audio from
 headers: of all recordings when they are few, otherwise of a sample, by bytes per second of audio.
 From the hours follow work, time and price on Dataflow by the figures below.
 """
@@ -69,15 +69,15 @@ class Plan:
     """An estimate.
 
     Attributes:
-        recordings, size_bytes: all that were named.
-        done: of these, how many the ledger knows as counted.
+        recordings, size_bytes: of all named recordings.
+        done: of these, how many the ledger holds as counted.
         audio_h: hours of audio to do.
-        headers: how many headers that is estimated from; ``unreadable`` more could not be read.
+        headers: how many headers say so; ``unreadable`` more could not be read.
         core_h: hours of work for one core.
         machine, vcpus, workers: what it would run on.
         wall_h: how long that takes.
         cost_usd: what it costs.
-        cores_here: hardware threads of this machine that may be used.
+        cores_here: hardware threads that this process may use.
         processes_here, workers_here: how many processes of how many workers it would take here.
         memory_here_gb, here_h: how much memory, and how long.
     """
@@ -200,7 +200,7 @@ def check_cost(plan: Plan, max_cost_usd: float | None) -> None:
 
 
 def _ledger_of(run: Run) -> Callable[[Listed], bool]:
-    """Whether a recording is done; of parts, those are read that are asked for."""
+    """Whether a recording is done; reads a part when it is asked about one of it."""
     ledger = run.output.ledger()
     is_old = migrate.is_old(ledger.output)
     old = ledger.state() if is_old else {}

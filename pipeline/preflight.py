@@ -1,4 +1,4 @@
-"""All that is refused before anything is started, and what a run needs once it has passed."""
+"""Refuses a run before it starts anything, and makes ready a run that has passed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Checked:
 
     Attributes:
         n_inputs: how many recordings were named; None where the job lists a bucket.
-        moves: where recordings lie now that were moved.
+        moves: from where to where recordings have moved.
         waits: whether the launcher stays until the job has ended.
     """
 
@@ -49,7 +49,7 @@ class Checked:
 
 
 def check(run: Run) -> Checked:
-    """Checks everything that can be checked without starting or writing anything.
+    """Checks all that it can without starting or writing anything.
 
     Raises:
         UsageError: the message says what to change.
@@ -126,7 +126,7 @@ def check_image(options: PipelineOptions, version: tuple[int, int] = sys.version
 
 
 def night_tables(run: Run, options: PipelineOptions) -> WriteNights | None:
-    """What writes a night's tables to BigQuery, if that is asked for.
+    """The transform that writes a night's tables to BigQuery; None unless the caller asks for it.
 
     Raises:
         UsageError: the tables are not there, or no bucket for the files to load.
@@ -150,7 +150,7 @@ def night_tables(run: Run, options: PipelineOptions) -> WriteNights | None:
 
 
 def nights_of_ledger(config: Config, options: PipelineOptions) -> WriteNights | None:
-    """The same for whatever nights the recordings belong to that are counted again."""
+    """The same for the nights of all recordings that a rescoring counts again."""
     return _write_nights(config, options, "", None) if config.bigquery else None
 
 

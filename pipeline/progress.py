@@ -29,7 +29,7 @@ FOLDER_VARIABLE = "CAPUCHIN_PROGRESS_FOLDER"
 @dataclass(frozen=True)
 class Progress:
     """Finished recordings (segments count as fractions), finished and expected seconds of audio,
-    listed recordings, and those of the finished that were done before.
+    listed recordings, and of the finished those that an earlier run had done.
     """
 
     files: float = 0.0
@@ -86,7 +86,7 @@ def finish(files: float, audio_s: float = 0.0) -> None:
 
 
 def pass_over(files: int) -> None:
-    """Adds recordings that were done before."""
+    """Adds recordings that an earlier run had done."""
     _add(Progress(files, done_before=files))
 
 

@@ -77,7 +77,7 @@ class RecorderNote:
     Attributes:
         clock: start of the recording by the recorder's clock, ISO 8601 without an offset.
         utc_offset: of that clock, ``+HH:MM``; empty when the file does not say.
-        source: where it was found, as ``time_source`` has it; empty when nowhere.
+        source: where the time stands, as ``time_source`` has it; empty without one.
         latitude, longitude: degrees, WGS 84.
         dropped: ``invalid_time`` or ``invalid_position``, or both: noted, but impossible.
         conflict: another time that the file notes elsewhere, in words; empty where all agree.
@@ -101,7 +101,7 @@ class RecorderNote:
 
 @dataclass(frozen=True)
 class Listed:
-    """A recording as it was found: its name, and what tells one content from another.
+    """A recording in a listing: its name, and what tells one content from another.
 
     Attributes:
         recording: path or URI as the caller wrote it. size: bytes, -1 when unknown.
@@ -109,7 +109,7 @@ class Listed:
         checksum: CRC-32C of the content in base64 as a bucket's listing states it, or empty.
         place: what the manifest or deployment table says.
         identity: one name for all the ways to write the recording's path, fixed when it is listed.
-        copy_of: identity of the recording of this content that is counted. is_kept: this is it.
+        copy_of: identity of the counted recording of this content. is_kept: this is it.
     """
 
     recording: str
@@ -124,7 +124,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class RecordingHeader:
-    """What is known of a recording before it is decoded, and how it was cut up."""
+    """What a recording's header says, and how many segments its audio is cut into."""
 
     sample_rate_hz: int
     channels: int
@@ -185,7 +185,7 @@ class SegmentAudio:
         inputs: where what the network's inputs score begins, in the recording, int64 ``[m]``.
         starts: first samples of what gets a score, in the recording, int64 ``[n]``.
         samples: float32 mono audio at 16 kHz.
-        heard_samples: how many samples that no other segment counts could be decoded.
+        heard_samples: how many samples could be decoded, of those that no other segment counts.
         quality: of the blocks of audio that no other segment measures.
         origin: passed on from the plan.
     """
@@ -228,7 +228,7 @@ class Failure:
 
 
 Fact = Listed | RecordingHeader | SegmentScores | Failure
-"""All that is said of one recording on the way to its row."""
+"""What one step says of a recording on the way to its row."""
 
 
 def column(doc: str, digits: int | None = None, default: Any = MISSING) -> Any:

@@ -54,7 +54,7 @@ def done_already(run: Run) -> int | None:
         if not _current(config, state, there):
             return None
         listed = run.recordings.few()
-        if listed is None or not _all_done(_as_known(listed, state, config), state, run):
+        if listed is None or not _all_done(_with_copies_marked(listed, state, config), state, run):
             return None
     except (OSError, ValueError, UsageError):
         return None  # the launcher says what is wrong
@@ -86,10 +86,10 @@ def _files_of(output: str) -> dict[str, files.Stored] | None:
     return there if sum(there[name].size for name in shards) <= LARGEST_LEDGER_BYTES else None
 
 
-def _as_known(
+def _with_copies_marked(
     listed: Sequence[Listed], state: Mapping[str, Entry], config: Config
 ) -> Sequence[Listed]:
-    """The recordings, with those marked that are copies of others which are not named."""
+    """The recordings, copies of others marked, also of such as nobody names now."""
     if config.keep_copies:
         return listed
     of = {entries.identity_of(one): one for one in listed}
@@ -141,9 +141,9 @@ def _end(run: Run, listed: Sequence[Listed], state: Mapping[str, Entry]) -> int:
     run.recordings.say_remarks([one.identity for one in listed])
     records = shares.record_files(config.output)
     left = shares.outstanding(config.output, shares.named_of(config))
-    begun = with_shares(run.report, left)
+    run_report = with_shares(run.report, left)
     of_shares = [one.to_json() for one in left]
-    report = begun.write(totals, holdings, others=run.recordings.others, shares=of_shares)
+    report = run_report.write(totals, holdings, others=run.recordings.others, shares=of_shares)
     shares.forget(records, left)
     page = run.output.page if config.report else ""
     say(summary(config, report, page), run=report, report=page)

@@ -1,4 +1,4 @@
-"""What was asked, resolved once: shared by counting, rescoring, planning and "nothing to do"."""
+"""A run, resolved once: shared by counting, rescoring, planning and "nothing to do"."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Run:
     """A run before it starts.
 
     Attributes:
-        config: what was asked; ``model`` names one version, and what rescoring chose for the
-            output is filled in where nothing is stated, and formats that lie there are added.
+        config: the flags; ``model`` names one version, the choice of an earlier rescoring holds
+            where nothing is stated, and tables that lie in the output add their formats.
         started: when; names of runs sort by it, which the ledger relies on.
         contract: of the model.
         counting: how to count; ``counting.run_id`` names the run.
-        recordings: those that are named.
-        remark: says what was filled in, a line each; may be empty.
+        recordings: those that the flags name.
+        remark: what the run takes over from earlier ones, a line each; may be empty.
     """
 
     config: Config
@@ -70,7 +70,7 @@ class Run:
         return RunNotes(self.config.output, self.run_id)
 
     def say_remark(self) -> None:
-        """Prints what was filled in."""
+        """Prints what the run takes over from earlier ones."""
         remark(*self.remark.splitlines())
 
     @property
@@ -79,11 +79,10 @@ class Run:
         config = self.config
         if not config.share:
             return None
-        begun = shares.Begun(
+        return shares.Begun(
             *(self.run_id, config.share, shares.named_of(config)),
             *(asdict(config), self.started.isoformat()),
-        )
-        return begun.to_json()
+        ).to_json()
 
     @property
     def report(self) -> RunReport:
@@ -97,7 +96,7 @@ class Run:
 
 
 def run_of(config: Config) -> Run:
-    """The run that counts what was asked.
+    """The run of these flags.
 
     Raises:
         UsageError: no whole model is there, or none that this pipeline can feed.

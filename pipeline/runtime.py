@@ -1,4 +1,4 @@
-"""What Beam, argparse and glibc are made to do otherwise than they would, and how a job is run.
+"""Makes Beam, argparse and glibc do otherwise than they would, and runs a job.
 
 Each entry names the version that it is for and what goes wrong without it; look here first when a
 library moves. What is done to a first import of TensorFlow is in ``model.quiet``: training and the
@@ -93,7 +93,7 @@ def quieten_workers() -> None:
 
 
 class OptionsWithLastingViews(PipelineOptions):
-    """Beam's options, each view of which is made once; views share their values.
+    """Beam's options, which make each view once; views share their values.
 
     Beam 2.77 asks for the same few views a thousand times while it builds a job, and makes a
     parser of arguments for each.
@@ -115,7 +115,7 @@ def parse_without_translations() -> None:
 
 
 def give_memory_back() -> None:
-    """Lets glibc return what is freed: by default each thread keeps heaps of its own.
+    """Lets glibc return freed memory: by default each thread keeps heaps of its own.
 
     Beam hands all that passes from step to step through other threads. On the local runner, with
     30,000 short recordings, this is the difference between 1.5 and 1 GB; a worker of an engine

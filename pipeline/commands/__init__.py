@@ -1,4 +1,4 @@
-"""One module for each command: its flags, one call, and what is printed.
+"""One module for each command: its flags, one call, and what it prints.
 
 May import everything below it. Nothing imports a command but ``pipeline.__main__``. Each has
 flags, a ``COMMAND``, whose help begins as the module's docstring does, and ``main(argv)``; heavy

@@ -36,7 +36,7 @@ def read_expected(manifest: str) -> dict[str, int]:
 
 
 def check_there(canaries: Iterable[str]) -> None:
-    """Refuses canaries that are gone: that they are counted otherwise would say too little.
+    """Refuses canaries that are gone: a difference in their counts would say too little.
 
     Raises:
         UsageError: it names them.

@@ -92,7 +92,7 @@ def read_header(
 
 
 def header_of(info: AudioInfo) -> RecordingHeader:
-    """What a look at the file has told, without segments."""
+    """The header of a file that was looked into, without segments."""
     present_frames = info.frames - info.absent_frames
     return RecordingHeader(
         sample_rate_hz=info.sample_rate_hz,

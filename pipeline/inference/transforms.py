@@ -197,8 +197,8 @@ class _Decode(beam.DoFn):
                     _measured("decode_ms", started)
                     yield name, audio
                     # The score is known now: what follows is fused to this step.
-                    heard_s = seconds_from_samples(audio.heard_samples)
-                    progress.finish(files=plan.share, audio_s=heard_s)
+                    decoded_s = seconds_from_samples(audio.heard_samples)
+                    progress.finish(files=plan.share, audio_s=decoded_s)
                     left -= plan.share
                 self._note_reading(*at_hand, len(plans))
         except Exception as error:

@@ -100,7 +100,7 @@ def _localised(clock: datetime, zone: tzinfo) -> datetime | None:
 
 
 def place_from_dict(raw: dict[str, Any]) -> Place:
-    """A place that was kept as JSON, also by an earlier version."""
+    """A place from JSON, also of an earlier version."""
     return Place(**{**raw, "stays": tuple(map(_stay_from_dict, raw.get("stays", ())))})
 
 

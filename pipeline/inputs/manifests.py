@@ -128,8 +128,8 @@ def list_recordings(
     Args:
         config: names patterns and manifests.
         listings: results of earlier listings, by pattern.
-        others: counts what is passed over, by kind.
-        only: of all recordings, identities of those that are wanted; copies are told among all.
+        others: counts the files that this passes over, by kind.
+        only: all recordings → identities of those to list; copies are looked for among all.
     """
     matched = [
         one for pattern in config.inputs for one in versions.list_pattern(pattern, listings, others)
@@ -145,10 +145,10 @@ def list_recordings(
     table = deployments.read_deployments(config.deployments) if config.deployments else {}
     mentioned = [best_mention(mentions) for _, mentions in sorted(same.items())]
     completed = [complete(one, table, config.time_zone) for one in mentioned]
-    some = only(completed) if only else {one.identity for one in completed}
+    identities = only(completed) if only else {one.identity for one in completed}
     if config.keep_copies:
-        return [one for one in completed if one.identity in some]
-    sizes = {one.size for one in completed if one.identity in some}
+        return [one for one in completed if one.identity in identities]
+    sizes = {one.size for one in completed if one.identity in identities}
     alike: dict[str, list[Listed]] = {}
     for one in completed:
         if one.size in sizes:  # no other can be a copy of these
@@ -156,10 +156,11 @@ def list_recordings(
     marked = (
         one
         for same in alike.values()
-        if any(one.identity in some for one in same)
+        if any(one.identity in identities for one in same)
         for one in copies.marked(same)
+        if one.identity in identities
     )
-    return sorted((one for one in marked if one.identity in some), key=lambda one: one.identity)
+    return sorted(marked, key=lambda one: one.identity)
 
 
 def check_tables(config: Config, recordings: Collection[str] | None) -> None:

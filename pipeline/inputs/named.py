@@ -31,11 +31,11 @@ class NamedRecordings:
     """The recordings that patterns and manifests name.
 
     Attributes:
-        config: what was asked.
-        listings: what patterns in buckets stand for, where that was listed: no job asks once more.
-        remarks: on what was passed over or is not used, once it was checked.
+        config: names patterns and manifests.
+        listings: recordings of patterns in buckets, where ``few`` listed them: no job asks again.
+        remarks: on unused inputs, after ``check``.
         others: how many files ``few`` passed over, by kind.
-        sample: names of some, once that was checked; none where a bucket is listed by the job.
+        sample: some names, after ``check``; none where the job lists a bucket.
     """
 
     def __init__(self, config: Config) -> None:
@@ -100,7 +100,7 @@ class NamedRecordings:
                 read_deployments(self.config.deployments)
 
     def _check_pattern(self, pattern: str) -> list[str]:
-        """Of a bucket that is not listed yet this only asks whether there is any recording."""
+        """Lists a pattern; of a bucket not listed yet it asks for one recording only."""
         matched = list_pattern(pattern, self.listings)
         if pattern.startswith("gs://"):
             matched = islice(matched, 1)

@@ -129,7 +129,7 @@ def read_text(name: str) -> str:
 
     Raises:
         OSError: the file is unreadable.
-        ValueError: a spreadsheet's own file of a kind that is not read here.
+        ValueError: a spreadsheet program's own file, but no .xlsx.
     """
     content = files.read_bytes(name)
     if is_workbook(content):

@@ -33,7 +33,7 @@ class Listing(list[Listed]):
     """All recordings of a pattern.
 
     Attributes:
-        others: what was passed over.
+        others: how many files the listing passed over, by kind.
     """
 
     def __init__(self, recordings: Iterable[Listed] = (), others: Others | None = None) -> None:
@@ -63,7 +63,7 @@ def list_pattern(
     Args:
         pattern: name, folder or pattern.
         listings: results of earlier listings, which the function reuses.
-        others: counts what is passed over, by kind.
+        others: counts the files that this passes over, by kind.
     """
     if pattern in listings:
         yield from listings[pattern]
@@ -79,7 +79,7 @@ def parts_of(pattern: str, others: Others | None = None) -> Iterator[Part | List
 
     Args:
         pattern: name, folder or pattern.
-        others: counts what is passed over on upper levels, by kind.
+        others: counts the files that this passes over on upper levels, by kind.
     """
     if not pattern.startswith("gs://"):
         yield Part(pattern)
@@ -112,7 +112,7 @@ def list_part(part: Part | Listed, others: Others | None = None) -> Iterator[Lis
 
     Args:
         part: of a pattern's files.
-        others: counts what is passed over, by kind.
+        others: counts the files that this passes over, by kind.
     """
     if isinstance(part, Listed):
         yield part

@@ -1,10 +1,10 @@
 """The command line, checked before anything heavy is imported.
 
 - ``command``: flags from dataclasses, which declare each one once.
-- ``values``: what a word is turned into.
-- ``config``: what may be asked of a count, and of whatever counts.
-- ``console``: what is printed at the end.
-- ``extras``: what to install where a package is missing.
+- ``values``: from a word to a value.
+- ``config``: the flags of a count, and of whatever counts.
+- ``console``: what a command prints, for people and for scripts.
+- ``extras``: which extra to install where a package is missing.
 
 Imports nothing of ``pipeline`` but itself.
 """

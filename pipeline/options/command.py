@@ -160,7 +160,7 @@ class Command(Generic[_T]):
         declared: the dataclass whose fields are the flags.
         description: begins with what it does; the help shows this first paragraph.
         examples: command lines, each without the program's name.
-        only: the fields that are flags of this command; all that are made by ``flag`` unless given.
+        only: the fields that are flags of this command; all that ``flag`` makes unless given.
         changed: what this command says of a field in place of the field's own ``Flag``.
         fixed: values of fields that are no flags of this command.
         notes: what stands below the flags.
@@ -234,7 +234,7 @@ class Command(Generic[_T]):
         return self.read(argv)[0]
 
     def read(self, argv: Sequence[str]) -> tuple[_T, frozenset[str]]:
-        """As ``parse``, and the names of the fields that were stated."""
+        """As ``parse``, and the names of the fields that the caller stated."""
         given, beam_args = self._parsed(argv)
         if file := given.pop("config", None):
             more, more_beam_args = self._parsed(list(self._words_in(file)))

@@ -17,7 +17,7 @@ EXTRAS = {
     "pandas": "python",
     "shtab": "completion",
 }
-"""Extras of pyproject.toml by what is imported."""
+"""Extras of pyproject.toml by the package that they bring, as one imports it."""
 
 
 def remedy_for(error: ImportError) -> str:

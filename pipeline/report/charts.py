@@ -182,7 +182,7 @@ def round_step(highest: float) -> float:
 
 
 def distinct_names(names: Sequence[str]) -> dict[str, str]:
-    """Shortens names by the folders that are not needed to tell them apart.
+    """Shortens names by the folders that nobody needs to tell them apart.
 
     >>> distinct_names(["a/1.wav", "b/1.wav", "b/2.wav"])
     {'a/1.wav': 'a/1.wav', 'b/1.wav': 'b/1.wav', 'b/2.wav': '2.wav'}

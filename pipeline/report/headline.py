@@ -31,7 +31,7 @@ class Headline:
 def headline(recordings: Sequence[RecordingCount], verified: VerifiedFigures | None) -> Headline:
     """The headline of an output's page.
 
-    Verified figures hold where they are of the last run; else what was counted holds, with the
+    Verified figures hold where they are of the last run; else the model's count holds, with the
     interval of the calls expected, where there is one and the count lies in it.
     """
     counted = [row for row in recordings if was_counted(row)]

@@ -1,4 +1,4 @@
-"""Templates, filled in. All text is escaped unless it is ``Markup``, which was escaped before."""
+"""Fills in templates. They escape all text but ``Markup``."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ from pipeline.tables.csv_text import csv_line
 from pipeline.tables.read import VERIFIED, RunResults, read_results
 from pipeline.tables.schema import cells, columns_of
 
-SEED = 0
+DRAW_SEED = 0
 """Seed of the draws: the same labels give the same figures."""
 
 _SAME_S = 0.01
@@ -127,7 +127,7 @@ def verify(output: str, tables: Sequence[str], min_precision: float) -> Verifica
     sites = list(frame.units)
     strata = strata_in(answered)
     sample = tabulate(answered, strata, frame, results)
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(DRAW_SEED)
     both, by_site = estimate(sample, rng), estimate_sites(sample, rng)
     curve = curve_of(sample)
     shares = shifted_shares(sample.units, both.rates.mean(0))
@@ -169,7 +169,7 @@ def verify(output: str, tables: Sequence[str], min_precision: float) -> Verifica
         )
     document = {
         "method": "call density (Navine et al. 2024), see docs/verifying.md",
-        "seed": SEED,
+        "seed": DRAW_SEED,
         "draws": DRAWS,
         "threshold": common["threshold"],
         "labels": list(tables),

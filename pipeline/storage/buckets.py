@@ -20,9 +20,8 @@ from model.audio.seekable import SeekableFile
 from pipeline.options.extras import remedy_for
 
 FIRST_RANGE_BYTES = 256 * 1024
-LONGEST_RANGE_BYTES = (
-    4 * 1024 * 1024
-)  # what is fetched in vain past a segment's end is at most this
+LONGEST_RANGE_BYTES = 4 * 1024 * 1024
+"""At most so much is read in vain past a segment's end."""
 
 
 def is_emulated() -> bool:

@@ -51,11 +51,11 @@ def expand(pattern: str, others: Counter[str] | None = None) -> list[str]:
 
     An existing name is that file, even with brackets in it. In a folder, with or without ``/**``
     behind it, the function takes audio files of all levels except those that ``passed_over`` tells
-    by their names (macOS leaves ``._`` files beside recordings, Windows what was deleted).
+    by their names (macOS leaves ``._`` files beside recordings, Windows deleted ones).
 
     Args:
         pattern: name, folder or pattern.
-        others: counts what is passed over, by kind.
+        others: counts the files that this passes over, by kind.
 
     Raises:
         OSError: a folder cannot be listed.
@@ -84,7 +84,7 @@ def is_meant(name: str, pattern: str, others: Counter[str] | None = None) -> boo
     Args:
         name: of the file.
         pattern: matches it.
-        others: counts what is passed over, by kind.
+        others: counts the files that this passes over, by kind.
     """
     base, last = posixpath.basename(name), posixpath.basename(pattern)
     if not base:

@@ -1,4 +1,4 @@
-"""Files that a search for recordings passes over: told by their names, counted, and said."""
+"""Which files a search for recordings passes over, by their names, and what it says of them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def kind_of(path: str) -> str:
     """Why a file is passed over, in a word; empty for a recording.
 
     Args:
-        path: below the folder that is searched.
+        path: below the folder that the search began in.
 
     >>> [kind_of(path) for path in ("a.WAV", "b/c.wac", "._a.wav", "$RECYCLE.BIN/a.wav", "data")]
     ['', '.wac', '._*', '$RECYCLE.BIN/', 'without an ending']

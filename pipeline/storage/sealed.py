@@ -1,7 +1,7 @@
 """Small files of JSON that show whether they are as they were written.
 
-Each line is a digest and what it is of. What can be made anew is written once. What was said by a
-person, or can be known no more, is written twice, so that damage in one place heals.
+Each line is a digest and its text. A file that a run can make anew holds one line. What a person
+said, or nothing could tell again, stands there twice, so that damage in one place heals.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def read_sealed(name: str) -> Any:
 
 
 def read_if_whole(name: str) -> Any:
-    """The same, of what can be made anew: None where it is not there, or damaged."""
+    """Reads a file that a run can make anew; None where it is not there, or damaged."""
     try:
         return read_sealed(name)
     except FileNotFoundError:

@@ -25,8 +25,8 @@ def recorded_hours(row: RecordingCount) -> Iterator[tuple[SiteHour, Amount]]:
     clock = SiteClock.of(row)
     if clock is None or not was_counted(row):
         return
-    share, heard = sound_share(row), timedelta(seconds=row.heard_s or 0)
-    for local, begin, end in clock.spans(heard, full_hour):
+    share, decoded = sound_share(row), timedelta(seconds=row.heard_s or 0)
+    for local, begin, end in clock.spans(decoded, full_hour):
         yield _hour(row.site, local), (round((end - begin).total_seconds() * share * 1000), 0)
 
 

@@ -264,9 +264,9 @@ def box(data: DataSet) -> tuple[float, float, float, float]:
 def method_in_words(data: DataSet) -> str:
     """The method of detection and verification."""
     n = len(data.findings)
-    n_heard = sum(finding.is_verified for finding in data.findings)
+    n_verified = sum(finding.is_verified for finding in data.findings)
     return (
         "Autonomous recorders; calls found by capuchinbird-counter "
         f"{__version__} with the model {data.model} at a threshold of {data.threshold:g}. "
-        f"Of {n:,} calls {n_heard:,} were confirmed by a person who listened to them."
+        f"Of {n:,} calls {n_verified:,} were confirmed by a person who listened to them."
     )
