@@ -117,7 +117,7 @@ def _run(name: str, arguments: Sequence[str]) -> tuple[int, str]:
         check_credentials(arguments)
         with without_collecting():
             command = import_module(f"pipeline.commands.{module_of(name)}")
-        return int(command.main(arguments)), ""
+        return int(command.main(arguments) or 0), ""
     except UsageError as error:
         return 2, str(error)
     except _Terminated:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import guano
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.__main__ import main
-from pipeline.exports.clips import CLIP_CHOICES, ClipChoice, choose_findings, cut_clips
+from pipeline.exports.clips import ClipChoice, choose_findings, cut_clips
 from pipeline.inputs.recorder_notes import read_note
 from pipeline.records import RecordingCount
 from pipeline.survey.findings import Finding, findings_of, verdicts_of
@@ -41,7 +42,7 @@ SCORES = st.lists(st.floats(0.5, 1), max_size=30)
     st.dictionaries(st.sampled_from(["Creek", "Ridge"]), SCORES),
     st.integers(1, 20),
     st.floats(0.01, 1),
-    st.sampled_from(CLIP_CHOICES),
+    st.sampled_from(get_args(ClipChoice)),
 )
 def test_no_site_has_more_than_it_should(
     scores: dict[str, list[float]], per_site: int, share: float, choice: ClipChoice

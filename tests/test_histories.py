@@ -10,6 +10,7 @@ import subprocess
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 import pandas
 import pyarrow.parquet
@@ -23,7 +24,6 @@ from pipeline.options import UsageError
 from pipeline.records import DetectedCall, Place, RecordingCount, column_names
 from pipeline.survey.findings import Survey, findings_of, placed_again, read_survey, verdicts_of
 from pipeline.survey.histories import (
-    VISIT_KINDS,
     VisitKind,
     bounds,
     histories,
@@ -237,7 +237,7 @@ def test_labels_of_several_observers_go_in_together(
 STARTS = st.datetimes(datetime(2024, 1, 1), datetime(2024, 12, 31))
 
 
-@given(STARTS, st.integers(0, 9 * 86_400_000), st.sampled_from(VISIT_KINDS))
+@given(STARTS, st.integers(0, 9 * 86_400_000), st.sampled_from(get_args(VisitKind)))
 def test_no_time_is_lost_or_told_twice(start: datetime, length_ms: int, kind: VisitKind) -> None:
     start = start.replace(microsecond=0)
     row = recording("x.wav", start.isoformat(), hours=length_ms / 3_600_000)
@@ -249,7 +249,7 @@ def test_no_time_is_lost_or_told_twice(start: datetime, length_ms: int, kind: Vi
     assert visits == sorted(set(visits))
 
 
-@given(STARTS, st.sampled_from(VISIT_KINDS))
+@given(STARTS, st.sampled_from(get_args(VisitKind)))
 def test_a_moment_lies_in_its_visit(moment: datetime, kind: VisitKind) -> None:
     begins, ends = bounds(visit_of(moment, kind), kind)
     assert begins <= moment < ends

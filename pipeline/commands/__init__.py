@@ -3,7 +3,7 @@
 May import everything below it. Nothing imports a command but ``pipeline.__main__``. Each has
 flags, a ``COMMAND``, whose help begins as the module's docstring does, and ``main(argv)``; heavy
 libraries are imported in ``main``, so that ``--help`` answers at once. What the user must change is
-raised as ``UsageError``.
+raised as ``UsageError``; the exit code is 0 unless ``main`` returns one.
 """
 
 from __future__ import annotations

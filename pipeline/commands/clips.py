@@ -42,8 +42,8 @@ COMMAND = Command(
 )
 
 
-def main(argv: Sequence[str]) -> int:
-    """Cuts the clips. Returns 0; there is nothing to cut: UsageError."""
+def main(argv: Sequence[str]) -> None:
+    """Cuts the clips. UsageError: there is nothing to cut."""
     flags = COMMAND.parse(argv)
     import numpy as np
 
@@ -68,4 +68,3 @@ def main(argv: Sequence[str]) -> int:
         clips=len(saved),
         calls=len(findings),
     )
-    return 0

@@ -21,11 +21,10 @@ class Flags:
 COMMAND = Command("columns", Flags, __doc__, ("columns", "columns --recorders"))
 
 
-def main(argv: Sequence[str]) -> int:
-    """Prints the document. Returns 0."""
+def main(argv: Sequence[str]) -> None:
+    """Prints the document."""
     flags = COMMAND.parse(argv)
     from pipeline.report import dictionary, understood
 
     text = understood.recorders_document() if flags.recorders else dictionary.document()
     say(text.removesuffix("\n"))
-    return 0

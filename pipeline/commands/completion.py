@@ -29,8 +29,8 @@ COMMAND = Command(
 )
 
 
-def main(argv: Sequence[str]) -> int:
-    """Prints the script. Returns 0."""
+def main(argv: Sequence[str]) -> None:
+    """Prints the script."""
     shell = COMMAND.parse(argv).shell
     import shtab
 
@@ -44,4 +44,3 @@ def main(argv: Sequence[str]) -> int:
                 action.complete = shtab.FILE if kind == "file" else shtab.DIR
         of_commands.add_parser(name, help=summary, parents=[parser], add_help=False)
     say(shtab.complete(whole, shell))
-    return 0

@@ -25,8 +25,8 @@ class Flags(OutputFlags):
 COMMAND = Command("drift", Flags, __doc__, ("drift results --model my_model",))
 
 
-def main(argv: Sequence[str]) -> int:
-    """Writes the reference of a model. Returns 0."""
+def main(argv: Sequence[str]) -> None:
+    """Writes the reference of a model."""
     flags = COMMAND.parse(argv)
     version = check_model(flags.model).model_version
     counted, histogram = 0, (0,) * TENTHS
@@ -40,4 +40,3 @@ def main(argv: Sequence[str]) -> int:
     name = files.join(flags.model, REFERENCE_FILE)
     files.write_atomically(name, [json.dumps(reference, indent=2).encode() + b"\n"])
     say(f"{name}: scores of {counted} recordings", reference=name, recordings=counted)
-    return 0

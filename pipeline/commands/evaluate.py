@@ -52,8 +52,8 @@ COMMAND = Command(
 )
 
 
-def main(argv: Sequence[str]) -> int:
-    """Measures. Returns 0; data or a model that cannot be used: UsageError."""
+def main(argv: Sequence[str]) -> None:
+    """Measures. UsageError: data or a model that cannot be used."""
     flags = COMMAND.parse(argv)
     from model.contract import ContractError
     from model.quiet import without_start_up_noise
@@ -93,4 +93,3 @@ def main(argv: Sequence[str]) -> int:
         say(figures["verdict"])
     page = str(flags.output / "report.html")
     say(page, report=page, figures={report.title: report.figures() for report in reports})
-    return 0

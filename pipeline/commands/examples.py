@@ -28,8 +28,8 @@ COMMAND = Command(
 )
 
 
-def main(argv: Sequence[str]) -> int:
-    """Writes the files. Returns 0; data that cannot be used: UsageError."""
+def main(argv: Sequence[str]) -> None:
+    """Writes the files. UsageError: data that cannot be used."""
     flags = COMMAND.parse(argv)
     from model.quiet import without_start_up_noise
     from model.training.clips import DataError
@@ -48,4 +48,3 @@ def main(argv: Sequence[str]) -> int:
     build_dataset(pipeline, data.recordings, flags.output)
     run_to_end(pipeline)
     say(examples=flags.output)
-    return 0

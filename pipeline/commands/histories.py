@@ -40,8 +40,8 @@ class Flags:
 COMMAND = Command("histories", Flags, __doc__, ("histories results --visit night",))
 
 
-def main(argv: Sequence[str]) -> int:
-    """Makes the histories. Returns 0; no tables of a run there: UsageError."""
+def main(argv: Sequence[str]) -> None:
+    """Makes the histories. UsageError: no tables of a run there."""
     flags = COMMAND.parse(argv)
     from pipeline.storage import files
     from pipeline.survey.findings import read_survey
@@ -68,4 +68,3 @@ def main(argv: Sequence[str]) -> int:
         recorded=n_recorded,
         with_calls=n_with,
     )
-    return 0

@@ -44,8 +44,8 @@ COMMAND = Command(
 )
 
 
-def main(argv: Sequence[str]) -> int:
-    """Writes labels.csv. Returns 0; annotations that cannot be used: UsageError."""
+def main(argv: Sequence[str]) -> None:
+    """Writes labels.csv. UsageError: annotations that cannot be used."""
     flags = COMMAND.parse(argv)
     from model.training.annotations import calls_heard
     from model.training.marks import AnnotationError, Mark
@@ -94,7 +94,6 @@ def main(argv: Sequence[str]) -> int:
         missed=n_missed,
         unsure=n_unsure,
     )
-    return 0
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:

@@ -94,10 +94,9 @@ COMMAND = Command(
 )
 
 
-def main(argv: Sequence[str]) -> int:
-    """Publishes a model. Returns 0."""
+def main(argv: Sequence[str]) -> None:
+    """Publishes a model."""
     flags = COMMAND.parse(argv)
     with refusing(OSError):
         folder = publish(flags.model, flags.to.rstrip("/"))
     say(folder, version=folder)
-    return 0

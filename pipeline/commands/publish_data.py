@@ -68,8 +68,8 @@ COMMAND = Command(
 )
 
 
-def main(argv: Sequence[str]) -> int:
-    """Makes both. Returns 0; nothing that can be published: UsageError."""
+def main(argv: Sequence[str]) -> None:
+    """Makes both. UsageError: nothing that can be published."""
     flags = COMMAND.parse(argv)
     from pipeline.exports.publication.camtrap_dp import package_files
     from pipeline.exports.publication.darwin_core import archive
@@ -116,4 +116,3 @@ def main(argv: Sequence[str]) -> int:
         calls=len(data.findings),
         confirmed=n_verified,
     )
-    return 0

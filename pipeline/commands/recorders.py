@@ -24,8 +24,8 @@ class Flags:
 COMMAND = Command("recorders", Flags, __doc__, ("recorders results",))
 
 
-def main(argv: Sequence[str]) -> int:
-    """Writes the table, prints the warnings. Returns 0; no tables there: UsageError."""
+def main(argv: Sequence[str]) -> None:
+    """Writes the table, prints the warnings. UsageError: no tables there."""
     flags = COMMAND.parse(argv)
     from pipeline.records import RecorderAtSite, column_names
     from pipeline.storage import files
@@ -57,4 +57,3 @@ def main(argv: Sequence[str]) -> int:
         remarks=remarks,
         other_files=others,
     )
-    return 0

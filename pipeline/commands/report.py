@@ -21,8 +21,8 @@ class Flags(OutputFlags):
 COMMAND = Command("report", Flags, __doc__, ("report results",))
 
 
-def main(argv: Sequence[str]) -> int:
-    """Makes the page. Returns 0; no tables there: UsageError."""
+def main(argv: Sequence[str]) -> None:
+    """Makes the page. UsageError: no tables there."""
     flags = COMMAND.parse(argv)
     from pipeline.report.page import write_page
 
@@ -34,4 +34,3 @@ def main(argv: Sequence[str]) -> int:
         missing = isinstance(error, FileNotFoundError)
         reason = "no counts.csv of a run lies there" if missing else error
         raise UsageError(f"{flags.output}: {reason}") from None
-    return 0

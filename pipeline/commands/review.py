@@ -53,17 +53,17 @@ COMMAND = Command(
 )
 
 
-def main(argv: Sequence[str]) -> int:
-    """Makes the review. Returns 0; no tables or scores of a run there: UsageError."""
+def main(argv: Sequence[str]) -> None:
+    """Makes the review. UsageError: no tables or scores of a run there."""
     flags = COMMAND.parse(argv)
     check_speech(flags.speech)
     if not flags.presence and (flags.labels or flags.deployments):
         raise UsageError("--labels and --deployments: only with --presence")
     with refusing(OSError):
-        return _review_visits(flags) if flags.presence else _review_sample(flags)
+        (_review_visits if flags.presence else _review_sample)(flags)
 
 
-def _review_sample(flags: Flags) -> int:
+def _review_sample(flags: Flags) -> None:
     from pipeline.review.frame import read_frame
     from pipeline.review.sample import draw_sample
     from pipeline.tables.read import read_results
@@ -93,10 +93,9 @@ def _review_sample(flags: Flags) -> int:
         page=page,
         clips=n,
     )
-    return 0
 
 
-def _review_visits(flags: Flags) -> int:
+def _review_visits(flags: Flags) -> None:
     from pipeline.review.presence import next_round
     from pipeline.survey.findings import read_survey
     from pipeline.survey.histories import left_out
@@ -118,7 +117,7 @@ def _review_visits(flags: Flags) -> int:
     labels = "".join(f" --labels {name}" for name in (*flags.labels, "labels.csv"))
     if not round_.sample.clips:
         say(f"nothing is left to hear\nnext: capuchinbird histories {flags.run}{labels}", clips=0)
-        return 0
+        return
     calls = [finding.call for finding in survey.findings if finding.call]
     page, n = _write(flags, round_.sample, calls, "presence")
     say(
@@ -127,7 +126,6 @@ def _review_visits(flags: Flags) -> int:
         page=page,
         clips=n,
     )
-    return 0
 
 
 def _write(

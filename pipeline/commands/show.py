@@ -159,8 +159,8 @@ class Flags:
 COMMAND = Command("show", Flags, __doc__, ("show recordings/a.wav --output a.png",))
 
 
-def main(argv: Sequence[str]) -> int:
-    """Returns 0; there is nothing to draw or no model to ask: UsageError."""
+def main(argv: Sequence[str]) -> None:
+    """Draws. UsageError: there is nothing to draw or no model to ask."""
     flags = COMMAND.parse(argv)
     with refusing(AudioError, OSError):
         with (
@@ -179,4 +179,3 @@ def main(argv: Sequence[str]) -> int:
         start_s, end_s = (stretch.begin_s + t for t in (call.start_s, call.end_s))
         say(f"call from {start_s:.1f} to {end_s:.1f} s, score {score_text(call.score)}")
     say(flags.output, picture=flags.output, calls=[asdict(call) for call in stretch.calls])
-    return 0

@@ -14,8 +14,8 @@ from pipeline.options import Command, UsageError, say
 COMMAND = Command("status", OutputFlags, __doc__, ("status results", "status results --json"))
 
 
-def main(argv: Sequence[str]) -> int:
-    """Prints it. Returns 0; UsageError where no run has written."""
+def main(argv: Sequence[str]) -> None:
+    """Prints it. UsageError: no run has written."""
     flags = COMMAND.parse(argv)
     from pipeline.sharing.status import state_in_words, state_of
 
@@ -23,4 +23,3 @@ def main(argv: Sequence[str]) -> int:
     if state is None:
         raise UsageError(f"--output {flags.output}: no run has written there")
     say(state_in_words(state), **asdict(state))
-    return 0

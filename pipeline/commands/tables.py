@@ -20,11 +20,10 @@ class Flags:
 COMMAND = Command("tables", Flags, __doc__, ("tables --dataset my-project.birds --location EU",))
 
 
-def main(argv: Sequence[str]) -> int:
-    """Makes the tables and views. Returns 0."""
+def main(argv: Sequence[str]) -> None:
+    """Makes the tables and views."""
     flags = COMMAND.parse(argv)
     from pipeline.tables.bigquery import TABLES, create
 
     create(flags.dataset, flags.location)
     say(f"{flags.dataset}: tables {', '.join(TABLES)} and views are there", tables=list(TABLES))
-    return 0

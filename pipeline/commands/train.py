@@ -52,8 +52,8 @@ class Flags(TrainingFlags):
 COMMAND = Command("train", Flags, __doc__, ("train recordings_and_annotations/ --output my_model",))
 
 
-def main(argv: Sequence[str]) -> int:
-    """Trains and exports. Returns 0; data or flags that cannot be used: UsageError."""
+def main(argv: Sequence[str]) -> None:
+    """Trains and exports. UsageError: data or flags that cannot be used."""
     flags = COMMAND.parse(argv)
     if flags.labels and flags.annotations:
         raise UsageError(
@@ -91,7 +91,6 @@ def main(argv: Sequence[str]) -> int:
     say(verdict(figures.get("f1"), levels), model=str(flags.output), figures=figures)
     model = shlex.quote(str(flags.output))
     say(f"next: capuchinbird count recordings/ --model {model} --output results")
-    return 0
 
 
 def labelled_clips(tables: Sequence[str], output: Path) -> list[Path]:

@@ -33,8 +33,8 @@ class Flags:
 COMMAND = Command("verify", Flags, __doc__, ("verify results --labels labels.csv",))
 
 
-def main(argv: Sequence[str]) -> int:
-    """Writes the figures. Returns 0; labels or results that cannot be used: UsageError."""
+def main(argv: Sequence[str]) -> None:
+    """Writes the figures. UsageError: labels or results that cannot be used."""
     flags = COMMAND.parse(argv)
     from pipeline.report.page import write_page
     from pipeline.review.verify import verify, write_verified
@@ -54,7 +54,6 @@ def main(argv: Sequence[str]) -> int:
             f"Cohen's kappa {kappa}"
         )
     say(f"brackets: 90 % intervals; all figures: {name}")
-    return 0
 
 
 def table(rows: Sequence[VerifiedCount]) -> list[str]:

@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import soundfile
@@ -26,7 +26,7 @@ from model.audio.decoders import AudioError, SndfileDecoder
 from model.audio.isolated import IsolatedRecording
 from model.windows import SAMPLE_RATE_HZ, Samples, samples_from_seconds
 from pipeline.exports.species import CAPUCHINBIRD, species_of
-from pipeline.inputs.local_time import called_at, called_local
+from pipeline.inputs.local_time import called
 from pipeline.records import SCORE_DIGITS, RecordingCount
 from pipeline.storage import files
 from pipeline.survey.findings import Finding
@@ -35,7 +35,6 @@ from pipeline.tables.csv_text import csv_line
 from pipeline.tables.score_scale import score_place
 
 ClipChoice = Literal["balanced", "strongest", "random"]
-CLIP_CHOICES: tuple[ClipChoice, ...] = get_args(ClipChoice)
 AudioFormat = Literal["flac", "wav"]
 SCORE_BINS = 10
 
@@ -173,7 +172,7 @@ def _stretches(
 
 def _row(finding: Finding, begin_s: float, audio_format: AudioFormat, names: set[str]) -> SavedClip:
     recording = finding.recording
-    local = called_local(recording, begin_s)
+    _, local = called(recording, begin_s)
     stem = posixpath.splitext(posixpath.basename(recording.recording))[0]
     when = f"{datetime.fromisoformat(local):%Y%m%d_%H%M%S}" if local else ""
     parts = [recording.site, when, stem, f"{begin_s:.1f}s"]
@@ -222,7 +221,7 @@ def guano(row: SavedClip, finding: Finding, n_frames: int, rate_hz: int) -> str:
     has_position = recording.latitude is not None and recording.longitude is not None
     entries: Mapping[str, str] = {
         "GUANO|Version": "1.0",
-        "Timestamp": called_at(recording, row.begin_s) or row.starts_local,
+        "Timestamp": called(recording, row.begin_s)[0] or row.starts_local,
         "Length": f"{n_frames / rate_hz:.3f}",
         "Samplerate": str(rate_hz),
         "Original Filename": posixpath.basename(row.recording),

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any
 
-from pipeline.inputs.local_time import called_at, called_local
+from pipeline.inputs.local_time import called
 from pipeline.inputs.recorder_names import note_from_name
 from pipeline.inputs.sheets import Sheet, SheetRow, parse_degrees, parse_sheet, read_text
 from pipeline.inputs.times import (
@@ -80,13 +80,9 @@ def clock_flags(row: RecordingCount) -> list[str]:
 
 def where_and_when_called(row: RecordingCount, start_s: float) -> dict[str, Any]:
     """A call's columns of place and time, from its recording and its start in seconds."""
-    return {
-        "site": row.site,
-        "latitude": row.latitude,
-        "longitude": row.longitude,
-        "called_at": called_at(row, start_s),
-        "called_local": called_local(row, start_s),
-    }
+    at, local = called(row, start_s)
+    place = {name: getattr(row, name) for name in ("site", "latitude", "longitude")}
+    return {**place, "called_at": at, "called_local": local}
 
 
 def _moment(text: str) -> datetime | None:

@@ -86,16 +86,12 @@ def full_hour(local: datetime) -> datetime:
     return local.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
 
 
-def called_at(row: RecordingCount, seconds: float) -> str:
-    """The moment some seconds after a recording's start, ISO 8601 with offset; or nothing."""
-    clock = SiteClock.of(row)
-    moment = clock.moment(timedelta(seconds=seconds)) if clock else None
-    return moment.isoformat(timespec="milliseconds") if moment else ""
-
-
-def called_local(row: RecordingCount, seconds: float) -> str:
-    """What the clock on site showed then, or else the recorder's; or nothing."""
-    clock = SiteClock.of(row)
-    return (
-        clock.shown(timedelta(seconds=seconds)).isoformat(timespec="milliseconds") if clock else ""
-    )
+def called(row: RecordingCount, seconds: float) -> tuple[str, str]:
+    """The moment some seconds after a recording's start, ISO 8601 with offset, and what the clock
+    on site showed then, or else the recorder's; empty where it is unknown.
+    """
+    if not (clock := SiteClock.of(row)):
+        return "", ""
+    passed = timedelta(seconds=seconds)
+    moment, local = clock.moment(passed), clock.shown(passed).isoformat(timespec="milliseconds")
+    return moment.isoformat(timespec="milliseconds") if moment else "", local

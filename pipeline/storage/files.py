@@ -1,7 +1,7 @@
 """Files here and in buckets by one name: a path or a URI such as ``gs://bucket/night/a.wav``.
 
-``storage.buckets`` reaches buckets and is imported only for a URI. The standard library handles
-local files: it knows relative patterns and atomic renames.
+``storage.buckets`` reaches buckets. The standard library handles local files: it knows relative
+patterns and atomic renames.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from model.audio.decoders import AudioError
 from model.audio.recording import AUDIO_EXTENSIONS
 from model.audio.system import replace
 from pipeline.options.paths import as_path, as_text, slashed
+from pipeline.storage import buckets
 from pipeline.storage.passed_over import below, in_words, is_put_aside, is_system_folder, kind_of
 
 _READS_AT_ONCE = 16
@@ -206,19 +207,13 @@ def open_to_read(
             raise AudioError(f"{name}: its name is not valid UTF-8; rename the file")
         yield name
         return
-    from pipeline.storage.buckets import ObjectFile
-
-    with ObjectFile(name, generation, size, at_once=at_once) as bucket_object:
+    with buckets.ObjectFile(name, generation, size, at_once=at_once) as bucket_object:
         yield bucket_object  # type: ignore[misc]
 
 
 def read_bytes(name: str) -> bytes:
     """All of a small file. Raises OSError, here and for buckets."""
-    with open_to_read(name) as source:
-        if isinstance(source, str):
-            with open(source, "rb") as file:
-                return file.read()
-        return source.read()
+    return read_beginning(name, -1)
 
 
 def read_beginning(name: str, n_bytes: int = 64 * 1024) -> bytes:
@@ -271,10 +266,8 @@ def list_versions(folder: str, suffix: str) -> dict[str, str]:
     """Files directly in a folder with a suffix; values change whenever someone writes the file."""
     versions: dict[str, str] = {}
     if not is_local(folder):
-        from pipeline.storage.buckets import list_level, uri_of
-
-        blobs = list_level(f"{folder}/")
-        versions = {uri_of(b): str(b.generation) for b in blobs if not b.name.endswith("/")}
+        blobs = buckets.list_level(f"{folder}/")
+        versions = {buckets.uri_of(b): str(b.generation) for b in blobs if not b.name.endswith("/")}
     else:
         with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as listed:
             for item in listed:
@@ -287,10 +280,8 @@ def list_versions(folder: str, suffix: str) -> dict[str, str]:
 def list_below(folder: str, suffix: str) -> Iterator[str]:
     """Files in a folder and below it with a suffix, in no order."""
     if not is_local(folder):
-        from pipeline.storage.buckets import list_objects, uri_of
-
-        blobs = list_objects(f"{folder}/")
-        names = (uri_of(blob) for blob in blobs if not blob.name.endswith("/"))
+        blobs = buckets.list_objects(f"{folder}/")
+        names = (buckets.uri_of(blob) for blob in blobs if not blob.name.endswith("/"))
     else:
         names = (
             slashed(os.path.join(parent, name))
@@ -322,10 +313,9 @@ def stored_below(folder: str) -> Iterator[tuple[str, Stored]]:
     A request to a bucket lists a thousand objects.
     """
     if not is_local(folder):
-        from pipeline.storage.buckets import list_objects, uri_of
-
-        for blob in list_objects(f"{folder.rstrip('/')}/"):
-            yield uri_of(blob), Stored(blob.size or 0, blob.updated.timestamp(), blob.crc32c or "")
+        for blob in buckets.list_objects(f"{folder.rstrip('/')}/"):
+            stored = Stored(blob.size or 0, blob.updated.timestamp(), blob.crc32c or "")
+            yield buckets.uri_of(blob), stored
         return
     for name in list_below(folder, ""):
         with suppress(FileNotFoundError):
@@ -336,9 +326,7 @@ def stored_below(folder: str) -> Iterator[tuple[str, Stored]]:
 def folders_in(folder: str) -> list[str]:
     """Names of the folders in a folder, sorted."""
     if not is_local(folder):
-        from pipeline.storage.buckets import folders_of
-
-        return folders_of(folder)
+        return buckets.folders_of(folder)
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as listed:
         return sorted(item.name for item in listed if item.is_dir())
     return []
@@ -355,9 +343,7 @@ def exists(name: str) -> bool:
     """Whether a file is there."""
     if is_local(name):
         return os.path.exists(name)
-    from pipeline.storage.buckets import object_named
-
-    return object_named(name) is not None
+    return buckets.object_named(name) is not None
 
 
 def write_atomically(name: str, chunks: Iterator[bytes] | list[bytes]) -> None:
@@ -367,9 +353,7 @@ def write_atomically(name: str, chunks: Iterator[bytes] | list[bytes]) -> None:
     only when its upload is complete.
     """
     if not is_local(name):
-        from pipeline.storage.buckets import write
-
-        write(name, chunks)
+        buckets.write(name, chunks)
         return
     folder = os.path.dirname(name) or "."
     os.makedirs(folder, exist_ok=True)
@@ -395,6 +379,4 @@ def delete_if_there(name: str) -> None:
         with suppress(FileNotFoundError):  # two runs may tidy up at once
             os.unlink(name)
     else:
-        from pipeline.storage.buckets import remove
-
-        remove(name)
+        buckets.remove(name)

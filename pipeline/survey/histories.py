@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, time, timedelta
-from typing import Literal, get_args
+from typing import Literal
 
 from pipeline.inputs.deployments import clock_flags
 from pipeline.inputs.local_time import SiteClock
@@ -26,7 +26,6 @@ from pipeline.tables.rows import sound_share, was_counted
 from pipeline.tables.schema import cells
 
 VisitKind = Literal["night", "day", "week"]
-VISIT_KINDS: tuple[VisitKind, ...] = get_args(VisitKind)
 MISSING = "NA"
 _MS_PER_H = 3_600_000
 
@@ -139,12 +138,10 @@ def _row(
     )
     if not of.valid_ms or of.valid_ms < min_valid_h * _MS_PER_H:
         return row
+    row = replace(row, calls=of.calls, detected=int(of.calls > 0))
     confirmed = 1 if of.verified_calls else (None if of.calls else 0)
-    return SiteVisit(
-        **{field.name: getattr(row, field.name) for field in fields(row)}
-        | {"calls": of.calls, "detected": int(of.calls > 0)}
-        | ({"verified_calls": of.verified_calls, "verified": confirmed} if has_labels else {})
-    )
+    verdicts = {"verified_calls": of.verified_calls, "verified": confirmed} if has_labels else {}
+    return replace(row, **verdicts)
 
 
 def left_out(survey: Survey) -> list[str]:
