@@ -5,6 +5,7 @@ it missed. Every recording that an annotation file is about counts as heard in f
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -48,7 +49,7 @@ def main(argv: Sequence[str]) -> None:
     """Writes labels.csv. UsageError: annotations that cannot be used."""
     flags = COMMAND.parse(argv)
     from model.training.annotations import calls_heard
-    from model.training.marks import AnnotationError, Mark
+    from model.training.marks import AnnotationError
     from pipeline.storage import files
     from pipeline.survey.labels import label_lines, labels_from_marks
     from pipeline.tables.read import read_results, read_scores
@@ -60,28 +61,23 @@ def main(argv: Sequence[str]) -> None:
     rows = [row for row in results.recordings if row.recording in annotated.calls]
     if not rows:
         raise UsageError("; ".join(annotated.remarks) or "--annotations: there are none")
-    calls_of: dict[str, list[DetectedCall]] = {row.recording: [] for row in rows}
+    names = {row.recording for row in rows}
+    calls_of: dict[str, list[DetectedCall]] = defaultdict(list)
     for call in results.calls:
-        if call.recording in calls_of:
-            calls_of[call.recording].append(call)
-    scores = read_scores(flags.run, calls_of.keys())
+        calls_of[call.recording].append(call)
+    scores = read_scores(flags.run, names)
     now = datetime.now(UTC).isoformat(timespec="seconds")
-
-    def times(marks: Sequence[Mark]) -> list[tuple[float, float]]:
-        return [(mark.start_s, mark.end_s) for mark in marks]
-
     labels = []
     for row in rows:
-        of = (
-            calls_of[row.recording],
-            times(annotated.calls[row.recording]),
-            scores.get(row.recording),
+        calls, unclear = (
+            [(mark.start_s, mark.end_s) for mark in marks.get(row.recording, ())]
+            for marks in (annotated.calls, annotated.unclear)
         )
-        unclear = times(annotated.unclear.get(row.recording, ()))
+        of = calls_of[row.recording], calls, scores.get(row.recording)
         labels += labels_from_marks(row, *of, flags.observer, now, unclear)
     files.write_atomically(flags.output, ["".join(label_lines(labels)).encode()])
     COMMAND.remark(*annotated.remarks)
-    n_calls = sum(map(len, calls_of.values()))
+    n_calls = sum(call.recording in names for call in results.calls)
     n_no, n_unsure = (sum(one.label == answer for one in labels) for answer in ("no", "unsure"))
     n_missed = len(labels) - n_calls
     say(
@@ -97,12 +93,10 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:
-    from model.training.marks import AnnotationError
-
     tables: list[Path] = []
     for path in paths:
         if not path.exists():
-            raise AnnotationError(f"{path}: no such file or folder")
+            raise UsageError(f"{path}: no such file or folder")
         inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
         tables += [p for p in inside if not p.name.startswith(".")]
     return tables

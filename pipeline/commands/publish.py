@@ -22,7 +22,7 @@ from model.contract import CONTRACT_FILE, MODEL_FILE
 from pipeline.commands import MODEL
 from pipeline.inference.model_folder import POINTER, check_model
 from pipeline.options import RELEASED_MODEL, Command, UsageError, flag, refusing, say
-from pipeline.storage import files
+from pipeline.storage import buckets, files
 
 NOTES = ("README.md", "metrics.json", "golden.json", "reference.json")
 """Not needed for scoring, but kept with the model where they lie beside it."""
@@ -41,16 +41,14 @@ def publish(model: str, destination: str) -> str:
     Raises:
         UsageError: no whole model there, or other content under the same version.
     """
-    from pipeline.storage.buckets import storage_client
-
     contract = check_model(model)
     version = contract.model_version
     folder = files.join(destination, version)
-    bucket = storage_client().bucket(destination.removeprefix("gs://").partition("/")[0])
     beside = [name for name in NOTES if files.exists(files.join(model, name))]
     for name in (*beside, MODEL_FILE, CONTRACT_FILE):
         content = files.read_bytes(files.join(model, name))
-        blob = bucket.blob(_object_name(files.join(folder, name)))
+        bucket, path = buckets.located(files.join(folder, name))
+        blob = bucket.blob(path)
         if not blob.exists():
             # Generation 0 is no object: two people cannot both write a version.
             blob.upload_from_string(content, if_generation_match=0, checksum="crc32c")
@@ -65,14 +63,11 @@ def publish(model: str, destination: str) -> str:
         "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     text = json.dumps(pointer, indent=2) + "\n"
-    current = bucket.blob(_object_name(files.join(destination, POINTER)))
+    bucket, path = buckets.located(files.join(destination, POINTER))
+    current = bucket.blob(path)
     current.cache_control = "no-store"  # else the old version would be served for up to an hour
     current.upload_from_string(text, content_type="application/json", checksum="crc32c")
     return folder
-
-
-def _object_name(uri: str) -> str:
-    return uri.removeprefix("gs://").partition("/")[2]
 
 
 def _in_a_bucket(text: str) -> str:

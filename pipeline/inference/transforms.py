@@ -38,20 +38,16 @@ HEADERS = "headers"
 PLANS = "plans"
 
 
-class CountCalls(beam.PTransform):
-    """(recording, evidence) → recordings, counted."""
-
-    def __init__(self, counting: Counting) -> None:
-        super().__init__()
-        self._counting = counting
-
-    def expand(self, evidence: beam.PCollection[tuple[str, Fact]]) -> beam.PCollection[Counted]:
-        """One for each recording."""
-        return (
-            evidence
-            | "Group by recording" >> beam.GroupByKey()
-            | "Count" >> beam.ParDo(_Count(self._counting))
-        )
+@beam.ptransform_fn
+def CountCalls(
+    evidence: beam.PCollection[tuple[str, Fact]], counting: Counting
+) -> beam.PCollection[Counted]:
+    """(recording, evidence) → recordings, counted: one for each."""
+    return (
+        evidence
+        | "Group by recording" >> beam.GroupByKey()
+        | "Count" >> beam.ParDo(_Count(counting))
+    )
 
 
 class _Count(beam.DoFn):
@@ -72,20 +68,18 @@ class _Count(beam.DoFn):
         yield counted
 
 
-class ProbeRecordings(beam.PTransform):
+@beam.ptransform_fn
+def ProbeRecordings(
+    recordings: beam.PCollection[Listed], grid: Grid, segment_samples: int, channel: str = MIX
+) -> beam.pvalue.DoOutputsTuple:
     """Recordings → (recording, header) of long ones; work tagged ``PLANS``: small recordings
     themselves, and plans of the long ones' segments; (recording, failure) tagged ``FAILURES``.
+
+    One header, one failure or one piece of work for each recording.
     """
-
-    def __init__(self, grid: Grid, segment_samples: int, channel: str = MIX) -> None:
-        super().__init__()
-        self._sizes, self._channel = (grid, segment_samples), channel
-
-    def expand(self, recordings: beam.PCollection[Listed]) -> beam.pvalue.DoOutputsTuple:
-        """One header, one failure or one piece of work for each recording."""
-        return recordings | "Read header" >> beam.ParDo(
-            _ReadHeader(*self._sizes, self._channel)
-        ).with_outputs(FAILURES, PLANS, main=HEADERS)
+    read_header = _ReadHeader(grid, segment_samples, channel)
+    tags = (FAILURES, PLANS)
+    return recordings | "Read header" >> beam.ParDo(read_header).with_outputs(*tags, main=HEADERS)
 
 
 class _ReadHeader(beam.DoFn):
@@ -117,30 +111,29 @@ def _failed(step: str, name: str, error: Exception) -> beam.pvalue.TaggedOutput:
     return beam.pvalue.TaggedOutput(FAILURES, (name, decode.failure(step, name, error)))
 
 
-class DecodeSegments(beam.PTransform):
+@beam.ptransform_fn
+def DecodeSegments(
+    work: beam.PCollection[Listed | SegmentPlan],
+    grid: Grid,
+    segment_samples: int,
+    channel: str = MIX,
+) -> beam.pvalue.DoOutputsTuple:
     """Small recordings and segment plans → (recording, audio); (recording, header) of the small
     ones tagged ``HEADERS``, and (recording, failure) tagged ``FAILURES``.
+
+    Shuffles work, never audio: scoring must follow directly.
     """
-
-    def __init__(self, grid: Grid, segment_samples: int, channel: str = MIX) -> None:
-        super().__init__()
-        self._sizes, self._channel = (grid, segment_samples), channel
-
-    def expand(self, work: beam.PCollection[Listed | SegmentPlan]) -> beam.pvalue.DoOutputsTuple:
-        """Shuffles work, never audio: scoring must follow directly."""
-        decoded = (
-            work
-            | "With whom" >> beam.WithKeys(decode.with_whom)
-            | "Share out" >> beam.GroupByKey()
-            | "Work" >> beam.Values()
-            | "Decode"
-            >> beam.ParDo(_Decode(*self._sizes, self._channel)).with_outputs(
-                FAILURES, HEADERS, main="audio"
-            )
-        )
-        # Beam has no type hints for one of several outputs; without, it would not know the coder.
-        decoded.audio.element_type = beam.typehints.Tuple[str, SegmentAudio]
-        return decoded
+    decode_work = beam.ParDo(_Decode(grid, segment_samples, channel))
+    decoded = (
+        work
+        | "With whom" >> beam.WithKeys(decode.with_whom)
+        | "Share out" >> beam.GroupByKey()
+        | "Work" >> beam.Values()
+        | "Decode" >> decode_work.with_outputs(FAILURES, HEADERS, main="audio")
+    )
+    # Beam has no type hints for one of several outputs; without, it would not know the coder.
+    decoded.audio.element_type = beam.typehints.Tuple[str, SegmentAudio]
+    return decoded
 
 
 class _AudioCoder(beam.coders.Coder):
@@ -219,18 +212,12 @@ def _measured(what: str, started: float) -> None:
     Metrics.distribution("segments", what).update(round(1000 * (time.monotonic() - started)))
 
 
-class ScoreSegments(beam.PTransform):
-    """(recording, audio) → (recording, scores or failure)."""
-
-    def __init__(self, handler: SegmentHandler) -> None:
-        super().__init__()
-        self._handler = handler
-
-    def expand(
-        self, audio: beam.PCollection[tuple[str, SegmentAudio]]
-    ) -> beam.PCollection[tuple[str, SegmentScores | Failure]]:
-        """Keys pass the model by."""
-        return audio | "Run inference" >> RunInference(KeyedModelHandler(self._handler))
+@beam.ptransform_fn
+def ScoreSegments(
+    audio: beam.PCollection[tuple[str, SegmentAudio]], handler: SegmentHandler
+) -> beam.PCollection[tuple[str, SegmentScores | Failure]]:
+    """(recording, audio) → (recording, scores or failure). Keys pass the model by."""
+    return audio | "Run inference" >> RunInference(KeyedModelHandler(handler))
 
 
 class SegmentHandler(ModelHandler[SegmentAudio, SegmentScores | Failure, InputScorer]):

@@ -111,14 +111,14 @@ def remove(uri: str) -> None:
     from google.api_core.exceptions import NotFound
     from google.cloud.storage.retry import DEFAULT_RETRY
 
-    bucket, name = _parts(uri)
+    bucket, name = located(uri)
     with suppress(NotFound):  # two runs may tidy up at once
         bucket.blob(name).delete(retry=DEFAULT_RETRY)
 
 
 def write(uri: str, chunks: Iterable[bytes]) -> None:
     """Writes an object, which appears when the upload is complete."""
-    bucket, name = _parts(uri)
+    bucket, name = located(uri)
     with (
         plain_errors(),
         bucket.blob(name).open(
@@ -146,7 +146,7 @@ def compose(uri: str, head: bytes, parts: Sequence[str]) -> None:
     from google.api_core.exceptions import NotFound
     from google.cloud.storage.retry import DEFAULT_RETRY
 
-    bucket, path = _parts(uri)
+    bucket, path = located(uri)
     between: list[str] = []
 
     def put_together(target: str, sources: Sequence[str]) -> None:
@@ -177,7 +177,7 @@ def compose(uri: str, head: bytes, parts: Sequence[str]) -> None:
             list(pool.map(remove, (f"gs://{bucket.name}/{made}" for made in between)))
 
 
-def _parts(uri: str) -> tuple[Any, str]:
+def located(uri: str) -> tuple[Any, str]:
     """The bucket and the name in it. Raises OSError for a URI of another store."""
     if not uri.startswith("gs://"):
         raise OSError(f"{uri}: of all URIs only gs:// is understood")
@@ -187,21 +187,21 @@ def _parts(uri: str) -> tuple[Any, str]:
 
 def object_named(uri: str) -> Any:
     """An object's size, generation and checksum, by one request; None if there is none."""
-    bucket, name = _parts(uri)
+    bucket, name = located(uri)
     with plain_errors():
         return bucket.get_blob(name)
 
 
 def list_objects(prefix: str, at_most: int | None = None) -> Iterator[Any]:
     """The objects with a prefix, in order of their names, a thousand a request."""
-    bucket, name = _parts(prefix)
+    bucket, name = located(prefix)
     with plain_errors():
         yield from bucket.list_blobs(prefix=name, max_results=at_most)
 
 
 def list_level(prefix: str) -> Any:
     """The objects directly in a folder. After iteration its folders are in ``prefixes``."""
-    bucket, name = _parts(prefix)
+    bucket, name = located(prefix)
     return bucket.list_blobs(prefix=name, delimiter="/")
 
 
@@ -244,7 +244,7 @@ class ObjectFile(SeekableFile):
         super().__init__()
         self._uri, self._generation = uri, generation
         self.requests = self.fetched_bytes = 0
-        bucket, name = _parts(uri)
+        bucket, name = located(uri)
         if generation and size >= 0:
             self._blob = bucket.blob(name, generation=int(generation))
             self._size = size
