@@ -23,6 +23,7 @@ from model.windows import samples_from_seconds
 from pipeline.ledger.shares import list_share
 from pipeline.options import UsageError
 from pipeline.records import Listed
+from pipeline.report.html import counted_noun
 from pipeline.run import Run
 from pipeline.runtime import usable_cores
 from pipeline.sharing.spread import Spread, spread_of
@@ -163,6 +164,7 @@ def describe(plan: Plan) -> str:
     basis = "all headers" if sampled == todo else f"estimated from {plan.headers:,} headers"
     unreadable = f", {plan.unreadable:,} of {sampled:,} cannot be read" if plan.unreadable else ""
     here = Spread(plan.processes_here, plan.workers_here)
+    cores = counted_noun(plan.cores_here, "core")
     return "\n".join(
         [
             f"recordings   {plan.recordings:,} ({plan.size_bytes / 1e9:,.1f} GB), "
@@ -170,17 +172,13 @@ def describe(plan: Plan) -> str:
             f"audio        {plan.audio_h:,.1f} h to do ({basis}{unreadable})",
             f"work         {plan.core_h:,.2f} h of one core, "
             f"{plan.core_h * VCPUS_PER_CORE / plan.vcpus:,.2f} worker hours",
-            f"here         {_long(plan.here_h)} on {_counted(plan.cores_here, 'core')}: {here}, "
+            f"here         {_long(plan.here_h)} on {cores}: {here}, "
             f"{plan.memory_here_gb:,.1f} GB of memory",
             f"on Dataflow  {plan.workers} × {plan.machine}, about {plan.wall_h * 60:,.0f} min, "
             f"{plan.cost_usd:,.2f} USD at list prices of us-central1",
             "nothing was started",
         ]
     )
-
-
-def _counted(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def _long(hours: float) -> str:

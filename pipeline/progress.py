@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, astuple, dataclass
 from datetime import datetime, timedelta
-from operator import add
 from pathlib import Path
+from typing import Any
 
 TERMINAL_INTERVAL_S = 1.0
 KEPT_EVERY_S = 10.0
@@ -39,7 +39,7 @@ class Progress:
     done_before: int = 0
 
     def __add__(self, more: Progress) -> Progress:
-        return Progress(*map(add, astuple(self), astuple(more)))
+        return Progress(*map(sum, zip(astuple(self), astuple(more), strict=True)))
 
 
 _lock = threading.Lock()
@@ -70,30 +70,11 @@ def close() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def find(files: int) -> None:
-    """Adds listed recordings."""
-    _add(Progress(listed=files))
-
-
-def expect(audio_s: float) -> None:
-    """Adds audio from a header, in seconds."""
-    _add(Progress(expected_audio_s=audio_s))
-
-
-def finish(files: float, audio_s: float = 0.0) -> None:
-    """Adds a finished share of a recording, and its audio in seconds."""
-    _add(Progress(files, audio_s))
-
-
-def pass_over(files: int) -> None:
-    """Adds recordings that an earlier run had done."""
-    _add(Progress(files, done_before=files))
-
-
-def _add(more: Progress) -> None:
+def advance(**amounts: Any) -> None:
+    """Adds what a step has listed, expects or has finished, by the fields of ``Progress``."""
     global _now
     with _lock:
-        _now += more
+        _now += Progress(**amounts)
         folder = os.environ.get(FOLDER_VARIABLE)
         if folder and not _prints_here:
             mine = Path(folder, f"{os.getpid()}.json")

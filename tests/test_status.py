@@ -120,7 +120,7 @@ def test_it_is_asked_before_between_and_after_runs(
 def test_progress_is_kept_while_a_run_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "KEPT_EVERY_S", 0.01)
     progress.reset()
-    progress.pass_over(2)
+    progress.advance(files=2, done_before=2)
     kept: list[Progress] = []
 
     def keep(now: Progress) -> None:

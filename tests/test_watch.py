@@ -40,8 +40,8 @@ def watched(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO) -> str:
     monkeypatch.setenv("COLUMNS", "60")
     progress.reset()
     with watch.watch(3, enabled=True):
-        progress.expect(7200)
-        progress.finish(1, 3600)
+        progress.advance(expected_audio_s=7200)
+        progress.advance(files=1, audio_s=3600)
         wait_until(lambda: "1 of 3" in stream.getvalue())
     return stream.getvalue()
 
@@ -82,8 +82,8 @@ def test_lines_of_a_log_become_rarer() -> None:
 
 def test_what_worker_processes_did_is_added_up() -> None:
     progress.reset()
-    progress.expect(60)
-    work = "from pipeline import progress; progress.expect(100); progress.finish(1, 40)"
+    progress.advance(expected_audio_s=60)
+    work = "from pipeline.progress import advance as a; a(expected_audio_s=100); a(files=1, audio_s=40)"
     for _ in range(2):
         subprocess.run([sys.executable, "-c", work], check=True)
     assert progress.now() == Progress(2, 80, 260)
@@ -92,6 +92,6 @@ def test_what_worker_processes_did_is_added_up() -> None:
 
 
 def test_a_worker_without_a_launcher_works_on(tmp_path: Path) -> None:
-    work = "from pipeline import progress; progress.finish(1, 40)"
+    work = "from pipeline import progress; progress.advance(files=1, audio_s=40)"
     environment = {**os.environ, progress.FOLDER_VARIABLE: str(tmp_path / "gone")}
     subprocess.run([sys.executable, "-c", work], check=True, env=environment)

@@ -93,10 +93,6 @@ class ToolFormat:
     in_list: bool = False
 
 
-def _path(selection: Selection) -> str:
-    return guard_path(selection.call.recording)
-
-
 def split_folder(recording: str) -> tuple[str, str]:
     """A recording's folder as Kaleidoscope splits it: the opened folder, and the folder below it.
 
@@ -178,7 +174,7 @@ RAVEN = ToolFormat(
         ToolColumn("Species Code", "The bird's eBird code.", lambda s: s.species.code),
         _score("Confidence"),
         ToolColumn("Begin File", "The recording's name in its folder.", _base_name),
-        ToolColumn("Begin Path", "The recording.", _path),
+        ToolColumn("Begin Path", "The recording.", lambda s: guard_path(s.call.recording)),
         _start("File Offset (s)", "Start of the call, from the start of its recording."),
     ),
     separator="\t",
@@ -208,8 +204,16 @@ KALEIDOSCOPE = ToolFormat(
     doc="Table for Kaleidoscope Pro's viewer. `TOP1DIST` holds our score, where **more is "
     "better**; Kaleidoscope's own tables hold a distance there, where less is better.",
     columns=(
-        ToolColumn("INDIR", "The folder above the recording's.", _in_dir),
-        ToolColumn("FOLDER", "The recording's folder, below `INDIR`.", _folder),
+        ToolColumn(
+            "INDIR",
+            "The folder above the recording's.",
+            _in_dir,
+        ),
+        ToolColumn(
+            "FOLDER",
+            "The recording's folder, below `INDIR`.",
+            _folder,
+        ),
         ToolColumn("IN FILE", "The recording's name in its folder.", _base_name),
         _start("OFFSET"),
         ToolColumn(
@@ -236,7 +240,7 @@ BIRDNET = ToolFormat(
         ToolColumn("Scientific name", "The bird's.", lambda s: guard_text(s.species.scientific)),
         ToolColumn("Common name", "The bird's.", _common_name),
         _score("Confidence"),
-        ToolColumn("File", "The recording.", _path),
+        ToolColumn("File", "The recording.", lambda s: guard_path(s.call.recording)),
         ToolColumn("lat", "Degrees north of the site.", lambda s: _degrees(s.call.latitude)),
         ToolColumn("lon", "Degrees east of the site.", lambda s: _degrees(s.call.longitude)),
         ToolColumn("week", "BirdNET's week of the year, 1 to 48, four a month.", _week),

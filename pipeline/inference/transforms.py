@@ -96,10 +96,10 @@ class _ReadHeader(beam.DoFn):
                 header = decode.read_header(listed, *self._sizes, at_hand)
                 way = at_hand[1].way()
         except Exception as error:
-            progress.finish(files=1)
+            progress.advance(files=1)
             yield _failed("open", name, error)
         else:
-            progress.expect(header.duration_s)
+            progress.advance(expected_audio_s=header.duration_s)
             yield name, header
             for plan in decode.plan_segments(listed, header, *self._sizes, way):
                 yield beam.pvalue.TaggedOutput(PLANS, plan)
@@ -181,7 +181,7 @@ class _Decode(beam.DoFn):
                 if not plans:
                     header = decode.read_header(listed, *self._sizes, at_hand)
                     plans = list(decode.plan_segments(listed, header, *self._sizes))
-                    progress.expect(header.duration_s)
+                    progress.advance(expected_audio_s=header.duration_s)
                     yield beam.pvalue.TaggedOutput(HEADERS, (name, header))
                     step = "decode"
                 for plan in plans:
@@ -191,11 +191,11 @@ class _Decode(beam.DoFn):
                     yield name, audio
                     # The score is known now: what follows is fused to this step.
                     decoded_s = seconds_from_samples(audio.heard_samples)
-                    progress.finish(files=plan.share, audio_s=decoded_s)
+                    progress.advance(files=plan.share, audio_s=decoded_s)
                     left -= plan.share
                 self._note_reading(*at_hand, len(plans))
         except Exception as error:
-            progress.finish(files=left)
+            progress.advance(files=left)
             yield _failed(step, name, error)
 
     def _note_reading(

@@ -122,5 +122,5 @@ class _Complete(beam.DoFn):
 
     def process(self, listed: Listed) -> Iterator[Listed]:
         Metrics.counter("recordings", "listed").inc()
-        progress.find(1)
+        progress.advance(listed=1)
         yield complete(listed, self._deployments, self._time_zone)

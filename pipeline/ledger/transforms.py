@@ -76,7 +76,7 @@ def _list_share(config: Config) -> Iterator[object]:
         yield beam.pvalue.TaggedOutput(OTHERS, (kind, n))
     yield beam.pvalue.TaggedOutput(LISTING, (listed.listing, listed.n_listed))
     Metrics.counter("recordings", "listed").inc(len(listed.recordings))
-    progress.find(len(listed.recordings))
+    progress.advance(listed=len(listed.recordings))
     yield from listed.recordings
 
 
@@ -211,7 +211,7 @@ class _FindWork(beam.DoFn):
         }
         done = len(listed) - len(todo)
         Metrics.counter("recordings", "skipped").inc(done)
-        progress.pass_over(done)
+        progress.advance(files=done, done_before=done)
         kept = self._ledger.scores(there, todo, counting.scoring)
         for of, segment in unfinished:
             kept.setdefault(of, []).append(segment)
@@ -225,13 +225,13 @@ class _FindWork(beam.DoFn):
         name = listed.recording
         yield name, listed
         if listed.copy_of:
-            progress.finish(files=1)
+            progress.advance(files=1)
             return
         facts, plans = resume(listed, kept, self._counting.grid, self._segment_samples)
         if not facts:
             yield beam.pvalue.TaggedOutput(PROBE, listed)
             return
-        progress.finish(files=1 - sum(plan.share for plan in plans))
+        progress.advance(files=1 - sum(plan.share for plan in plans))
         for fact in facts:
             yield name, fact
         for plan in plans:

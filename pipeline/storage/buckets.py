@@ -69,19 +69,14 @@ def storage_client() -> Any:
 @functools.lru_cache(maxsize=2)
 def _client(of_beam: bool) -> Any:
     try:
-        return _connected(of_beam)
+        if of_beam:
+            connect_anonymously_to_emulator()
+            from apache_beam.io.gcp.gcsio import GcsIO
+
+            return GcsIO().client
+        from google.cloud.storage import Client
     except ImportError as error:
         raise OSError(f"gs:// {remedy_for(error) or error}") from None
-
-
-def _connected(of_beam: bool) -> Any:
-    if of_beam:
-        connect_anonymously_to_emulator()
-        from apache_beam.io.gcp.gcsio import GcsIO
-
-        return GcsIO().client
-    from google.cloud.storage import Client
-
     return Client.create_anonymous_client() if is_emulated() else Client(project=None)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import groupby, pairwise
 from statistics import median
 
@@ -190,15 +190,11 @@ def _shifted(timed: Sequence[Timed]) -> Iterator[str]:
             continue
         for shift in range(-LARGEST_SHIFT_MINUTES, LARGEST_SHIFT_MINUTES + 1, HALF_HOUR_MINUTES):
             if shift and {(minute + shift) % 1440 for minute in before} == after:
-                yield _shift_in_words(later[0][0], shift)
+                yield (
+                    f"from {later[0][0].isoformat()} on the same schedule begins {abs(shift)} min "
+                    f"{'later' if shift > 0 else 'earlier'}: was its clock changed?"
+                )
                 break
-
-
-def _shift_in_words(day: date, minutes: int) -> str:
-    return (
-        f"from {day.isoformat()} on the same schedule begins {abs(minutes)} min "
-        f"{'later' if minutes > 0 else 'earlier'}: was its clock changed?"
-    )
 
 
 def _zone_changed(timed: Sequence[Timed]) -> Iterator[str]:

@@ -120,7 +120,8 @@ def observation_rows(data: DataSet) -> Iterator[_Cells]:
     """A row for each call."""
     deployment_of = data.deployment_of
     for finding in data.findings:
-        row = finding.recording
+        row, verdict = finding.recording, finding.verdict
+        score = "" if finding.score is None else f"; score {finding.score:.{SCORE_DIGITS}f}"
         yield {
             "observationID": identifier(row.recording, finding.start_s, finding.end_s),
             "deploymentID": deployment_of[row.recording],
@@ -131,11 +132,11 @@ def observation_rows(data: DataSet) -> Iterator[_Cells]:
             "observationLevel": "media",
             "observationType": "animal",
             "scientificName": scientific_name(finding),
-            "count": _at_least_one(finding),
+            "count": max(1, (verdict and verdict.n_birds) or 1),
             "behavior": "calling",
             "observationTags": "verified" if finding.is_verified else "unverified",
             "observationComments": f"Call from {finding.start_s:.3f} to {finding.end_s:.3f} s of "
-            f"the recording{_score_in_words(finding)}.",
+            f"the recording{score}.",
             **_classified(data, finding),
         }
 
@@ -144,14 +145,6 @@ def scientific_name(finding: Finding) -> str:
     """Scientific name of the caller; observers listen for the model's bird only."""
     species = species_of(finding.call.label) if finding.call else CAPUCHINBIRD
     return species.scientific or species.common
-
-
-def _at_least_one(finding: Finding) -> int:
-    return max(1, (finding.verdict.n_birds if finding.verdict else None) or 1)
-
-
-def _score_in_words(finding: Finding) -> str:
-    return "" if finding.score is None else f"; score {finding.score:.{SCORE_DIGITS}f}"
 
 
 def _classified(data: DataSet, finding: Finding) -> _Cells:
