@@ -139,9 +139,10 @@ def _row(
     if not of.valid_ms or of.valid_ms < min_valid_h * _MS_PER_H:
         return row
     row = replace(row, calls=of.calls, detected=int(of.calls > 0))
+    if not has_labels:
+        return row
     confirmed = 1 if of.verified_calls else (None if of.calls else 0)
-    verdicts = {"verified_calls": of.verified_calls, "verified": confirmed} if has_labels else {}
-    return replace(row, **verdicts)
+    return replace(row, verified_calls=of.verified_calls, verified=confirmed)
 
 
 def left_out(survey: Survey) -> list[str]:
