@@ -163,21 +163,25 @@ def list_recordings(
     return sorted(marked, key=lambda one: one.identity)
 
 
-def check_tables(config: Config, recordings: Collection[str] | None) -> None:
-    """Refuses tables that give two answers, or none, before anything is started.
+def check_tables(config: Config, recordings: Collection[str] | None) -> list[str]:
+    """Refuses tables that give two answers, or none, before anything starts.
 
     Args:
         config: of the run.
         recordings: names of all recordings, if known.
+
+    Returns:
+        Remarks on a deployment table, a line each.
 
     Raises:
         ValueError: naming both lines, or an example of what does not match.
         OSError: a table is unreadable.
     """
     stated = _each_once(config.manifests)
-    if config.deployments:
-        rows = deployments.rows_of_deployments(config.deployments)
-        check_deployments(config.deployments, rows, recordings, stated)
+    if not config.deployments:
+        return []
+    rows = deployments.rows_of_deployments(config.deployments)
+    return check_deployments(config.deployments, rows, recordings, stated)
 
 
 def _each_once(manifests: Iterable[str]) -> dict[str, Place]:
@@ -211,7 +215,7 @@ def check_deployments(
     rows: Sequence[DeploymentRow],
     recordings: Collection[str] | None,
     stated: Mapping[str, Place] = MappingProxyType({}),
-) -> None:
+) -> list[str]:
     """Refuses a deployment table of which two rows, or none, match.
 
     Args:
@@ -219,6 +223,9 @@ def check_deployments(
         rows: of it.
         recordings: names of all recordings, if known; their times are taken from these names.
         stated: what manifests say of them, by ``deployments.key_of``.
+
+    Returns:
+        Remarks on idle rows and on recordings without one, a line each.
 
     Raises:
         ValueError: naming both lines, or an example of what does not match.
@@ -231,10 +238,11 @@ def check_deployments(
     }
     if recordings is None and doubtful:
         raise ValueError(_two_rows(table, *next(iter(doubtful.values())), "its recordings"))
-    n_placed = 0
-    outside = ""
+    used: Counter[str] = Counter()
+    outside: list[str] = []
     for name in recordings or ():
         folder = deployments.folder_with_deployment(name, of)
+        used[folder] += 1
         if not folder:
             continue
         place = stated.get(deployments.key_of(name), Place())
@@ -242,21 +250,37 @@ def check_deployments(
         holding = [row for row in of[folder] if deployments.may_hold(row.stay, moment)]
         if len(holding) > 1 and (moment or folder in doubtful):
             raise ValueError(_two_rows(table, holding[0], holding[1], name))
-        n_placed += bool(holding)
-        outside = outside or (f"{name} ({moment})" if not holding else "")
-    if recordings and rows and not n_placed and not table.endswith(KEPT_TABLE):
+        if not holding:
+            outside.append(f"{name} ({moment})")
+    is_stated = not table.endswith(KEPT_TABLE)
+    n_placed = used.total() - used[""] - len(outside)
+    if recordings and rows and not n_placed and is_stated:
         row, name = rows[0], next(iter(recordings))
         if outside:
             when = f"{row.stay.first or '…'} to {row.stay.last or '…'}"
             raise ValueError(
                 f"{table}: no recording was made while a row holds: row {row.line} is of {when}, "
-                f"but {outside}; correct the dates, or the recorder's clock in a manifest"
+                f"but {outside[0]}; correct the dates, or the recorder's clock in a manifest"
             )
         raise ValueError(
             f"{table}: none of its folders holds a recording: row {row.line} means {row.folder}, "
             f"but recordings lie elsewhere, such as {name}; write folders as on the disk, relative "
             "to this table"
         )
+    lines = []
+    if recordings is not None and is_stated and (idle := sorted(of.keys() - used.keys())):
+        lines.append(
+            f"{table}: no recording lies in {_some(idle)}; is each folder spelt as on the disk, "
+            "relative to this table?"
+        )
+    if used[""]:
+        lines.append(f"{table}: has no row for {used['']:,} of the recordings")
+    if outside:
+        lines.append(
+            f"{table}: {len(outside):,} recordings were made, by their names, before or after all "
+            "rows of their folder, and get no site"
+        )
+    return lines
 
 
 def _overlapping(rows: Sequence[DeploymentRow]) -> tuple[DeploymentRow, DeploymentRow] | None:
@@ -278,15 +302,8 @@ def _two_rows(table: str, one: DeploymentRow, other: DeploymentRow, what: str) -
 
 
 def remarks(config: Config, recordings: Collection[str] | None) -> list[str]:
-    """Remarks on unused inputs, a line each.
-
-    Args:
-        config: of the run.
-        recordings: names of all recordings, if known.
-
-    Raises:
-        ValueError, OSError: a table is unreadable.
-    """
+    """Checks the tables, see ``check_tables``. Returns remarks on unused inputs, a line each."""
+    of_tables = check_tables(config, recordings)
     lines = [
         f"{link}: a link to a folder, which is not followed; name it with --input to count it"
         for pattern in config.inputs
@@ -299,8 +316,7 @@ def remarks(config: Config, recordings: Collection[str] | None) -> list[str]:
         lines += _commented_out(name, text)
     if config.deployments and not config.deployments.endswith(KEPT_TABLE):
         sheets.append(deployments.deployment_sheet(config.deployments))
-    if config.deployments and recordings is not None:
-        lines += _unused_deployments(config.deployments, recordings)
+    lines += of_tables
     for sheet in filter(None, sheets):
         if sheet.ignored:
             lines.append(f"{sheet.name}: columns that are not used: {_some(sheet.ignored)}")
@@ -319,30 +335,6 @@ def _commented_out(manifest: str, text: str) -> Iterator[str]:
         yield (
             f"{manifest}: {len(out):,} lines such as {line!r} (row {number}) are comments; of a "
             f"recording that is called so, write ./{line}"
-        )
-
-
-def _unused_deployments(table: str, recordings: Collection[str]) -> Iterator[str]:
-    places = deployments.read_deployments(table)
-    used: Counter[str] = Counter()
-    outside = 0
-    for name in recordings:
-        folder = deployments.folder_with_deployment(name, places)
-        used[folder] += 1
-        stays = places[folder].stays if folder else ()
-        clock = clock_in_name(name)
-        outside += bool(stays) and not any(deployments.may_hold(stay, clock) for stay in stays)
-    if (idle := sorted(places.keys() - used.keys())) and not table.endswith(KEPT_TABLE):
-        yield (
-            f"{table}: no recording lies in {_some(idle)}; is each folder "
-            "spelt as on the disk, relative to this table?"
-        )
-    if n := used[""]:
-        yield f"{table}: has no row for {n:,} of the recordings"
-    if outside:
-        yield (
-            f"{table}: {outside:,} recordings were made, by their names, before or after all rows "
-            "of their folder, and get no site"
         )
 
 

@@ -8,7 +8,6 @@ from itertools import islice
 
 from pipeline.inputs.deployments import read_deployments
 from pipeline.inputs.manifests import (
-    check_tables,
     list_recordings,
     named_in,
     read_manifest,
@@ -57,20 +56,19 @@ class NamedRecordings:
         names: Collection[str] | None = dict.fromkeys([*of_patterns, *of_manifests])
         if any(pattern.startswith("gs://") for pattern in self.config.inputs):
             names = None
-        with refusing(OSError, ValueError):
-            check_tables(self.config, names)
         self.say_remarks(names)
         if names is not None:
             self.sample = list(islice(names, 0, None, 1 + len(names) // _SAMPLED))
         return None if names is None else len(names)
 
     def say_remarks(self, names: Collection[str] | None) -> None:
-        """Keeps and prints remarks on unused inputs.
+        """Checks tables; keeps and prints remarks on unused inputs.
 
         Args:
             names: of all recordings, if known.
         """
-        self.remarks = remarks(self.config, names)
+        with refusing(OSError, ValueError):
+            self.remarks = remarks(self.config, names)
         remark(*self.remarks)
 
     def few(self) -> list[Listed] | None:
