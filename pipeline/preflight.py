@@ -126,14 +126,27 @@ def check_image(options: PipelineOptions, version: tuple[int, int] = sys.version
 
 
 def night_tables(run: Run, options: PipelineOptions) -> WriteNights | None:
-    """The transform that writes a night's tables to BigQuery; None unless the caller asks for it.
+    """The transform that writes tables to BigQuery; None unless the caller asks for it.
+
+    Without a stated night it writes the nights of all recordings that a rescoring counts again.
 
     Raises:
         UsageError: the tables are not there, or no bucket for the files to load.
     """
     config, counting, contract = run.config, run.counting, run.contract
-    if config.bigquery is None or config.night is None:
+    if config.bigquery is None:
         return None
+    from pipeline.tables.bigquery import WriteNights, check_dataset
+
+    temp = options.view_as(GoogleCloudOptions).temp_location or f"{config.output}/temp"
+    if not temp.startswith("gs://"):
+        raise UsageError(
+            "--bigquery: loads files from a bucket; give --temp_location=gs://BUCKET/FOLDER"
+        )
+    connect_anonymously_to_emulator()
+    check_dataset(config.bigquery)
+    if config.night is None:
+        return WriteNights(config.bigquery, config.output, temp, "", None)
     row = RunSummary(
         run_id=run.run_id,
         started_at=run.started.isoformat(timespec="seconds"),
@@ -146,25 +159,4 @@ def night_tables(run: Run, options: PipelineOptions) -> WriteNights | None:
         configuration=json.dumps(asdict(config), default=str),
         schema_version=SCHEMA_VERSION,
     )
-    return _write_nights(config, options, config.night.isoformat(), row)
-
-
-def nights_of_ledger(config: Config, options: PipelineOptions) -> WriteNights | None:
-    """The same for the nights of all recordings that a rescoring counts again."""
-    return _write_nights(config, options, "", None) if config.bigquery else None
-
-
-def _write_nights(
-    config: Config, options: PipelineOptions, night: str, row: RunSummary | None
-) -> WriteNights:
-    from pipeline.tables.bigquery import WriteNights, check_dataset
-
-    temp = options.view_as(GoogleCloudOptions).temp_location or f"{config.output}/temp"
-    if not temp.startswith("gs://"):
-        raise UsageError(
-            "--bigquery: loads files from a bucket; give --temp_location=gs://BUCKET/FOLDER"
-        )
-    connect_anonymously_to_emulator()
-    assert config.bigquery
-    check_dataset(config.bigquery)
-    return WriteNights(config.bigquery, config.output, temp, night, row)
+    return WriteNights(config.bigquery, config.output, temp, config.night.isoformat(), row)

@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
     preflight.check_reach(asked, beam_arguments)
     before = what_is_held(asked.output)
     run = recount_of(asked, before)
-    night = preflight.nights_of_ledger(run.config, beam_arguments)
+    night = preflight.night_tables(run, beam_arguments)
     migrate.into_parts(asked.output)
     had_page = files.exists(run.output.page)
     run.notes.start()
