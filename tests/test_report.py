@@ -34,8 +34,8 @@ from pipeline.report.activity import (
     by_site,
     expected_total,
     heat_map,
-    recorded_hours,
     shade,
+    shown_hours,
 )
 from pipeline.report.charts import (
     LETTER_PERCENT,
@@ -142,7 +142,7 @@ def test_hours_are_shown_from_the_first_recorded_to_the_last(
         ActivityHour(site="", date="2024-06-11", hour=hour, recorded_h=hour in recorded, calls=0)
         for hour in range(24)
     ]
-    assert list(recorded_hours(rows)) == shown
+    assert list(shown_hours(rows)) == shown
 
 
 def test_hours_in_which_the_recorder_was_deaf_do_not_count() -> None:

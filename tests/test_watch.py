@@ -83,7 +83,9 @@ def test_lines_of_a_log_become_rarer() -> None:
 def test_what_worker_processes_did_is_added_up() -> None:
     progress.reset()
     progress.advance(expected_audio_s=60)
-    work = "from pipeline.progress import advance as a; a(expected_audio_s=100); a(files=1, audio_s=40)"
+    work = (
+        "from pipeline.progress import advance; advance(expected_audio_s=100, files=1, audio_s=40)"
+    )
     for _ in range(2):
         subprocess.run([sys.executable, "-c", work], check=True)
     assert progress.now() == Progress(2, 80, 260)

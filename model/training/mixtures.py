@@ -13,7 +13,7 @@ from model.training.clips import Annotation, Example, Scene
 from model.training.sounds import BAND_HZ, add_sound, band_power, coloured_noise, faded, onset_times
 from model.windows import SAMPLE_RATE_HZ
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 CHORUS_GAP_S = 1.0
 CHORUS_LEVEL_DB, CHORUS_SPREAD_DB = 15.0, 12.0
@@ -140,11 +140,11 @@ def lek(
 
 def lek_calls(
     rng: np.random.Generator,
-    birds: Sequence[Sequence[T]],
+    birds: Sequence[Sequence[_T]],
     a_minute: int,
     duration_s: float,
-    length_s: Callable[[T], float],
-) -> Iterator[tuple[float, T, float]]:
+    length_s: Callable[[_T], float],
+) -> Iterator[tuple[float, _T, float]]:
     """Calls of a lek: when each begins, which it is, and how many dB below ``LEK_LEVEL_DB``.
 
     The first begins after 2 s at least, the last ends 1 s before the recording.

@@ -28,7 +28,7 @@ class Activity:
         return self.calls / self.valid_s * 3600 if self.valid_s else None
 
 
-def recorded_hours(hours: Iterable[ActivityHour]) -> tuple[int, ...]:
+def shown_hours(hours: Iterable[ActivityHour]) -> tuple[int, ...]:
     """Hours of the day from the first one recorded to the last.
 
     Across midnight where that is shorter: recorders that run from 18:00 to 6:00 have 18 to 23, then
@@ -44,7 +44,7 @@ def recorded_hours(hours: Iterable[ActivityHour]) -> tuple[int, ...]:
 def by_hour(hours: Sequence[ActivityHour]) -> tuple[Activity, ...]:
     """The recorded hours of the day, by the clock on site."""
     return _sum_up(
-        [f"{hour:02d}" for hour in recorded_hours(hours)],
+        [f"{hour:02d}" for hour in shown_hours(hours)],
         ((f"{row.hour:02d}", row.calls, row.recorded_h * 3600) for row in hours if row.recorded_h),
     )
 
@@ -86,7 +86,7 @@ def heat_map(hours: Sequence[ActivityHour]) -> HeatMap | None:
     """The map of all sites together; None without any time."""
     if not hours:
         return None
-    shown = recorded_hours(hours)
+    shown = shown_hours(hours)
     goes_over_midnight = shown[0] > shown[-1]
 
     def day_of(row: ActivityHour) -> date:

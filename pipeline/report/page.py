@@ -36,7 +36,7 @@ from pipeline.tables.score_scale import TICKS, score_place, score_text
 
 FAILURES_AT_MOST = 200
 REMARKS_AT_MOST = 20
-TABLES = ("counts.csv", "calls.csv", "activity.csv", "failures.csv", "verified.csv")
+LINKED_TABLES = ("counts.csv", "calls.csv", "activity.csv", "failures.csv", "verified.csv")
 DOUBTS = ("more_expected", "fewer_expected")
 TIMES_AT_MOST = 200
 """Calls of a recording that its row opens to."""
@@ -162,7 +162,7 @@ def render_page(
         sun=sun_times(recordings),
         verified=verified,
         review=review_link(output),
-        tables=[name for name in TABLES if files.exists(files.join(output, name))],
+        tables=[name for name in LINKED_TABLES if files.exists(files.join(output, name))],
         table=_table(listed, results.calls, scores, output),
         failures=failures[:FAILURES_AT_MOST],
         n_failures=len(failures),
