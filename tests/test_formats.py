@@ -38,10 +38,9 @@ from pipeline.exports.tool_formats import (
     TOOL_FORMATS,
     CountedRecording,
     Selection,
-    recording_selections,
     render,
     run_lines,
-    run_selections,
+    selections_of,
     split_folder,
     table_name,
 )
@@ -304,17 +303,17 @@ def test_times_hold_to_the_millisecond_at_the_end_of_a_day(tmp_path: Path) -> No
     (call,) = recording.calls
     assert (call.start_s, call.end_s) == (86_396.9, 86_399.9)
     raven = tmp_path / "raven.txt"
-    raven.write_text("".join(render(RAVEN, run_selections([recording] * 3))))
+    raven.write_text("".join(render(RAVEN, selections_of([recording] * 3))))
     boxes = Raven.from_file(raven).to_bbox()
     assert [box.offset for box in boxes] == [86_399.9, 172_799.9, 259_199.9]
     audacity = tmp_path / "audacity.txt"
-    audacity.write_text("".join(render(AUDACITY, recording_selections([call]))))
+    audacity.write_text("".join(render(AUDACITY, selections_of([recording]))))
     assert AudBBox.from_file(audacity).to_bbox()[0].offset == 86_399.9
     for tool, start, end in (
         (KALEIDOSCOPE, "OFFSET", None),
         (BIRDNET, "Start (s)", "End (s)"),
     ):
-        (row,) = csv.DictReader(io.StringIO("".join(render(tool, recording_selections([call])))))
+        (row,) = csv.DictReader(io.StringIO("".join(render(tool, selections_of([recording])))))
         assert row[start] == "86396.900"
         assert (row[end] if end else row["DURATION"]) == ("86399.900" if end else "3.000")
 
@@ -324,7 +323,7 @@ def test_many_recordings_do_not_drift() -> None:
     short = replace(recording.row, duration_s=0.1)
     last = counted()
     recordings = [CountedRecording(short, ())] * 100_000
-    (selection,) = run_selections([*recordings, last])
+    (selection,) = selections_of([*recordings, last])
     assert selection.file_begins_s == 10_000.0
 
 

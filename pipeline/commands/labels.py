@@ -10,13 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipeline.commands import ANNOTATED_AS, RESULTS
 from pipeline.options import Command, UsageError, flag, refusing, say
-
-if TYPE_CHECKING:
-    from pipeline.records import DetectedCall
+from pipeline.records import DetectedCall
 
 
 @dataclass(frozen=True, kw_only=True)

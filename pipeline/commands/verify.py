@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pipeline.commands import RESULTS
 from pipeline.options import Command, flag, refusing, say
 from pipeline.options.values import inner_share
-
-if TYPE_CHECKING:
-    from pipeline.records import VerifiedCount
+from pipeline.records import VerifiedCount
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -290,7 +290,7 @@ TOOL_FORMATS = {f.name: f for f in (RAVEN, AUDACITY, KALEIDOSCOPE, BIRDNET, AOEF
 def own_lines(tool: ToolFormat, counted: CountedRecording) -> Iterator[str]:
     """The lines of a recording's own table."""
     if tool.to_json is None:
-        yield from render(tool, recording_selections(counted.calls, counted.row.threshold))
+        yield from render(tool, selections_of([counted]))
         return
     text = json.dumps(tool.to_json(counted.row, counted.calls), indent=1, ensure_ascii=False)
     yield f"[\n{text}\n]\n" if tool.in_list else f"{text}\n"
@@ -304,7 +304,7 @@ def run_lines(tool: ToolFormat, counted: Iterable[CountedRecording]) -> Iterator
         counted: recordings in the order of their names; one is in memory at a time.
     """
     if tool.to_json is None:
-        yield from render(tool, run_selections(counted))
+        yield from render(tool, selections_of(counted))
         return
     before = "["
     for one in counted:
@@ -329,16 +329,8 @@ def _line(tool: ToolFormat, cells: Sequence[str]) -> str:
     return csv_line(cells)
 
 
-def recording_selections(
-    calls: Iterable[DetectedCall], threshold: float | None = None
-) -> Iterator[Selection]:
-    """Rows of one recording's own table."""
-    for number, call in enumerate(calls, 1):
-        yield Selection(number, call, 0.0, threshold)
-
-
-def run_selections(counted: Iterable[CountedRecording]) -> Iterator[Selection]:
-    """Rows of the table of a run, for recordings in the order of their names."""
+def selections_of(counted: Iterable[CountedRecording]) -> Iterator[Selection]:
+    """Rows of a table, for recordings in the order of their names."""
     number = 0
     begins_ns = 0  # whole nanoseconds: a million lengths add up without drift
     for recording in counted:

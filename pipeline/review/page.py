@@ -5,7 +5,6 @@ It hides scores and the model's answers, which would bias a listener.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
@@ -19,9 +18,10 @@ from pipeline.report.spectrograms import TOP_HZ, picture_call
 from pipeline.report.speech import SpeechMode
 from pipeline.review.sample import Sample
 from pipeline.storage import files
-from pipeline.survey.labels import LABEL_COLUMNS, Label, label_lines
+from pipeline.survey.labels import LABEL_COLUMNS, Label
 from pipeline.tables.cell_text import encode
 from pipeline.tables.csv_text import csv_line
+from pipeline.tables.schema import cells
 
 PAGE = "review.html"
 CLIPS = "clips.csv"
@@ -77,7 +77,7 @@ def write_review(
             "sound": data_uri(picture.mp3, "audio/mpeg"),
         }
         cut.append((clip, shown))
-    table = "".join(csv_line(cells) for cells in [LABEL_COLUMNS, *(c["cells"] for _, c in cut)])
+    table = "".join(csv_line(line) for line in [LABEL_COLUMNS, *(c["cells"] for _, c in cut)])
     data = {
         "id": hashlib.sha256(table.encode()).hexdigest()[:16],
         "columns": LABEL_COLUMNS,
@@ -104,6 +104,5 @@ def write_review(
 
 def _cells(clip: Label) -> list[str]:
     """A clip's cells of labels.csv, with an empty label."""
-    _, line = label_lines([clip])
-    (cells,) = csv.reader([line])
-    return ["" if name == "label" else c for name, c in zip(LABEL_COLUMNS, cells, strict=True)]
+    named = zip(LABEL_COLUMNS, cells(clip), strict=True)
+    return ["" if name == "label" else cell for name, cell in named]

@@ -156,7 +156,7 @@ def strata_of(frame: Frame) -> tuple[Stratum, ...]:
     return tuple(
         stratum
         for kind, inner in edges.items()
-        for first, end in _neighbours(inner)
+        for first, end in pairwise(sorted({0, *inner, N_LEVELS}))
         if (stratum := Stratum(kind, first, end)).count(together)
     )
 
@@ -165,11 +165,6 @@ def _levels(counts: Integers) -> Integers:
     """The level of each unit, ascending; a zero if there is none."""
     levels = np.repeat(np.arange(len(counts)), counts)
     return levels if len(levels) else np.zeros(1, np.int64)
-
-
-def _neighbours(edges: Sequence[int]) -> list[tuple[int, int]]:
-    bounds = sorted({0, *edges, N_LEVELS})
-    return list(pairwise(bounds))
 
 
 def share_equally(n: int, sizes: Sequence[int]) -> list[int]:
