@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import gammaln
 
 from pipeline.review.density import (
     Labelled,
-    _log_gamma,
     cohens_kappa,
     curve_of,
     estimate,
@@ -20,11 +18,6 @@ from pipeline.review.density import (
 from tests.surveys import try_survey
 
 BINS = 4
-
-
-@given(st.floats(1e-6, 1e9))
-def test_the_gamma_function_is_that_of_scipy(x: float) -> None:
-    assert _log_gamma(np.array(x)) == pytest.approx(gammaln(x), rel=1e-12, abs=1e-11)
 
 
 @st.composite

