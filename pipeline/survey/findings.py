@@ -75,6 +75,12 @@ class Finding:
         return self.verdict is not None and self.verdict.answer == "no"
 
     @property
+    def moment(self) -> datetime | None:
+        """When it began, with its offset from UTC; None if unknown."""
+        clock = SiteClock.of(self.recording)
+        return clock.moment(timedelta(seconds=self.start_s)) if clock else None
+
+    @property
     def local(self) -> datetime | None:
         """When it began by the clock on site; None if unknown."""
         clock = SiteClock.of(self.recording)
