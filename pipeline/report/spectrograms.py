@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,13 +43,32 @@ class CallPicture:
     speech: Spans = ()
 
 
+def bounds_of_call(start_s: float, end_s: float, duration_s: float | None) -> tuple[float, float]:
+    """The stretch of a recording that is shown with a call, in seconds.
+
+    Args:
+        start_s, end_s: the call.
+        duration_s: of the recording, if it is known.
+    """
+    begin_s = max(0.0, start_s - _BEFORE_S)
+    return begin_s, min(end_s + _AFTER_S, begin_s + _LONGEST_S, duration_s or math.inf)
+
+
 def picture_call(
     recording: str, start_s: float, end_s: float, speech: SpeechMode = ""
 ) -> CallPicture:
-    """Reads the seconds around a call, and only those.
+    """Reads the seconds around a call, see ``picture_stretch``."""
+    return picture_stretch(recording, *bounds_of_call(start_s, end_s, None), speech)
+
+
+def picture_stretch(
+    recording: str, begin_s: float, end_s: float, speech: SpeechMode = ""
+) -> CallPicture:
+    """Reads a stretch of a recording, and only that.
 
     Args:
-        recording, start_s, end_s: the call, in seconds from the start of the recording.
+        recording, begin_s, end_s: the stretch, in seconds from the start of the recording; what
+            lies behind its end is left out.
         speech: what becomes of people's voices.
 
     Raises:
@@ -56,13 +76,8 @@ def picture_call(
         OSError: it is not there (any more).
     """
     with files.open_to_read(recording) as source, IsolatedRecording(source, recording) as opened:
-        n_samples = opened.info.n_samples
-        first = max(0, samples_from_seconds(start_s - _BEFORE_S))
-        end = min(
-            n_samples,
-            samples_from_seconds(end_s + _AFTER_S),
-            first + samples_from_seconds(_LONGEST_S),
-        )
+        first = samples_from_seconds(begin_s)
+        end = min(opened.info.n_samples, samples_from_seconds(end_s))
         samples = opened.read(first, max(0, end - first)).samples
     spans = find_speech(samples) if speech else ()
     if speech == "blank":

@@ -30,7 +30,7 @@ from pipeline.review.frame import Frame, read_frame
 from pipeline.review.sample import Stratum
 from pipeline.review.units import CALL, KINDS, N_LEVELS, REST, Integers, level_of, log_odds_of_level
 from pipeline.storage import files
-from pipeline.survey.labels import PRESENCE, STRATUM, Label, named_today, read_labels
+from pipeline.survey.labels import BROWSED, PRESENCE, STRATUM, Label, named_today, read_labels
 from pipeline.tables.cell_text import encode
 from pipeline.tables.csv_text import csv_line
 from pipeline.tables.read import VERIFIED, RunResults, read_results
@@ -79,6 +79,7 @@ class AnsweredUnit:
 _NO_SAMPLES = {
     STRATUM: "annotations of whole recordings",
     PRESENCE: "labels of a review for presence",
+    BROWSED: "labels given while browsing",
 }
 
 

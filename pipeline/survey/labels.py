@@ -53,6 +53,9 @@ STRATUM = "heard in full"
 PRESENCE = "presence"
 """Stratum of labels that settle at which visits the species was: no random sample either."""
 
+BROWSED = "browsed"
+"""Stratum of labels of calls that somebody came across, which are no random sample."""
+
 LABEL_COLUMNS = tuple(one.name for one in columns_of(Label))
 
 
