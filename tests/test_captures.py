@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.__main__ import main
 from pipeline.survey.captures import (
     ONSET_ERROR_S,
     SOUND_M_PER_S,
@@ -19,7 +22,7 @@ from pipeline.survey.captures import (
     traps_of,
 )
 from pipeline.survey.findings import Survey, findings_of
-from tests.test_histories import call, recording
+from tests.test_histories import call, recording, write_results
 
 PLACES = {"A": (4.5, -52.5), "B": (4.5027, -52.5), "C": (4.5, -52.4973), "Far": (4.6, -52.5)}
 
@@ -76,6 +79,31 @@ def test_what_could_be_of_two_calls_is_said() -> None:
         ("C", 11): True,
         ("B", 11.5): True,
     }
+
+
+def test_the_command_writes_what_r_reads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    survey = survey_of({"A": [10, 13], "B": [10.8]})
+    write_results(
+        tmp_path, list(survey.recordings), [one.call for one in survey.findings if one.call]
+    )
+    out = tmp_path / "captures"
+    arguments = ["captures", str(tmp_path), "--output", str(out)]
+    assert main([*arguments, "--range_m", "100"]) == 2
+    assert "no two sites with positions lie within 100 m" in capsys.readouterr().err
+    assert main(arguments) == 0
+    assert "3 detections of 2 calls (1 by 1, 1 by 2 recorders)" in capsys.readouterr().out
+    with (out / "captures.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [[row[name] for name in ("Session", "ID", "Occasion", "Detector")] for row in rows] == [
+        ["1", "1", "1", "1"],
+        ["1", "1", "1", "2"],
+        ["1", "2", "1", "1"],
+    ]
+    with (out / "traps.csv").open(newline="") as file:
+        traps = list(csv.DictReader(file))
+    assert [(row["Detector"], row["site"]) for row in traps] == [("1", "A"), ("2", "B"), ("3", "C")]
 
 
 @given(

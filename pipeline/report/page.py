@@ -34,7 +34,7 @@ from pipeline.tables.read import RunResults, WindowScores, read_results, read_sc
 from pipeline.tables.rows import OUTCOME_WORDS, is_failure, local_start, was_counted
 from pipeline.tables.score_scale import TICKS, score_place, score_text
 
-PAGE = "report.html"
+REPORT_PAGE = "report.html"
 FAILURES_AT_MOST = 200
 REMARKS_AT_MOST = 20
 LINKED_TABLES = ("counts.csv", "calls.csv", "activity.csv", "failures.csv", "verified.csv")
@@ -92,7 +92,7 @@ def write_page(output: str, speech: SpeechMode = "") -> str:
         CallGroup(title, tuple(_pictured(call, names[call.recording], speech) for call in calls))
         for title, calls in choose_calls(results.calls, scores)
     ]
-    name = files.join(output, PAGE)
+    name = files.join(output, REPORT_PAGE)
     files.write_atomically(name, [encode(render_page(results, listed, groups, scores, output))])
     return name
 
@@ -131,7 +131,7 @@ def render_page(
     n_failed = sum(row.outcome == Outcome.FAILED.value for row in recordings)
     verified = verified_figures(output, results)
     return fill_in(
-        PAGE,
+        REPORT_PAGE,
         headline=headline(recordings, verified),
         top_hz=TOP_HZ,
         outcomes=OUTCOME_WORDS,

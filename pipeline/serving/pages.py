@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 from pipeline.records import DetectedCall, RecordingCount
 from pipeline.report.charts import distinct_names
 from pipeline.report.html import fill_in
-from pipeline.report.page import PAGE
+from pipeline.report.page import REPORT_PAGE
 from pipeline.report.spectrograms import TOP_HZ, CallPicture, bounds_of_call, picture_stretch
 from pipeline.report.speech import SpeechMode
 from pipeline.serving.answers import Answers
@@ -44,7 +44,7 @@ class NotThere(LookupError):
 
 
 @dataclass(frozen=True)
-class Content:
+class Reply:
     """What a request is answered with."""
 
     kind: str
@@ -85,7 +85,7 @@ class Pages:
         """The site of a call's recording."""
         return self._rows[self._row_of[call.recording]].site
 
-    def get(self, path: str, query: Query) -> Content:
+    def get(self, path: str, query: Query) -> Reply:
         """A page, a picture or a sound.
 
         Raises:
@@ -113,25 +113,25 @@ class Pages:
         table = path.removeprefix("/")
         if re.fullmatch(r"\w+\.csv", table) and files.exists(files.join(self._output, table)):
             body = files.read_bytes(files.join(self._output, table))
-            return Content("text/csv; charset=utf-8", body)
+            return Reply("text/csv; charset=utf-8", body)
         raise NotThere(path)
 
-    def _content(self, ending: str, recording: str, begin_s: float, end_s: float) -> Content:
+    def _content(self, ending: str, recording: str, begin_s: float, end_s: float) -> Reply:
         picture = self._picture(recording, begin_s, end_s)
         if ending == "jpg":
-            return Content("image/jpeg", picture.jpeg)
-        return Content("audio/mpeg", picture.mp3)
+            return Reply("image/jpeg", picture.jpeg)
+        return Reply("audio/mpeg", picture.mp3)
 
-    def _front(self) -> Content:
+    def _front(self) -> Reply:
         """report.html as it lies there, with links to what a file cannot hold."""
         try:
-            page = files.read_bytes(files.join(self._output, PAGE)).decode()
+            page = files.read_bytes(files.join(self._output, REPORT_PAGE)).decode()
         except FileNotFoundError:
             return self._list_calls({})
         links = '<a href="/calls">Every call</a> <a href="/recordings">Any recording</a></nav>'
         return _html(page.replace("</nav>", links, 1))
 
-    def _list_calls(self, query: Query) -> Content:
+    def _list_calls(self, query: Query) -> Reply:
         site, order, answer = query.get("site", ""), query.get("order", ""), query.get("answer", "")
         order = order if order in _ORDERS else next(iter(_ORDERS))
         chosen = [
@@ -177,7 +177,7 @@ class Pages:
             ),
         }
 
-    def _list_recordings(self, query: Query) -> Content:
+    def _list_recordings(self, query: Query) -> Reply:
         find = query.get("find", "")
         words = find.lower().split()
         chosen = [
@@ -200,7 +200,7 @@ class Pages:
             )
         )
 
-    def _show_recording(self, number: int, query: Query) -> Content:
+    def _show_recording(self, number: int, query: Query) -> Reply:
         row = _at(self._rows, number)
         duration_s = row.duration_s or row.heard_s or 0.0
         last = int(max(0.0, duration_s - 1e-9) // STRETCH_S * STRETCH_S)
@@ -253,5 +253,5 @@ def _pages(path: str, query: Query, first: int, at_once: int, n: int) -> dict[st
     }
 
 
-def _html(page: str) -> Content:
-    return Content("text/html; charset=utf-8", page.encode())
+def _html(page: str) -> Reply:
+    return Reply("text/html; charset=utf-8", page.encode())

@@ -13,7 +13,7 @@ from typing import get_args
 from urllib.parse import parse_qs, urlsplit
 
 from model.audio.decoders import AudioError
-from pipeline.serving.pages import Content, NotThere, Pages
+from pipeline.serving.pages import NotThere, Pages, Reply
 from pipeline.survey.labels import Answer
 
 HOST = "127.0.0.1"
@@ -90,9 +90,9 @@ class _Handler(BaseHTTPRequestHandler):
         return False
 
     def _say(self, status: HTTPStatus, why: str) -> None:
-        self._send(status, Content("text/plain; charset=utf-8", f"{why}\n".encode()))
+        self._send(status, Reply("text/plain; charset=utf-8", f"{why}\n".encode()))
 
-    def _send(self, status: HTTPStatus, content: Content) -> None:
+    def _send(self, status: HTTPStatus, content: Reply) -> None:
         body, n_bytes = content.body, len(content.body)
         # Players ask for ranges, and cannot jump without.
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))

@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pipeline.records import SCORE_DIGITS
 from pipeline.survey.findings import Finding, Survey
 from pipeline.survey.histories import visit_of_finding
+from pipeline.tables.cell_text import encode, guard_path, guard_text
+from pipeline.tables.csv_text import csv_line
 
 SOUND_M_PER_S = 346.0
 """Speed of sound in air at 25 °C."""
@@ -168,3 +171,45 @@ def match(
             ambiguous |= {one, other}
     groups = {id(group): sorted(group) for group in group_of.values()}
     return [(members, not ambiguous.isdisjoint(members)) for members in sorted(groups.values())]
+
+
+CAPTURE_COLUMNS = (
+    "Session", "ID", "Occasion", "Detector",
+    "night", "site", "called_at", "score", "confirmed", "ambiguous", "recording", "start_s",
+)  # fmt: skip
+"""The first four are those that ``make.capthist`` of R's secr and ``create.capt`` of ascr take."""
+
+
+def tables_of_captures(
+    traps: Sequence[Trap], caught: Sequence[Capture]
+) -> Iterator[tuple[str, bytes]]:
+    """Every file of a folder of captures: its name and its content."""
+    lines = [csv_line(CAPTURE_COLUMNS)]
+    for one in caught:
+        finding = one.finding
+        score = "" if finding.score is None else f"{finding.score:.{SCORE_DIGITS}f}"
+        lines.append(
+            csv_line(
+                [
+                    *(str(n) for n in (one.session, one.call, 1, one.trap.number)),
+                    one.night,
+                    guard_text(one.trap.site),
+                    finding.moment.isoformat(timespec="milliseconds") if finding.moment else "",
+                    score,
+                    str(int(finding.is_verified)),
+                    str(int(one.is_ambiguous)),
+                    guard_path(finding.recording.recording),
+                    f"{finding.start_s:.3f}",
+                ]
+            )
+        )
+    yield "captures.csv", encode("".join(lines))
+    sessions = sorted({(one.session, one.trap.array, one.night) for one in caught})
+    lines = [csv_line(["Session", "array", "night", "Detector", "site", "x_m", "y_m"])]
+    for session, array, night in sessions:
+        for trap in traps:
+            if trap.array == array:
+                place = [f"{trap.x_m:.1f}", f"{trap.y_m:.1f}"]
+                cells = [str(session), str(array), night, str(trap.number), guard_text(trap.site)]
+                lines.append(csv_line([*cells, *place]))
+    yield "traps.csv", encode("".join(lines))

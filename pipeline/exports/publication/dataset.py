@@ -15,6 +15,7 @@ from pipeline.inputs.deployments import clock_flags
 from pipeline.inputs.local_time import SiteClock
 from pipeline.inputs.recorder_names import note_from_name
 from pipeline.records import RecordingCount
+from pipeline.survey.captures import METRES_A_DEGREE
 from pipeline.survey.findings import Finding, Survey
 from pipeline.survey.recorders import recorders
 from pipeline.tables.cell_text import encode
@@ -88,10 +89,6 @@ class About:
         if not self.generalise_m:
             return ""
         return f"position moved to the middle of a square of {self.generalise_m:,} m"
-
-
-METRES_A_DEGREE = 111_195
-"""Of latitude, on a sphere of the earth's mean radius."""
 
 
 def generalised(latitude: float, longitude: float, side_m: int) -> tuple[float, float]:
