@@ -19,6 +19,8 @@ from pipeline.serving.server import server_of
 from pipeline.survey.findings import read_survey
 from pipeline.survey.labels import BROWSED, read_labels
 from tests.fixed_run import run_in, write_recording
+from tests.test_report_browser import AXE, CHROMIUM
+from tests.test_review_browser import opened
 
 pytestmark = pytest.mark.usefixtures("plain_loop")
 
@@ -154,3 +156,32 @@ def test_a_sound_comes_in_the_ranges_that_players_ask_for(port: int) -> None:
     assert ask(port, "GET", "/call/0.mp3", Range="bytes=100-")[2] == whole[100:]
     assert ask(port, "GET", "/nothing")[0] == 404
     assert json.dumps(ask(port, "GET", "/recording/0")[0]) == "200"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium")
+def test_a_click_answers_and_is_kept(port: int, results: Path, tmp_path: Path) -> None:
+    with opened(f"http://127.0.0.1:{port}/calls", tmp_path) as page:
+        yes = "document.querySelector('#call-29 button[value=yes]')"
+        page.run(f"{yes}.click()")
+        page.wait_for("location.hash === '#call-29' && !!document.querySelector('[value=none]')")
+        assert page.run("document.querySelectorAll('[aria-pressed=true]').length") == 1
+        sound = "document.querySelector('#call-29 audio')"
+        page.run(f"document.querySelector('#call-29 .picture').click(); {sound}.currentTime = 3")
+        page.wait_for(f"{sound}.currentTime > 3.1")
+        assert page.complaints == []
+        for address in ("calls", "recordings", "recording/0"):
+            page.call("Page.navigate", url=f"http://127.0.0.1:{port}/{address}")
+            page.wait_for("document.readyState === 'complete' && !!document.querySelector('h1')")
+            for scheme, width in (("light", 1400), ("dark", 390)):
+                size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+                page.call("Emulation.setDeviceMetricsOverride", **size)
+                feature = {"name": "prefers-color-scheme", "value": scheme}
+                page.call("Emulation.setEmulatedMedia", features=[feature])
+                fits = "document.documentElement.scrollWidth <= window.innerWidth"
+                assert page.run(fits), (address, width)
+                if AXE:
+                    page.run(Path(AXE).read_text("utf-8") + ";1")
+                    rules = "axe.run().then((r) => r.violations.map((v) => v.id + v.nodes[0].html))"
+                    assert page.run(rules) == [], (address, scheme)
+    assert [one.label for one in read_labels(str(results / "browsed.csv"))] == ["yes"]
