@@ -297,4 +297,10 @@ def test_a_confirmed_call_leads_to_the_next_visit(tmp_path: Path) -> None:
         press(page, "y")
         press(page, "y")
         assert done(page) == "3 of 3 labelled: 2 yes, 1 no, 0 unsure"
+        page.run("note.value = '=a howler, far'; note.dispatchEvent(new Event('input'))")
+        page.run("gain.value = 12; gain.dispatchEvent(new Event('input'))")
+        assert round(page.run("amplifier.gain.value"), 2) == 3.98
+        (tmp_path / "labels.csv").write_text(page.run("table()"), "utf-8")
         assert page.complaints == []
+    notes = [label.note for label in read_labels(str(tmp_path / "labels.csv"))]
+    assert sorted(notes) == ["", "", "=a howler, far"]

@@ -6,6 +6,7 @@ It hides scores and the model's answers, which would bias a listener.
 from __future__ import annotations
 
 import hashlib
+import posixpath
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -53,7 +54,7 @@ def write_review(
         except (AudioError, OSError) as error:
             problems.append(str(error))
             continue
-        others = [
+        marked = [
             [call.start_s, call.end_s]
             for call in of_recording[clip.recording]
             if call.start_s < picture.end_s
@@ -69,7 +70,7 @@ def write_review(
             "end": round(picture.end_s, 3),
             "start": clip.start_s,
             "stop": clip.end_s,
-            "others": others,
+            "others": marked,
             "speech": (" · speech" + (" silenced" if speech == "blank" else ""))
             if picture.speech
             else "",
@@ -78,6 +79,8 @@ def write_review(
         }
         cut.append((clip, shown))
     table = "".join(csv_line(line) for line in [LABEL_COLUMNS, *(c["cells"] for _, c in cut)])
+    on_page = {(clip.recording, clip.start_s) for clip, _ in cut}
+    others = (call for call in calls if (call.recording, round(call.start_s, 3)) not in on_page)
     data = {
         "id": hashlib.sha256(table.encode()).hexdigest()[:16],
         "columns": LABEL_COLUMNS,
@@ -89,6 +92,7 @@ def write_review(
         data=data,
         n_clips=len(cut),
         for_presence=bool(sample.visits),
+        reference=_reference(max(others, key=lambda call: call.score, default=None), speech),
         seed=sample.seed,
         sites=sorted({clip.site for clip, _ in cut}),
         sizes=[
@@ -100,6 +104,22 @@ def write_review(
     page = files.join(folder, PAGE)
     files.write_atomically(page, [encode(text)])
     return page, problems
+
+
+def _reference(call: DetectedCall | None, speech: SpeechMode) -> dict[str, Any] | None:
+    """A call to compare with; None without one that can be read."""
+    if call is None:
+        return None
+    try:
+        picture = picture_call(call.recording, call.start_s, call.end_s, speech)
+    except (AudioError, OSError):
+        return None
+    return {
+        "name": posixpath.basename(call.recording),
+        "begin": picture.begin_s,
+        "picture": data_uri(picture.jpeg, "image/jpeg"),
+        "sound": data_uri(picture.mp3, "audio/mpeg"),
+    }
 
 
 def _cells(clip: Label) -> list[str]:

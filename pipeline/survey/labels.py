@@ -39,6 +39,7 @@ class Label:
     n_birds: int | None = optional("Number of birds; empty if not given.")
     observer: str = text("Name of the observer.")
     labelled_at: str = text("Time of the label, ISO 8601.")
+    note: str = text("What else it is, or any other remark, in the observer's words.")
 
 
 CALL_S = 3.5
@@ -236,6 +237,7 @@ def _label(cells: Mapping[str, str]) -> Label:
         n_birds=None if n_birds is None else int(n_birds),
         observer=unguard_text(cells["observer"]),
         labelled_at=cells["labelled_at"],
+        note=unguard_text(cells["note"]),
     )
 
 

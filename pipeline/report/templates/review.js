@@ -2,7 +2,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const clips = data.clips;
 const by = (id) => document.getElementById(id);
-const sound = by("sound"), observer = by("observer"), site = by("site");
+const sound = by("sound"), observer = by("observer"), site = by("site"), note = by("note"), gain = by("gain");
 const make = (name, properties = {}, ...inside) => {
   const made = Object.assign(document.createElement(name), properties);
   made.append(...inside);
@@ -27,6 +27,7 @@ const keep = () => {
   if (file) writeInto(file);
 };
 
+const notes = () => (mine().notes ??= {});
 const isDone = (n) => n in mine().labels;
 // What is left of a visit that has a confirmed call is passed over.
 const visitOf = (clip) => clip.visit && clip.site + "\n" + clip.visit;
@@ -62,6 +63,7 @@ const show = (n, plays) => {
     by("seconds").append(label);
   }
   sound.src = clip.sound;
+  note.value = notes()[n] ?? "";
   if (plays) play();
   refresh();
 };
@@ -118,6 +120,21 @@ const move = (by_) => {
   if (to >= 0 && to < shown.length) { say(""); show(shown[to], true); keep(); }
 };
 
+note.addEventListener("input", () => { notes()[state.at] = note.value.trim(); keep(); });
+note.addEventListener("keydown", (event) => { if (event.key === "Enter") note.blur(); });
+// Louder than the player can: what is faint in a clip that was made as loud as others.
+let amplifier = null;
+gain.addEventListener("input", () => {
+  gain.setAttribute("aria-valuetext", `${gain.value} dB`);
+  if (!amplifier) {
+    const context = new AudioContext();
+    amplifier = context.createGain();
+    context.createMediaElementSource(sound).connect(amplifier).connect(context.destination);
+  }
+  amplifier.gain.value = 10 ** (gain.value / 20);
+});
+gain.addEventListener("change", () => gain.blur()); // keys answer again
+
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (/^(INPUT|SELECT|TEXTAREA|SUMMARY)$/.test(event.target.tagName)) return;
@@ -161,6 +178,7 @@ const table = () => {
     cells[at.n_birds] = given[1] ? String(given[1]) : "";
     cells[at.observer] = guarded(state.observer);
     cells[at.labelled_at] = given[2];
+    cells[at.note] = guarded(notes()[n] ?? "");
     lines.push(cells);
   }
   return lines.map((cells) => cells.map(quote).join(",") + "\n").join("");
