@@ -42,6 +42,7 @@ from pipeline.report.charts import (
     LINE_PERCENT,
     STRIP_COLUMNS,
     Dot,
+    geojson,
     score_bars,
     site_map,
     strip_code,
@@ -230,6 +231,11 @@ def test_a_map_has_its_distances_right() -> None:
     km = (north.y - south.y) * found.bar_km / found.bar_percent
     assert km == pytest.approx(111.2)
     assert site_map(rows[1:], by_site(rows)) is None
+    features = json.loads(geojson(rows, by_site(rows)))["features"]
+    assert [one["properties"]["site"] for one in features] == [
+        dot.activity.label for dot in found.dots
+    ]
+    assert all(-180 <= one["geometry"]["coordinates"][0] < 0 for one in features)
 
 
 def boxes(dots: Sequence[Dot]) -> list[tuple[float, float, float, float]]:

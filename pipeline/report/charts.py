@@ -6,12 +6,14 @@ page, and screen readers can read every mark.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.inference.count import shifted_score
 from pipeline.records import DetectedCall, RecordingCount
@@ -119,13 +121,9 @@ class SiteMap:
 
 def site_map(recordings: Sequence[RecordingCount], sites: Sequence[Activity]) -> SiteMap | None:
     """The map; None with fewer than two places."""
-    positions: dict[str, list[tuple[float, float]]] = {}
-    for row in recordings:
-        if row.site and row.latitude is not None and row.longitude is not None:
-            positions.setdefault(row.site, []).append((row.latitude, row.longitude))
-    if len({places[0] for places in positions.values()}) < 2:
+    middles = _middles(recordings)
+    if len({tuple(place) for place in middles.values()}) < 2:
         return None
-    middles = {site: np.mean(places, axis=0) for site, places in positions.items()}
     centre = np.mean(list(middles.values()), axis=0)
     # One degree of longitude is shorter than one of latitude.
     scale = np.array([1.0, math.cos(math.radians(float(centre[0])))]) * _KM_PER_DEGREE
@@ -142,6 +140,38 @@ def site_map(recordings: Sequence[RecordingCount], sites: Sequence[Activity]) ->
     ]
     bar_km = round_step(2 * reach)
     return SiteMap(_named(dots), bar_km, 50 * bar_km / reach)
+
+
+def _middles(recordings: Sequence[RecordingCount]) -> dict[str, npt.NDArray[np.float64]]:
+    """Latitude and longitude of each site, in the middle of its recordings."""
+    positions: dict[str, list[tuple[float, float]]] = {}
+    for row in recordings:
+        if row.site and row.latitude is not None and row.longitude is not None:
+            positions.setdefault(row.site, []).append((row.latitude, row.longitude))
+    return {site: np.mean(places, axis=0) for site, places in positions.items()}
+
+
+def geojson(recordings: Sequence[RecordingCount], sites: Sequence[Activity]) -> str:
+    """The sites with positions for a geographic information system (RFC 7946)."""
+    middles = _middles(recordings)
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {
+                "type": "Point",
+                "coordinates": [round(float(degrees), 6) for degrees in middles[site.label][::-1]],
+            },
+            "properties": {
+                "site": site.label,
+                "calls": site.calls,
+                "valid_h": round(site.valid_s / 3600, 4),
+                "calls_per_hour": site.calls_per_hour,
+            },
+        }
+        for site in sites
+        if site.label in middles
+    ]
+    return json.dumps({"type": "FeatureCollection", "features": features}, ensure_ascii=False)
 
 
 _Box = tuple[float, float, float, float]
