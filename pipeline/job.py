@@ -32,7 +32,7 @@ from pipeline.ledger.transforms import (
     MatchShare,
     Tidy,
 )
-from pipeline.results.pieces import Pieces
+from pipeline.results.part_tables import PartTables
 from pipeline.results.run_report import RunReport
 from pipeline.results.transforms import Finish, FinishShare, UpdateParts
 from pipeline.storage import files
@@ -156,8 +156,9 @@ def build_tables(
     output, formats, run_id = report.config.output, report.config.formats, report.counting.run_id
     committed, _ = touched
     sums, n = totals
-    pieces = UpdateParts(Pieces(output, formats), run_id, and_what_is_left=listing is None)
-    updated = touched | "Touched" >> beam.Flatten() | "Pieces" >> pieces
+    tables = PartTables(output, formats)
+    update = UpdateParts(tables, run_id, and_what_is_left=listing is None)
+    updated = touched | "Touched" >> beam.Flatten() | "Tables of parts" >> update
     total = sums | "Add up" >> beam.CombineGlobally(Sums.total)
     finish: beam.PTransform = Finish(report, others, gate=gate, recounts=recounts)
     if listing is not None:

@@ -23,7 +23,7 @@ from tests import fakes, nights
 from tests.cloud import emulators
 
 POINTS = (
-    *("/unfinished/", "/scores/", ".jsonl.gz", "/pieces/", "/summaries/"),
+    *("/unfinished/", "/scores/", ".jsonl.gz", "/ledger/tables/"),
     *("counts.csv", "calls.csv", "failures.csv", "run.json"),
 )
 """Parts of the names that a run writes, in this order."""

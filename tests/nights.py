@@ -157,48 +157,58 @@ def jobs(*, plain: bool = False) -> Iterator[Jobs]:
 
 def _kill_at_write(n: int, of: str) -> None:
     """Ends this process at its n-th such write: before it, halfway through it, or after it."""
-    write, count = files.write_atomically, 0
+    writing, count = files.writing, 0
 
-    def counted(name: str, chunks: list[bytes] | Iterator[bytes]) -> None:
+    @contextmanager
+    def counted(name: str) -> Iterator[Callable[[bytes], object]]:
         nonlocal count
         count += of in name
+        if not (of in name and count == n):
+            with writing(name) as write:
+                yield write
+            return
+        chunks: list[bytes] = []
+        yield chunks.append
         content = b"".join(chunks)
-        if of in name and count == n:
-            if n % 3 == 1 and files.is_local(name):
-                half = Path(name).with_name(f".{Path(name).name}.half")
-                half.parent.mkdir(parents=True, exist_ok=True)
-                half.write_bytes(content[: len(content) // 2])
-            if n % 3 == 2:
-                write(name, [content])
-            os.kill(os.getpid(), signal.SIGKILL)
-        write(name, [content])
+        if n % 3 == 1 and files.is_local(name):
+            half = Path(name).with_name(f".{Path(name).name}.half")
+            half.parent.mkdir(parents=True, exist_ok=True)
+            half.write_bytes(content[: len(content) // 2])
+        if n % 3 == 2:
+            with writing(name) as write:
+                write(content)
+        os.kill(os.getpid(), signal.SIGKILL)
 
-    files.write_atomically = counted
+    files.writing = counted
 
 
 def _fill_disk_from_write(n: int) -> None:
     """Lets the disk be full from the n-th write on."""
-    write, count = files.write_atomically, 0
+    writing, count = files.writing, 0
 
-    def counted(name: str, chunks: list[bytes] | Iterator[bytes]) -> None:
+    @contextmanager
+    def counted(name: str) -> Iterator[Callable[[bytes], object]]:
         nonlocal count
         count += 1
         if count >= n:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
-        write(name, chunks)
+        with writing(name) as write:
+            yield write
 
-    files.write_atomically = counted
+    files.writing = counted
 
 
 def _pause_before_writes(most_s: float) -> None:
     """Lets another run write in between."""
-    write = files.write_atomically
+    writing = files.writing
 
-    def paused(name: str, chunks: list[bytes] | Iterator[bytes]) -> None:
+    @contextmanager
+    def paused(name: str) -> Iterator[Callable[[bytes], object]]:
         time.sleep(random.uniform(0, most_s))
-        write(name, chunks)
+        with writing(name) as write:
+            yield write
 
-    files.write_atomically = paused
+    files.writing = paused
 
 
 def _child(job: dict[str, Any], patch: pytest.MonkeyPatch) -> int:

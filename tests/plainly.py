@@ -22,7 +22,7 @@ from pipeline.options import Config
 from pipeline.records import Fact, Listed
 from pipeline.rerun import done_already
 from pipeline.results import transforms as tables
-from pipeline.results.pieces import Pieces
+from pipeline.results.part_tables import PartTables
 from pipeline.run import Run, run_of
 from pipeline.store import parts
 from pipeline.store.entries import identity_of
@@ -125,8 +125,8 @@ def _finish(
     for part, some in of_part.items():
         for found in commit.process((part, some)):
             sums += found.value if isinstance(found, TaggedOutput) else Sums()
-    pieces = Pieces(output, run.config.formats)
-    for part in {*listed, *of_part, *pieces.left_undone(run.run_id)}:
-        pieces.update(part)
+    of_parts = PartTables(output, run.config.formats)
+    for part in {*listed, *of_part, *of_parts.left_undone(run.run_id)}:
+        of_parts.update(part)
     list(tables._Finish(run.report, recounts=recounts).process(0, sums, n, {}))
     run.notes.take(Note.REPORT)

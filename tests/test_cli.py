@@ -178,11 +178,9 @@ def test_a_failing_job_is_exit_code_1(
         raise OSError("No space left on device")
 
     model = write_model(tmp_path / "model")
-    real = files.write_atomically
+    real = files.writing
     monkeypatch.setattr(
-        files,
-        "write_atomically",
-        lambda name, chunks: real(name, chunks) if name.endswith(".writable") else disk_full(),
+        files, "writing", lambda name: real(name) if name.endswith(".writable") else disk_full()
     )
     from pipeline import launch
     from tests.fakes import CountedLoader

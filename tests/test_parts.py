@@ -10,6 +10,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from pipeline.options import UsageError
 from pipeline.results import join
 from pipeline.results.join import merged, read_holdings
 from pipeline.storage import files
-from pipeline.store import migrate, parts
+from pipeline.store import migrate, part_file, parts
 from pipeline.store.ledger import Ledger
 from tests import nights
 from tests.conftest import Count
@@ -159,23 +160,23 @@ def test_a_night_reads_and_writes_its_own_parts_alone(
     before = nights.tables(tmp_path / "out")
     read: list[str] = []
     written: list[str] = []
-    read_bytes, write = files.read_bytes, files.write_atomically
+    read_bytes, writing = files.read_bytes, files.writing
 
     def noted_read(name: str) -> bytes:
         read.append(name)
         return read_bytes(name)
 
-    def noted_write(name: str, chunks: list[bytes] | Iterator[bytes]) -> None:
+    def noted_write(name: str) -> AbstractContextManager[Callable[[bytes], object]]:
         written.append(name)
-        write(name, chunks)
+        return writing(name)
 
     monkeypatch.setattr(files, "read_bytes", noted_read)
-    monkeypatch.setattr(files, "write_atomically", noted_write)
+    monkeypatch.setattr(files, "writing", noted_write)
     assert count("--input", night(tmp_path, "2024-06-04")) == 0
     old = re.compile("S1_2024060[1-3]")
-    # Summaries and hours are added up, and pieces compared with their checksums and copied.
-    from_others = {Path(name).parent.name for name in read if old.search(name)}
-    assert from_others == {"summaries", "activity", "counts", "calls"}
+    # Their sums are added up, and their lines copied.
+    from_others = Counter(Path(name).parent.name for name in read if old.search(name))
+    assert from_others == {"tables": 3}
     assert not any(old.search(name) for name in written)
     monkeypatch.undo()
     after = nights.tables(tmp_path / "out")
@@ -195,7 +196,7 @@ def test_what_a_killed_run_committed_is_shown_by_a_run_over_other_recordings(
     model = str(tmp_path / "model")
     arguments = ["--input", first, "--model", model, "--output", tmp_path / "out"]
     with nights.jobs(plain=True) as jobs:
-        code = jobs.run(*arguments, kill_at_write=1, of="/pieces/")
+        code = jobs.run(*arguments, kill_at_write=1, of="/ledger/tables/")
     assert code == -signal.SIGKILL
     assert not (tmp_path / "out" / "counts.csv").exists()
     assert count("--input", second) == 0
@@ -207,7 +208,7 @@ def to_old_layout(output: Path) -> None:
     ledger, scores = output / "ledger", output / "scores"
     for path in [*ledger.rglob("*.jsonl.gz"), *scores.rglob("*.parquet")]:
         path.rename((ledger if path.suffix == ".gz" else scores) / path.name)
-    for name in ("parts", "pieces", "summaries"):
+    for name in ("parts", "tables"):
         for path in sorted((ledger / name).rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() else path.unlink()
         (ledger / name).rmdir()
@@ -266,7 +267,7 @@ def test_a_threshold_chosen_by_rescoring_holds_until_another_is_stated(
 
 
 @pytest.mark.slow
-def test_tables_too_large_to_be_joined_stay_in_pieces_and_run_json_says_so(
+def test_tables_too_large_to_be_joined_stay_in_parts_and_run_json_says_so(
     tmp_path: Path, count: Count, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
@@ -279,10 +280,11 @@ def test_tables_too_large_to_be_joined_stay_in_pieces_and_run_json_says_so(
     assert count("--input", tmp_path / "archive", "--format=parquet") == 0
     assert not (out / "counts.csv").exists()
     told = json.loads((out / "run.json").read_text())
-    assert told["apart"]["counts.csv"] == "ledger/pieces/counts/*.csv"
+    assert told["apart"]["counts.csv"] == "ledger/tables/*.part"
     assert told["data_sets"]["counts"] == "counts.parquet/*.parquet"
-    pieces = [path.read_bytes() for path in (out / "ledger/pieces/counts").glob("S1_*.csv")]
-    assert b"".join(sorted(pieces)) == whole.partition(b"\n")[2]
+    tables = [part_file.read_lines(str(name)) for name in (out / "ledger/tables").glob("S1_*.part")]
+    lines = [line for table in tables if table for line in table["counts"].to_pylist()]
+    assert b"".join(sorted(lines)) == whole.partition(b"\n")[2]
 
 
 @pytest.mark.slow

@@ -6,7 +6,6 @@ import json
 import os
 import stat
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from pipeline.options import UsageError
 from pipeline.records import Fact, Failure, Listed
 from pipeline.results import join
 from pipeline.results.join import join_tables, read_holdings
-from pipeline.results.pieces import Pieces
+from pipeline.results.part_tables import PartTables
 from pipeline.run import run_of
 from pipeline.storage import files
 from pipeline.storage.sealed import DamagedError, seal, unseal, with_checksum
@@ -72,86 +71,105 @@ def out(tmp_path: Path) -> str:
 
 def joined(output: str, run_id: str = "9") -> list[str]:
     """The rows of the joined table; a join that does not end is an error."""
-    done = threading.Thread(target=join_tables, args=(Pieces(output), run_id), daemon=True)
+    done = threading.Thread(target=join_tables, args=(PartTables(output), run_id), daemon=True)
     done.start()
     done.join(60)
     assert not done.is_alive()
     return rows(output)
 
 
-def test_a_killed_run_that_wrote_over_anothers_piece_loses_no_row(out: str) -> None:
-    part = committed(out, "1", range(10))
-    Pieces(out).update(part)
-    piece = Path(Pieces(out).piece_file("counts", part))
-    of_first = piece.read_bytes()
+def test_a_killed_run_that_wrote_over_anothers_file_loses_no_row(out: str) -> None:
+    part, tables = committed(out, "1", range(10)), PartTables(out)
+    tables.update(part)
+    file = Path(tables.file(part))
+    of_first = file.read_bytes()
     committed(out, "2", range(10, 20))
-    Pieces(out).update(part)
-    piece.write_bytes(of_first)  # the first run, which had seen its own alone; then it was killed
+    tables.update(part)
+    RunNotes(out, "1").start()
+    file.write_bytes(of_first)  # the first run, which had seen its own alone; then it was killed
+    assert list(tables.left_undone("3")) == [part, part]
+    tables.update(part)
     assert joined(out) == all_rows(20)
     assert len(nights.read(Path(out, "failures.csv"))) == 20
-    assert joined(out) == all_rows(20)
 
 
-@pytest.mark.parametrize("table", ["counts", "failures", "activity"])
-def test_a_piece_that_is_gone_is_made_again(out: str, table: str) -> None:
-    part = committed(out, "1", range(3))
-    Pieces(out).update(part)
+def test_a_file_that_is_gone_is_made_again(out: str) -> None:
+    part, tables = committed(out, "1", range(3)), PartTables(out)
+    tables.update(part)
     before = joined(out)
     assert before == all_rows(3)
-    Path(Pieces(out).piece_file(table, part)).unlink(missing_ok=True)
+    tables.write_made()
+    assert not list(tables.left_undone("2"))
+    Path(tables.file(part)).unlink()
+    assert list(tables.left_undone("2")) == [part]
+    tables.update(part)
     assert joined(out) == before
-    assert len(nights.read(Path(out, "failures.csv"))) == 3
 
 
-def test_a_summary_that_is_damaged_is_made_again(out: str) -> None:
+@pytest.mark.parametrize("at", [0.1, 0.9])
+def test_a_file_that_is_damaged_is_made_again(out: str, at: float) -> None:
     part = committed(out, "1", range(3))
-    Pieces(out).update(part)
-    summary = Path(Pieces(out).summary_file(part))
-    summary.write_bytes(summary.read_bytes().replace(b'"recordings": 3', b'"recordings": 2'))
+    PartTables(out).update(part)
+    file = Path(PartTables(out).file(part))
+    whole = file.read_bytes()
+    damaged = bytearray(whole)
+    damaged[int(at * len(whole))] ^= 1
+    file.write_bytes(damaged)
     assert joined(out) == all_rows(3)
     assert read_holdings(out).sums.recordings == 3
+    assert file.read_bytes() == whole
+
+
+def test_parts_that_overlap_are_merged(out: str) -> None:
+    """A folder's files lie between those of the folder above."""
+    inner = "/archive/S1_20240601_020000/S1_20240602_{:02d}0000.wav"
+    for day, n in ((DAY, 4), (inner, 3), (DAY.replace("S1", "S2"), 2)):
+        PartTables(out).update(committed(out, "1", range(n), day))
+    first, last = all_rows(3), [DAY.format(3), *(DAY.replace("S1", "S2").format(k) for k in (0, 1))]
+    assert joined(out) == [*first, *(inner.format(k) for k in range(3)), *last]
 
 
 def test_a_disk_that_gives_back_other_bytes_ends_a_join(
     out: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     part = committed(out, "1", range(3))
-    Pieces(out).update(part)
-    name = Pieces(out).piece_file("counts", part)
+    PartTables(out).update(part)
+    name = PartTables(out).file(part)
     read = files.read_bytes
     monkeypatch.setattr(files, "read_bytes", lambda n: read(n) + (b"x" if n == name else b""))
     with pytest.raises(OSError, match="times in vain"):
-        join_tables(Pieces(out), "9")
+        join_tables(PartTables(out), "9")
 
 
 @pytest.mark.parametrize("share", [None, {"share": [1, 2]}])  # a join has to follow a share, too
 def test_a_join_leaves_to_another_run_what_it_will_join(
     out: str, share: dict[str, Any] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While a cluster works, a summary changes at every moment."""
+    """While a cluster works, a part changes at every moment."""
     part = committed(out, "1", range(3))
-    Pieces(out).update(part)
-    summary = Path(Pieces(out).summary_file(part))
+    PartTables(out).update(part)
+    file = Path(PartTables(out).file(part))
     passes = []
-    join_all = join._join_all
+    join_all = join.join_all
 
-    def join_and_change(*arguments: Any) -> Iterator[str]:
+    def join_and_change(*arguments: Any) -> tuple[str, ...]:
         passes.append(1)
         assert len(passes) < 18
-        yield from join_all(*arguments)
-        os.replace(summary, summary.with_suffix(".new"))  # written anew by another run
-        summary.write_bytes(summary.with_suffix(".new").read_bytes())
+        apart = join_all(*arguments)
+        os.replace(file, file.with_suffix(".new"))  # written anew by another run
+        file.write_bytes(file.with_suffix(".new").read_bytes())
         if len(passes) == 9:
             monkeypatch.undo()
+        return apart
 
-    monkeypatch.setattr(join, "_join_all", join_and_change)
+    monkeypatch.setattr(join, "join_all", join_and_change)
     other = RunNotes(out, "8")
     other.start(share)
-    join_tables(Pieces(out), "9")
+    join_tables(PartTables(out), "9")
     assert len(passes) == join.PASSES
     other.start_joining()  # both write tables now: who writes last must have seen all
     passes.clear()
-    join_tables(Pieces(out), "9")
+    join_tables(PartTables(out), "9")
     assert len(passes) == 9
     other.end(["9"])
     assert not list(Path(out, "ledger").glob("*.joining"))
@@ -196,7 +214,7 @@ def test_tables_of_formats_that_were_asked_for_once_are_kept_up(tmp_path: Path) 
     model, out = fakes.write_model(tmp_path / "model"), tmp_path / "out"
     flags = ["--input", "x", "--model", str(model), "--output", str(out)]
     assert run_of(options.parse(flags)).config.formats == ()
-    Pieces(str(out), ("raven", "parquet")).write_made()
+    PartTables(str(out), ("raven", "parquet")).write_made()
     files.write_atomically(str(out / "raven" / "a.selections.txt"), [b""])
     run = run_of(options.parse([*flags, "--format", "excel"]))
     assert run.config.formats == ("excel", "raven")  # the Parquet files were removed by somebody

@@ -2,7 +2,7 @@
 
 Several runs with one output may share the recordings out among them, on one machine or on many. All
 list the same recordings and cut the listing in the same way, whatever is done already; each counts
-its own share, writes scores, entries and pieces of tables, and leaves a *record* here, in
+its own share, writes scores, entries and files of parts, and leaves a *record* here, in
 ``ledger/shares``. A later run joins the tables and adds the records up.
 """
 

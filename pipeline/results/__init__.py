@@ -3,7 +3,7 @@
 Imports ``exports``, ``survey``, ``tables`` and everything below them; only ``transforms`` imports
 Beam.
 
-- ``render``: every table of an output, file by file. ``pieces``: of one part. ``join``: of all.
+- ``render``: every table, file by file. ``part_tables``: of one part. ``join``: of all.
 - ``unchanged``: which files already hold what would be written.
 - ``finish``: tables joined, run.json (``run_report``) written. ``transforms``: wires these.
 """

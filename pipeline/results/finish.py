@@ -13,7 +13,7 @@ from pipeline.ledger import drift, shares
 from pipeline.ledger.runs import Note, RunNotes
 from pipeline.options import Config
 from pipeline.results.join import Holdings, join_tables
-from pipeline.results.pieces import Pieces
+from pipeline.results.part_tables import PartTables
 from pipeline.results.run_report import RunReport, Totals
 from pipeline.storage import files
 from pipeline.store.sums import Sums
@@ -42,13 +42,13 @@ def end_run(
     """
     config, run_id = report.config, report.counting.run_id
     notes = RunNotes(config.output, run_id)
-    pieces = Pieces(config.output, config.formats)
+    tables = PartTables(config.output, config.formats)
     records = shares.record_files(config.output)
     left = shares.outstanding(config.output, shares.named_of(config))
     if joined:
         left.append(joined)
-    holdings = join_tables(pieces, run_id)
-    pieces.write_made()
+    holdings = join_tables(tables, run_id)
+    tables.write_made()
     written = _write(with_shares(report, left), holdings, sums, n, others, left, recounts)
     notes.leave(Note.REPORT, written)
     problem = ""

@@ -1,49 +1,46 @@
-"""Tables of a whole output, joined from the pieces of its parts.
+"""Tables of a whole output, joined from the files of its parts in one pass over them.
 
-Pieces are sorted and mostly follow one another, so a table is a copy of them in order: in a bucket
-the server puts it together. Where two pieces overlap they are merged, a row at a time. No table is
-ever held in memory.
+A part's lines are in order and mostly all before those of the next part, so they are copied. Where
+two parts overlap they are merged, a recording at a time. No table is ever held in memory.
 """
 
 from __future__ import annotations
 
-import csv
 import heapq
-import io
-import posixpath
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby, pairwise
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any
 
-from pipeline.exports.tool_formats import ToolFormat
+import pyarrow as pa
+
+from pipeline.exports.tool_formats import CountedRecording, ToolFormat
 from pipeline.ledger.runs import RunNotes
-from pipeline.records import ActivityHour
-from pipeline.results.pieces import (
-    PARQUET,
-    PartSummary,
-    Piece,
-    Pieces,
-    read_summary,
-)
+from pipeline.results.part_tables import PartTables
 from pipeline.results.render import (
+    PARQUET,
     CsvTable,
     counted_recordings,
     csv_tables,
+    data_file,
     head,
+    hour_rows,
+    line_of,
+    name_of,
     run_table,
     tools_of,
 )
-from pipeline.results.unchanged import checksums_of
 from pipeline.storage import files
+from pipeline.store import part_file
 from pipeline.store.ledger import Ledger
+from pipeline.store.part_file import PartSummary
 from pipeline.store.sums import Sums
 from pipeline.tables.activity import activity_row, added
-from pipeline.tables.cell_text import encode, unguard_path
-from pipeline.tables.csv_text import csv_line
+from pipeline.tables.schema import cells
 
 JOINED_AT_MOST_BYTES = 2**30
-"""A larger table is not joined: its pieces and Parquet are the product, and run.json says so."""
+"""A larger table is not joined: its parts' files and Parquet are the product; see run.json."""
 
 Keyed = tuple[Any, Any]
 """What a row is sorted by, and the row."""
@@ -55,35 +52,32 @@ class Holdings:
 
     Attributes:
         sums: of all its recordings.
-        pieces: (part, piece) by table.
+        parts: what each holds, but for its sums.
         apart: tables that are too large to be joined.
     """
 
     sums: Sums = field(default_factory=Sums)
-    pieces: dict[str, list[tuple[str, Piece]]] = field(default_factory=dict)
+    parts: list[PartSummary] = field(default_factory=list)
     apart: tuple[str, ...] = ()
-
-    def add(self, summary: PartSummary) -> None:
-        """One part more."""
-        self.sums += summary.sums
-        for table, piece in summary.pieces.items():
-            self.pieces.setdefault(table, []).append((summary.part, piece))
 
 
 def read_holdings(output: str) -> Holdings:
-    """What an output holds, by the summaries of its parts."""
-    return _read(files.list_folder(Pieces(output).summaries, ".json"))[0]
+    """What an output holds, by the summaries of its parts; those that are damaged are left out."""
+    names = files.list_folder(PartTables(output).folder, part_file.ENDING)
+    return _read(names)[0]
 
 
-def _read(names: Collection[str]) -> tuple[Holdings, list[str]]:
-    """What summaries say, and the parts of those that cannot be read."""
-    held, damaged = Holdings(), []
-    for name, summary in zip(names, files.read_ahead(read_summary, names), strict=True):
+def _read(names: Iterable[str]) -> tuple[Holdings, list[str]]:
+    """What files of parts say, and the names of those that are damaged."""
+    holdings, damaged = Holdings(), []
+    names = list(names)
+    for name, summary in zip(names, files.read_ahead(part_file.read_summary, names), strict=True):
         if summary:
-            held.add(summary)
+            holdings.sums += summary.sums
+            holdings.parts.append(replace(summary, sums=Sums()))
         else:
-            damaged.append(posixpath.basename(name).removesuffix(".json"))
-    return held, damaged
+            damaged.append(name)
+    return holdings, damaged
 
 
 PASSES = 3
@@ -91,8 +85,8 @@ PASSES = 3
 _PASSES_IN_VAIN = 20
 
 
-def join_tables(pieces: Pieces, run_id: str) -> Holdings:
-    """Joins all tables. A piece that is not what its summary names is made again.
+def join_tables(tables: PartTables, run_id: str) -> Holdings:
+    """Joins all tables. A part's file that is damaged is made again.
 
     Where other runs have changed parts meanwhile the tables are joined again, for this run may have
     put its own in place of newer ones. After a few times that is left to a run that has still to
@@ -101,101 +95,86 @@ def join_tables(pieces: Pieces, run_id: str) -> Holdings:
     Raises:
         OSError: a part cannot be made whole.
     """
-    notes = RunNotes(pieces.output, run_id)
+    notes = RunNotes(tables.output, run_id)
     notes.start_joining()
     n_joined = 0
     for _ in range(_PASSES_IN_VAIN):
-        before = files.list_versions(pieces.summaries, ".json")
-        held, damaged = _read(before)
-        for part in damaged:
-            pieces.update(part, in_any_case=True)
+        before = files.list_versions(tables.folder, part_file.ENDING)
+        holdings, damaged = _read(before)
+        for name in damaged:
+            part = name.rpartition("/")[2].removesuffix(part_file.ENDING)
+            tables.update(part, in_any_case=True)
         if damaged:
             continue
-        try:
-            held.apart = tuple(_join_all(pieces, held))
-        except FileNotFoundError:
-            continue  # another run has just removed a piece that lost all its rows
+        holdings.apart = join_all(tables, holdings.parts)
         n_joined += 1
-        if files.list_versions(pieces.summaries, ".json") == before:
-            return held
+        if files.list_versions(tables.folder, part_file.ENDING) == before:
+            return holdings
         if n_joined >= PASSES and notes.others_have_to_join():
-            return held
+            return holdings
     raise OSError(
-        f"{pieces.output}: its parts change or are damaged again and again; see to its disk"
+        f"{tables.output}: its parts change or are damaged again and again; see to its disk"
     )
 
 
-def _join_all(pieces: Pieces, holdings: Holdings) -> Iterator[str]:
-    for table in csv_tables(pieces.formats):
-        own = f"{_own_name(table.name)}.csv"  # excel/counts.csv has the rows of counts.csv
-        some = sorted(holdings.pieces.get(own, []), key=lambda of: of[1].first)
-        name = files.join(pieces.output, table.name)
-        if sum(piece.n_bytes for _, piece in some) > JOINED_AT_MOST_BYTES:
-            files.delete_if_there(name)
-            yield table.name
-        elif table.of is ActivityHour:
-            files.write_atomically(name, _hours(pieces, table, some))
-        else:
-            _join(pieces, table, some)
-    every = sorted(holdings.pieces.get("counts.csv", []), key=lambda of: of[1].first)
-    for tool in tools_of(pieces.formats):
+def join_all(tables: PartTables, summaries: Iterable[PartSummary]) -> tuple[str, ...]:
+    """Writes all tables of an output. Returns those that are too large."""
+    some = sorted((one for one in summaries if one.first), key=lambda one: one.first)
+    apart = []
+    with ExitStack() as opened:
+        writers: list[tuple[str, Callable[[bytes], object]]] = []
+        for table in csv_tables(tables.formats):
+            name = files.join(tables.output, table.name)
+            if sum(one.n_bytes[table.column] for one in some) > JOINED_AT_MOST_BYTES:
+                files.delete_if_there(name)
+                apart.append(table.name)
+            elif table.column == "hours":
+                files.write_atomically(name, _hours(table, some))
+            else:
+                write = opened.enter_context(files.writing(name))
+                write(head(table))
+                writers.append((table.column, write))
+        for lines in _in_order(some, tables.lines) if writers else ():
+            for column, write in writers:
+                write(lines[column])
+    for tool in tools_of(tables.formats):
         if tool.run_file:
-            name = files.join(pieces.output, tool.run_file)
-            files.write_atomically(name, _run_table(pieces, every, tool))
+            content = _run_table(tables.output, some, tool)
+            files.write_atomically(files.join(tables.output, tool.run_file), content)
+    return tuple(apart)
 
 
-def _join(pieces: Pieces, table: CsvTable, some: Sequence[tuple[str, Piece]]) -> None:
-    name = files.join(pieces.output, table.name)
-    follow_on = all(a.last < b.first for (_, a), (_, b) in pairwise(some))
-    if follow_on and name.startswith("gs://"):
-        _compose(pieces, table, some)
-        return
-    contents = _contents(pieces, _own_name(table.name), some)
-    if follow_on:
-        files.write_atomically(name, _behind(head(table), contents))
-        return
-    opened = [(piece.first, lambda: _rows(next(contents))) for _, piece in some]
-    lines = (encode(csv_line(cells)) for _, cells in merged(opened))
-    files.write_atomically(name, _behind(head(table), lines))
+def _in_order(
+    some: Sequence[PartSummary], read: Callable[[str], pa.Table]
+) -> Iterator[Mapping[str, bytes]]:
+    """Lines by table: of a part together, or of each recording where parts overlap."""
+    contents = files.read_ahead(read, [one.part for one in some])
+
+    def rows() -> Iterator[Keyed]:
+        for row in next(contents).to_pylist():
+            yield name_of(row), row
+
+    for overlapping in _overlapping(some):
+        if len(overlapping) > 1:
+            for _, row in merged((one.first, rows) for one in overlapping):
+                yield row
+        else:
+            lines = next(contents)
+            yield {name: b"".join(lines[name].to_pylist()) for name in lines.column_names}
 
 
-def _own_name(table: str) -> str:
-    """Of the table whose rows a table has, without its ending."""
-    return table.rpartition("/")[2].removesuffix(".csv")
-
-
-def _contents(pieces: Pieces, table: str, some: Sequence[tuple[str, Piece]]) -> Iterator[bytes]:
-    """The pieces of a table, in order, whole."""
-    checksums = {part: piece.checksum for part, piece in some}
-
-    def read(part: str) -> bytes:
-        return pieces.whole(table, part, checksums[part])
-
-    return files.read_ahead(read, checksums)
-
-
-def _compose(pieces: Pieces, table: CsvTable, some: Sequence[tuple[str, Piece]]) -> None:
-    """Has the bucket put pieces together. It lists their checksums."""
-    from pipeline.storage.buckets import compose
-
-    own = _own_name(table.name)
-    names = {part: pieces.piece_file(own, part) for part, _ in some}
-    there = checksums_of(names.values())
-    for part, piece in some:
-        if there.get(names[part]) != piece.checksum:
-            pieces.whole(own, part, piece.checksum)
-    compose(files.join(pieces.output, table.name), head(table), list(names.values()))
-
-
-def _behind(first: bytes, more: Iterable[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from more
-
-
-def _rows(piece: bytes) -> Iterator[Keyed]:
-    """Rows of a piece, with the recording that each is of."""
-    for cells in csv.reader(io.StringIO(piece.decode(), newline="")):
-        yield unguard_path(cells[0]), cells
+def _overlapping(some: Iterable[PartSummary]) -> Iterator[list[PartSummary]]:
+    """Parts in the order of their first recordings, those together that share a stretch."""
+    together: list[PartSummary] = []
+    last = ""
+    for one in some:
+        if together and last < one.first:
+            yield together
+            together = []
+        together.append(one)
+        last = max(last, one.last)
+    if together:
+        yield together
 
 
 def merged(sources: Iterable[tuple[Any, Callable[[], Iterator[Keyed]]]]) -> Iterator[Keyed]:
@@ -230,45 +209,34 @@ def merged(sources: Iterable[tuple[Any, Callable[[], Iterator[Keyed]]]]) -> Iter
             take(number, rows)
 
 
-def _hours(pieces: Pieces, table: CsvTable, some: Sequence[tuple[str, Piece]]) -> Iterator[bytes]:
+def _hours(table: CsvTable, some: Iterable[PartSummary]) -> Iterator[bytes]:
     yield head(table)
-    contents = _contents(pieces, "activity", some)
-    opened = [(piece.first, lambda: _hour_rows(next(contents))) for _, piece in some]
-    for of, rows in groupby(merged(opened), key=lambda keyed: keyed[0]):
+    rows = heapq.merge(*(hour_rows(one.hours) for one in some))
+    for of, amounts in groupby(rows, key=lambda row: row[0]):
         amount = (0, 0)
-        for _, more in rows:
+        for _, more in amounts:
             amount = added(amount, more)
-        yield encode(csv_line(table.to_cells(activity_row(of, amount))))
+        yield line_of(cells(activity_row(of, amount)))
 
 
-def _hour_rows(piece: bytes) -> Iterator[Keyed]:
-    rows = csv.reader(io.StringIO(piece.decode(), newline=""))
-    for site, date, hour, recorded_ms, calls in rows:
-        yield (site, date, int(hour)), (int(recorded_ms), int(calls))
-
-
-def _run_table(
-    pieces: Pieces, some: Sequence[tuple[str, Piece]], tool: ToolFormat
-) -> Iterator[bytes]:
+def _run_table(output: str, some: Iterable[PartSummary], tool: ToolFormat) -> Iterator[bytes]:
     """The table of all recordings for a program: its times may go on from one to the next."""
-    ledger = Ledger(pieces.output)
+    ledger = Ledger(output)
 
-    def recordings(part: str) -> Iterator[Keyed]:
+    def recordings(part: str) -> Iterator[tuple[str, CountedRecording]]:
         for one in counted_recordings(ledger.part(part).values()):
             yield one.row.recording, one
 
-    opened = [(piece.first, lambda part=part: recordings(part)) for part, piece in some]
+    opened = ((one.first, lambda part=one.part: recordings(part)) for one in some)
     return run_table((one for _, one in merged(opened)), tool)
 
 
 def tables_apart(holdings: Holdings) -> dict[str, str]:
-    """Where the pieces of tables lie in the output that are too large to be joined."""
-    return {table: Pieces("").piece_file(_own_name(table), "*") for table in holdings.apart}
+    """Where the lines of tables lie in the output that are too large to be joined."""
+    return dict.fromkeys(holdings.apart, PartTables("").file("*"))
 
 
 def data_sets(formats: Sequence[str]) -> dict[str, str]:
     """Where tables lie in the output as Parquet, if that was asked for."""
-    return {
-        name: Pieces("").parquet_file(name, "*")
-        for name in (PARQUET if "parquet" in formats else ())
-    }
+    names = PARQUET if "parquet" in formats else ()
+    return {name: data_file(name, "*") for name in names}

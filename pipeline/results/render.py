@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import csv
+import io
 import posixpath
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.exports.tool_formats import (
     TOOL_FORMATS,
@@ -21,30 +25,33 @@ from pipeline.records import ActivityHour, DetectedCall, RecordingCount, Row, co
 from pipeline.storage import files
 from pipeline.store.entries import Entry
 from pipeline.store.parts import part_of
-from pipeline.tables.activity import activity
+from pipeline.tables.activity import Amount, SiteHour, activity_row, hours_of
 from pipeline.tables.cell_text import encode
 from pipeline.tables.csv_text import TUTORIAL_COLUMNS, csv_line, tutorial_cells
 from pipeline.tables.parquet import parquet_bytes
 from pipeline.tables.rows import is_failure, row_order, was_counted
 from pipeline.tables.schema import cells
 
+LINES = pa.schema(
+    [(name, pa.binary()) for name in ("recording", "counts", "failures", "calls", "tutorial")]
+)
+"""A recording's name, which rows are sorted by, and its lines in each table."""
+PARQUET: dict[str, type[Row]] = {"counts": RecordingCount, "calls": DetectedCall}
+"""Tables that are also data sets."""
+
 
 @dataclass(frozen=True)
 class CsvTable:
-    """A table of one line for each row.
+    """A table of lines.
 
     Attributes:
-        of: the kind of its rows.
-        to_cells: a row as text.
-        keeps: which rows it has.
+        column: of ``LINES``; or ``hours``, which are added up.
         mark: what the file begins with.
     """
 
     name: str
-    of: type[Row]
+    column: str
     columns: Sequence[str]
-    to_cells: Callable[[Any], list[str]] = cells
-    keeps: Callable[[Any], bool] = bool
     mark: bytes = b""
 
 
@@ -52,18 +59,63 @@ def csv_tables(formats: Iterable[str]) -> list[CsvTable]:
     """The CSV tables that a run writes."""
     columns = column_names(RecordingCount)
     tables = [
-        CsvTable("counts.csv", RecordingCount, columns),
-        CsvTable("failures.csv", RecordingCount, columns, keeps=is_failure),
-        CsvTable("calls.csv", DetectedCall, column_names(DetectedCall)),
-        CsvTable("activity.csv", ActivityHour, column_names(ActivityHour)),
+        CsvTable("counts.csv", "counts", columns),
+        CsvTable("failures.csv", "failures", columns),
+        CsvTable("calls.csv", "calls", column_names(DetectedCall)),
+        CsvTable("activity.csv", "hours", column_names(ActivityHour)),
     ]
     if "excel" in formats:
         tables += [
             replace(table, name=f"excel/{table.name}", mark=codecs.BOM_UTF8) for table in tables
         ]
     if "tutorial" in formats:
-        tables.append(CsvTable("tutorial.csv", RecordingCount, TUTORIAL_COLUMNS, tutorial_cells))
+        tables.append(CsvTable("tutorial.csv", "tutorial", TUTORIAL_COLUMNS))
     return tables
+
+
+def lines_of(entries: Iterable[Entry]) -> pa.Table:
+    """The lines of recordings in each table, in order."""
+    rows = []
+    for one in counted_recordings(entries):
+        line = line_of(cells(one.row))
+        rows.append(
+            {
+                "recording": one.row.recording.encode("utf-8", "surrogatepass"),
+                "counts": line,
+                "failures": line if is_failure(one.row) else b"",
+                "calls": b"".join(line_of(cells(call)) for call in one.calls),
+                "tutorial": line_of(tutorial_cells(one.row)),
+            }
+        )
+    return pa.Table.from_pylist(rows, LINES)
+
+
+def line_of(values: Sequence[str]) -> bytes:
+    """Cells as a line of a file."""
+    return encode(csv_line(values))
+
+
+def name_of(row: Mapping[str, bytes]) -> str:
+    """The name of a row's recording."""
+    return row["recording"].decode("utf-8", "surrogatepass")
+
+
+def sizes_of(lines: pa.Table) -> dict[str, int]:
+    """Bytes of lines, by table."""
+    return {name: pc.sum(pc.binary_length(lines[name])).as_py() or 0 for name in lines.column_names}
+
+
+def hours_text(entries: Iterable[Entry]) -> str:
+    """Recorded milliseconds and calls by site and hour, in order, as lines of CSV."""
+    some = list(entries)
+    hours = hours_of((one.row for one in some), (call for one in some for call in one.calls))
+    return "".join(csv_line([*map(str, (*of, *amount))]) for of, amount in sorted(hours.items()))
+
+
+def hour_rows(text: str) -> Iterator[tuple[SiteHour, Amount]]:
+    """Reads what ``hours_text`` gave."""
+    for site, date, hour, recorded_ms, calls in csv.reader(io.StringIO(text, newline="")):
+        yield (site, date, int(hour)), (int(recorded_ms), int(calls))
 
 
 def head(table: CsvTable) -> bytes:
@@ -109,18 +161,18 @@ def all_tables(
         state: the entries that hold, by identity.
         formats: those asked for.
     """
-    rows = [entry.row for entry in state.values()]
-    calls = [call for entry in state.values() for call in entry.calls]
-    of_kind: dict[type[Row], Sequence[Row]] = {
-        RecordingCount: rows,
-        DetectedCall: calls,
-        ActivityHour: activity(rows, calls),
-    }
+    lines = lines_of(state.values())
+    hours = [line_of(cells(activity_row(*of))) for of in hour_rows(hours_text(state.values()))]
     for table in csv_tables(formats):
-        kept = sorted(filter(table.keeps, of_kind[table.of]), key=row_order)
-        yield table.name, head(table) + b"".join(encode(csv_line(table.to_cells(r))) for r in kept)
+        some = hours if table.column == "hours" else lines[table.column].to_pylist()
+        yield table.name, head(table) + b"".join(some)
     if "parquet" in formats:
-        yield from _parquet_tables(state)
+        of_part: dict[str, list[Entry]] = {}
+        for identity, entry in state.items():
+            of_part.setdefault(part_of(identity), []).append(entry)
+        for part, entries in of_part.items():
+            for name, content in parquet_tables(entries).items():
+                yield data_file(name, part), content
     if tools := tools_of(formats):
         counted = list(counted_recordings(state.values()))
         for one in counted:
@@ -130,16 +182,23 @@ def all_tables(
                 yield tool.run_file, b"".join(run_table(counted, tool))
 
 
-def _parquet_tables(state: Mapping[str, Entry]) -> Iterator[tuple[str, bytes | None]]:
-    """A file for each part."""
-    of_part: dict[str, list[Entry]] = {}
-    for identity, entry in state.items():
-        of_part.setdefault(part_of(identity), []).append(entry)
-    for part, entries in of_part.items():
-        rows = sorted((entry.row for entry in entries), key=row_order)
-        calls = sorted((call for entry in entries for call in entry.calls), key=row_order)
-        yield f"counts.parquet/{part}.parquet", parquet_bytes(rows, RecordingCount)
-        yield f"calls.parquet/{part}.parquet", parquet_bytes(calls, DetectedCall)
+def parquet_tables(entries: Iterable[Entry]) -> dict[str, bytes]:
+    """A part's rows as Parquet, by table."""
+    some = list(counted_recordings(entries))
+    rows: dict[str, Sequence[Row]] = {
+        "counts": [one.row for one in some],
+        "calls": [call for one in some for call in one.calls],
+    }
+    return {name: parquet_bytes(rows[name], row_type) for name, row_type in PARQUET.items()}
+
+
+def data_file(table: str, part: str) -> str:
+    """Where a part's rows lie in an output as Parquet.
+
+    >>> data_file("counts", "*")
+    'counts.parquet/*.parquet'
+    """
+    return f"{table}.parquet/{part}.parquet"
 
 
 def counted_recordings(entries: Iterable[Entry]) -> Iterator[CountedRecording]:

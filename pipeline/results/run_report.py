@@ -134,7 +134,7 @@ def summary(config: Config, report: Mapping[str, Any], page: str) -> str:
     counts = files.join(config.output, "counts.csv")
     names = ["calls.csv", "activity.csv", "failures.csv", *config.formats]
     lines.append(("tables", ", ".join([counts, *names])))
-    lines += [(f"{name} lies", f"in pieces: {where}") for name, where in report["apart"].items()]
+    lines += [(f"{name} lies", f"in parts: {where}") for name, where in report["apart"].items()]
     if page:
         lines.append(("report", page))
     return "\n".join(f"{what:13} {value}" for what, value in lines)

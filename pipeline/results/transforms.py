@@ -8,7 +8,7 @@ import apache_beam as beam
 
 from pipeline.ledger.runs import Note, RunNotes
 from pipeline.results.finish import end_run, end_share
-from pipeline.results.pieces import Pieces
+from pipeline.results.part_tables import PartTables
 from pipeline.results.run_report import RunReport
 from pipeline.store.sums import Sums
 
@@ -18,36 +18,36 @@ class TooManyFailedError(Exception):
 
 
 class UpdateParts(beam.PTransform):
-    """Parts that were added to or listed → how many there were, when the pieces of all are made.
+    """Parts that were added to or listed → how many there were, when the files of all are made.
 
     Where a run was killed, or another table is asked for than the last time, every part is looked
     at; one that is up to date costs a look.
     """
 
-    def __init__(self, pieces: Pieces, run_id: str, *, and_what_is_left: bool = True) -> None:
+    def __init__(self, tables: PartTables, run_id: str, *, and_what_is_left: bool = True) -> None:
         super().__init__()
-        self._pieces, self._runs = pieces, [run_id] if and_what_is_left else []
+        self._tables, self._runs = tables, [run_id] if and_what_is_left else []
 
     def expand(self, touched: beam.PCollection[str]) -> beam.PCollection[int]:
         """Waits for all parts that are to be added to."""
-        pieces = self._pieces
+        tables = self._tables
         left = (
             touched.pipeline
             | "Once" >> beam.Create(self._runs)
-            | "Left undone" >> beam.FlatMap(pieces.left_undone)
+            | "Left undone" >> beam.FlatMap(tables.left_undone)
         )
         return (
             (touched, left)
             | "All parts" >> beam.Flatten()
             | "Each once" >> beam.Distinct()
             | "Share out parts" >> beam.Reshuffle()
-            | "Update" >> beam.Map(_update, pieces)
+            | "Update" >> beam.Map(_update, tables)
             | "All updated" >> beam.combiners.Count.Globally()
         )
 
 
-def _update(part: str, pieces: Pieces) -> str:
-    pieces.update(part)
+def _update(part: str, tables: PartTables) -> str:
+    tables.update(part)
     return part
 
 

@@ -12,7 +12,7 @@ from pipeline.ledger import shares
 from pipeline.ledger.runs import Note
 from pipeline.options import UsageError, say
 from pipeline.results.finish import end_run, exit_code
-from pipeline.results.pieces import Pieces
+from pipeline.results.part_tables import PartTables
 from pipeline.results.render import formats_in
 from pipeline.results.run_report import summary
 from pipeline.run import Run
@@ -57,9 +57,9 @@ def join_shares(run: Run, cut: shares.Cut, *, keeps_records: bool = True) -> int
     run.notes.start()
     for name in (run_file(run.config.output), run.output.page):
         files.delete_if_there(name)
-    pieces = Pieces(run.config.output, run.config.formats)
+    tables = PartTables(run.config.output, run.config.formats)
     with ThreadPoolExecutor(_UPDATES_AT_ONCE) as pool:
-        list(pool.map(pieces.update, sorted(set(pieces.left_undone(run.run_id)))))
+        list(pool.map(tables.update, sorted(set(tables.left_undone(run.run_id)))))
     remarks = dict.fromkeys(line for one in ended for line in one.remarks)
     report = replace(run.report, remarks=tuple(remarks), reference=run.reference())
     others: Counter[str] = Counter()

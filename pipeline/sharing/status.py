@@ -13,8 +13,6 @@ from pipeline.ledger.shares import Cut
 from pipeline.progress import Progress
 from pipeline.records import Outcome
 from pipeline.results.join import Holdings, read_holdings
-from pipeline.results.pieces import Pieces
-from pipeline.storage import files
 from pipeline.tables.read import read_run
 
 SILENT_AFTER_S = 300.0
@@ -104,10 +102,10 @@ def state_of(output: str, now: datetime | None = None) -> State | None:
     # Runs first: one that ends meanwhile has left its record.
     runs = going(notes.progress(), notes.shares(), now or datetime.now(UTC))
     cuts = shares.cuts(output)
-    held, parts = read_holdings(output), len(files.list_folder(Pieces(output).summaries, ".json"))
-    if not (runs or cuts or parts or written):
+    holdings = read_holdings(output)
+    if not (runs or cuts or holdings.parts or written):
         return None
-    return state(runs, cuts, held, parts, written)
+    return state(runs, cuts, holdings, written)
 
 
 def going(
@@ -142,7 +140,6 @@ def state(
     runs: list[Going],
     cuts: list[Cut],
     held: Holdings,
-    parts: int,
     written: Mapping[str, Any],
 ) -> State:
     """What follows from what was read.
@@ -151,7 +148,6 @@ def state(
         runs: that have not ended.
         cuts: that hold, in the order of their last runs.
         held: by the output.
-        parts: of it.
         written: run.json, or nothing.
     """
     counting = [run for run in runs if not run.is_silent]
@@ -181,7 +177,7 @@ def state(
             "recordings": held.sums.recordings,
             "calls": held.sums.calls,
             "failed": held.sums.outcomes.get(Outcome.FAILED.value, 0),
-            "parts": parts,
+            "parts": len(held.parts),
         },
         finished=bool(written),
     )

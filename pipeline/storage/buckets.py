@@ -10,11 +10,9 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
-from uuid import uuid4
 
 from model.audio.seekable import SeekableFile
 from pipeline.options.extras import remedy_for
@@ -111,8 +109,12 @@ def remove(uri: str) -> None:
         bucket.blob(name).delete(retry=DEFAULT_RETRY)
 
 
-def write(uri: str, chunks: Iterable[bytes]) -> None:
-    """Writes an object, which appears when the upload is complete."""
+_SENT_AT_ONCE = 16 * 1024 * 1024
+
+
+@contextmanager
+def uploading(uri: str) -> Iterator[Callable[[bytes], object]]:
+    """Gives a function that adds to an object, which appears when the upload is complete."""
     bucket, name = located(uri)
     with (
         plain_errors(),
@@ -120,56 +122,7 @@ def write(uri: str, chunks: Iterable[bytes]) -> None:
             "wb", chunk_size=_SENT_AT_ONCE, content_type="application/octet-stream"
         ) as file,
     ):
-        for chunk in chunks:
-            file.write(chunk)
-
-
-COMPOSED_AT_ONCE = 32  # what the service puts together in a request
-_COMPOSING_AT_ONCE = 8
-_SENT_AT_ONCE = 16 * 1024 * 1024
-
-
-def compose(uri: str, head: bytes, parts: Sequence[str]) -> None:
-    """Composes an object of ``head`` and other objects of its bucket, in order.
-
-    The service composes 32 objects a request, so many need several levels. The function removes
-    intermediate objects.
-
-    Raises:
-        FileNotFoundError: a part is missing.
-    """
-    from google.api_core.exceptions import NotFound
-    from google.cloud.storage.retry import DEFAULT_RETRY
-
-    bucket, path = located(uri)
-    between: list[str] = []
-
-    def put_together(target: str, sources: Sequence[str]) -> None:
-        # The same sources give the same object, however often this is asked.
-        blobs = [bucket.blob(source) for source in sources]
-        bucket.blob(target).compose(blobs, retry=DEFAULT_RETRY)
-
-    def names(n: int) -> list[str]:
-        made = [f"{path}.joining/{uuid4().hex}" for _ in range(n)]
-        between.extend(made)
-        return made
-
-    with ThreadPoolExecutor(_COMPOSING_AT_ONCE) as pool:
-        try:
-            (beginning,) = names(1)
-            bucket.blob(beginning).upload_from_string(head, retry=DEFAULT_RETRY)
-            level = [beginning, *(part.removeprefix(f"gs://{bucket.name}/") for part in parts)]
-            while len(level) > COMPOSED_AT_ONCE:
-                shares = [
-                    level[n : n + COMPOSED_AT_ONCE] for n in range(0, len(level), COMPOSED_AT_ONCE)
-                ]
-                level = names(len(shares))
-                list(pool.map(put_together, level, shares))
-            put_together(path, level)
-        except NotFound as error:
-            raise FileNotFoundError(f"{uri}: a part of it has gone: {error}") from None
-        finally:
-            list(pool.map(remove, (f"gs://{bucket.name}/{made}" for made in between)))
+        yield file.write
 
 
 def located(uri: str) -> tuple[Any, str]:

@@ -346,14 +346,23 @@ def exists(name: str) -> bool:
     return buckets.object_named(name) is not None
 
 
-def write_atomically(name: str, chunks: Iterator[bytes] | list[bytes]) -> None:
-    """Writes a file that nobody can see before it is complete.
+def write_atomically(name: str, chunks: Iterable[bytes]) -> None:
+    """Writes a file that nobody can see before it is complete."""
+    with writing(name) as write:
+        for chunk in chunks:
+            write(chunk)
+
+
+@contextmanager
+def writing(name: str) -> Iterator[Callable[[bytes], object]]:
+    """Gives a function that adds to a file, which nobody can see before this ends without an error.
 
     Locally through a temporary file beside it, renamed at the end. An object in a bucket appears
     only when its upload is complete.
     """
     if not is_local(name):
-        buckets.write(name, chunks)
+        with buckets.uploading(name) as write:
+            yield write
         return
     folder = os.path.dirname(name) or "."
     os.makedirs(folder, exist_ok=True)
@@ -363,8 +372,7 @@ def write_atomically(name: str, chunks: Iterator[bytes] | list[bytes]) -> None:
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with open(handle, "wb") as file:
-            for chunk in chunks:
-                file.write(chunk)
+            yield file.write
             file.flush()
             os.fsync(file.fileno())
         replace(temporary, name)

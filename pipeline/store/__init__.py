@@ -5,6 +5,7 @@ no Beam.
 
 - ``parts``: which recordings lie together, and where. ``moves``: where they lay before.
 - ``entries``: what was counted. ``scores``: from what. ``sums``: entries added up.
+- ``part_file``: what the tables show of a part.
 - ``ledger``: the entry that holds for each recording. ``traces``: how moved ones are recognised.
 - ``migrate``: outputs of earlier versions.
 """

@@ -16,7 +16,7 @@ from pipeline.store.scores import open_scores, with_todays_names, write_table
 
 def is_old(output: str) -> bool:
     """Whether an earlier version left files here that belong into parts."""
-    return bool(_old_entries(output) or _old_scores(output))
+    return bool(_old_entries(output) or _old_scores(output) or _old_pieces(output))
 
 
 def into_parts(output: str) -> None:
@@ -39,6 +39,18 @@ def into_parts(output: str) -> None:
             parts.take_over(output, parts.part_of(today), parts.part_of(entry.identity), run_id)
         entries.write_shard(output, run_id, of_file)
         files.delete_if_there(name)
+    # Tables of parts are made anew from their entries. Summaries go last: by them it is old.
+    old = (*files.list_below(_old(output, "pieces"), ".csv"), *_old_pieces(output))
+    for _ in files.read_ahead(files.delete_if_there, old):
+        pass
+
+
+def _old(output: str, folder: str) -> str:
+    return files.join(parts.ledger(output), folder)
+
+
+def _old_pieces(output: str) -> list[str]:
+    return files.list_folder(_old(output, "summaries"), ".json")
 
 
 def _old_entries(output: str) -> list[str]:

@@ -10,7 +10,7 @@ In ``ledger`` lie:
 - ``parts/LABEL/HASH/*.jsonl.gz``: entries, see ``entries``;
 - ``parts/LABEL/HASH/*.from``, ``*.to``: parts that it took over recordings from, or gave some to,
   when they were moved; ``*.night``: nights for which its recordings were listed;
-- ``summaries/KEY.json`` and ``pieces/TABLE/KEY.csv``: what the tables show of a part;
+- ``tables/KEY.part``: what the tables show of a part, see ``part_file``;
 - ``nights/NIGHT/KEY.*.json``: recordings of a part that were listed for a night;
 - ``unfinished/*.parquet``: scores on their way to ``scores/LABEL/HASH``;
 - ``*.moved.json``, ``*.chosen.json``, ``*.base``: settings that hold for all later runs;
