@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.options import UsageError, refusing, remark
 from pipeline.storage import files
-from pipeline.store import migrate
+from pipeline.store import parts
 from pipeline.store.ledger import Ledger
 from pipeline.tables.read import run_file
 
@@ -31,21 +31,31 @@ class Output:
         return files.join(self.folder, "report.html")
 
     def ledger(self) -> Ledger:
-        """Opens its ledger."""
+        """Opens its ledger.
+
+        Raises:
+            UsageError: it is of version 0.1, which kept one for all recordings.
+        """
+        place = parts.ledger(self.folder)
+        if files.list_folder(place, ".jsonl.gz"):
+            raise UsageError(
+                f"--output {self.folder}: version 0.1 wrote what lies there; give another folder, "
+                f"or remove {place}, and all is counted again"
+            )
         return Ledger(self.folder)
 
     def make_ready(self) -> None:
-        """Makes sure that tables can be written; brings what an earlier version left into parts.
+        """Makes sure that tables can be written.
 
         Raises:
             UsageError: the message says what to change.
         """
         self._refuse_other_tables()
+        self.ledger()
         probe = files.join(self.folder, ".writable")
         with refusing(OSError, about=f"--output {self.folder}: cannot write there: "):
             files.write_atomically(probe, [b""])
             files.delete_if_there(probe)
-            migrate.into_parts(self.folder)
 
     def _refuse_other_tables(self) -> None:
         """Refuses to write over a counts.csv or calls.csv that no run has written."""

@@ -28,7 +28,7 @@ from pipeline.run import Run
 from pipeline.runtime import usable_cores
 from pipeline.sharing.spread import Spread, spread_of
 from pipeline.storage import files
-from pipeline.store import entries, migrate, parts
+from pipeline.store import entries, parts
 
 SAMPLED_HEADERS = 60
 _PROBES_AT_ONCE = 16
@@ -200,10 +200,8 @@ def check_cost(plan: Plan, max_cost_usd: float | None) -> None:
 def _ledger_of(run: Run) -> Callable[[Listed], bool]:
     """Whether a recording is done; reads a part when it is asked about one of it."""
     ledger = run.output.ledger()
-    is_old = migrate.is_old(ledger.output)
-    old = ledger.state() if is_old else {}
     # A first run has no part to look at, and of an archive there may be thousands.
-    has_parts = is_old or bool(files.folders_in(parts.ledger(ledger.output)))
+    has_parts = bool(files.folders_in(parts.ledger(ledger.output)))
 
     state_of = lru_cache(maxsize=64)(ledger.part)
 
@@ -211,7 +209,7 @@ def _ledger_of(run: Run) -> Callable[[Listed], bool]:
         if not has_parts:
             return False
         identity = files.identity(listed.recording)
-        entry = (old if is_old else state_of(parts.part_of(identity))).get(identity)
+        entry = state_of(parts.part_of(identity)).get(identity)
         if run.config.keeps_places:
             listed = entries.with_kept_place(listed, entry)
         retry = run.config.retry_failed

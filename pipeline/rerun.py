@@ -25,7 +25,7 @@ from pipeline.results.render import all_tables
 from pipeline.results.run_report import Totals, summary
 from pipeline.run import Run
 from pipeline.storage import files
-from pipeline.store import entries, migrate, parts
+from pipeline.store import entries, parts
 from pipeline.store.entries import Entry
 from pipeline.store.sums import Sums
 from pipeline.tables.read import run_file
@@ -76,10 +76,10 @@ def _is_simple(config: Config) -> bool:
 
 
 def _files_of(output: str) -> dict[str, files.Stored] | None:
-    """The files of an output that a run has ended in; None if it is large or of another layout."""
+    """The files of an output that a run has ended in; None if it is large."""
     at_most = None if files.is_local(output) else MOST_OBJECTS + 1
     there = dict(islice(files.stored_below(output), at_most))
-    if len(there) == at_most or run_file(output) not in there or migrate.is_old(output):
+    if len(there) == at_most or run_file(output) not in there:
         return None
     ledger = f"{parts.ledger(output)}/"
     shards = (n for n in there if n.startswith(ledger) and n.endswith(".jsonl.gz"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import re
@@ -22,13 +21,13 @@ from hypothesis import strategies as st
 
 from pipeline import launch
 from pipeline.__main__ import main
-from pipeline.inference import decode
 from pipeline.ledger.runs import RunNotes
 from pipeline.options import UsageError
 from pipeline.results import join
 from pipeline.results.join import merged, read_holdings
 from pipeline.storage import files
-from pipeline.store import migrate, part_file, parts
+from pipeline.storage.sealed import write_sealed
+from pipeline.store import part_file, parts
 from pipeline.store.ledger import Ledger
 from tests import nights
 from tests.conftest import Count
@@ -203,42 +202,24 @@ def test_what_a_killed_run_committed_is_shown_by_a_run_over_other_recordings(
     assert len(counts(tmp_path)) == 4
 
 
-def to_old_layout(output: Path) -> None:
-    """As versions before parts left it: files side by side."""
-    ledger, scores = output / "ledger", output / "scores"
-    for path in [*ledger.rglob("*.jsonl.gz"), *scores.rglob("*.parquet")]:
-        path.rename((ledger if path.suffix == ".gz" else scores) / path.name)
-    for name in ("parts", "tables"):
-        for path in sorted((ledger / name).rglob("*"), reverse=True):
-            path.rmdir() if path.is_dir() else path.unlink()
-        (ledger / name).rmdir()
-    (ledger / "made.json").unlink()
+def test_an_output_of_version_0_1_is_refused(tmp_path: Path, count: Count) -> None:
+    files.write_atomically(str(tmp_path / "out" / "ledger" / "1-2.jsonl.gz"), [b""])
+    with pytest.raises(UsageError, match=r"version 0.1 wrote what lies there; give another folder"):
+        count("--input", night(tmp_path, "2024-06-01"))
 
 
 @pytest.mark.slow
-def test_an_output_of_an_earlier_version_is_taken_over(
-    tmp_path: Path, count: Count, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "out"
-    for day in (1, 2):
-        night(tmp_path, f"2024-06-0{day}", bursts=day)
-    archive = tmp_path / "archive"
-    assert count("--input", archive) == 0
-    before, state = nights.bytes_of(out), Ledger(str(out)).state()
-    scores = [(row.recording, list(values)) for row, _, values in nights.kept_scores(out)]
-    to_old_layout(out)
-    assert Ledger(str(out)).state() == state  # also without taking over
-    monkeypatch.delattr(decode, "decode_segment")
-    assert count("--input", archive) == 0
-    assert nights.bytes_of(out) == before
-    assert not list((out / "ledger").glob("*.gz"))
-    assert not list((out / "scores").glob("*.parquet"))
-    assert scores == [(r.recording, list(values)) for r, _, values in nights.kept_scores(out)]
-    to_old_layout(out)
-    rescored = ["rescore", "--output", str(out), "--model", str(tmp_path / "model")]
-    assert main([*rescored, "--threshold", "0.9", "--direct_running_mode=in_memory"]) == 0
-    assert set(counts(tmp_path).values()) == {"0"}
+def test_pieces_of_an_earlier_version_make_way(tmp_path: Path, count: Count) -> None:
+    ledger = tmp_path / "out" / "ledger"
+    assert count("--input", night(tmp_path, "2024-06-01")) == 0
+    for path in (ledger / "tables").iterdir():
+        path.unlink()
+    for name in ("pieces/counts/S1.1.csv", "summaries/S1.1.json"):
+        files.write_atomically(str(ledger / name), [b"{}"])
+    write_sealed(str(ledger / "made.json"), {"layout": 2})
+    assert count("--input", night(tmp_path, "2024-06-02")) == 0
     assert len(counts(tmp_path)) == 4
+    assert not [*ledger.glob("pieces/*/*"), *ledger.glob("summaries/*")]
 
 
 @pytest.mark.slow
@@ -340,9 +321,5 @@ def test_moves_take_recordings_from_part_to_part(tmp_path: Path, count: Count) -
     assert read_holdings(str(tmp_path / "out")).sums.recordings == 3
 
 
-def test_entries_of_an_output_come_part_by_part(tmp_path: Path) -> None:
+def test_an_output_without_parts_has_no_entries(tmp_path: Path) -> None:
     assert list(Ledger(str(tmp_path)).entries()) == []
-    assert migrate.is_old(str(tmp_path)) is False
-    (tmp_path / "ledger").mkdir()
-    (tmp_path / "ledger" / "1-2.jsonl.gz").write_bytes(gzip.compress(b""))
-    assert migrate.is_old(str(tmp_path)) is True

@@ -51,14 +51,12 @@ def main(argv: Sequence[str]) -> int:
     from pipeline.ledger.runs import Note
     from pipeline.results.finish import lacks_shares
     from pipeline.runtime import new_pipeline, run_to_end
-    from pipeline.store import migrate
 
     beam_arguments = beam_options(asked.beam_args)
     preflight.check_reach(asked, beam_arguments)
     before = what_is_held(asked.output)
     run = recount_of(asked, before)
     night = preflight.night_tables(run, beam_arguments)
-    migrate.into_parts(asked.output)
     had_page = files.exists(run.output.page)
     run.notes.start()
     run.output.delete_run_file()
@@ -93,14 +91,16 @@ def recount_of(asked: Config, held: Sums) -> Run:
     """
     from pipeline.inference.count import Counting
     from pipeline.inference.model_folder import check_model, current_version
+    from pipeline.output import Output
     from pipeline.results.render import formats_in
     from pipeline.run import Run
-    from pipeline.store import migrate, parts
+    from pipeline.store import parts
     from pipeline.store.sums import Way
 
     output, model = asked.output, current_version(asked.model)
+    Output(output).ledger()
     contract = check_model(model)
-    if next(parts.all_parts(output), None) is None and not migrate.is_old(output):
+    if next(parts.all_parts(output), None) is None:
         raise UsageError(f"--output {output}: no ledger of earlier runs lies there")
     ways = [(Way.from_text(text), n) for text, n in held.ways.items()]
     hop_s = asked.hop_s or scored_hop_s(ways, contract)
@@ -118,7 +118,7 @@ def recount_of(asked: Config, held: Sums) -> Run:
 
 
 def what_is_held(output: str) -> Sums:
-    """The sums of an output, by the summaries of its parts; of an older one, by its entries."""
+    """The sums of an output, by the summaries of its parts; without these, by its entries."""
     from pipeline.results.join import read_holdings
     from pipeline.store.ledger import Ledger
     from pipeline.store.sums import Sums

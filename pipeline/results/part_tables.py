@@ -12,6 +12,7 @@ import json
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -40,6 +41,7 @@ from pipeline.store.parts import PartFiles
 from pipeline.store.sums import Sums
 
 LAYOUT = 3  # of parts' files; those of another layout are made anew
+_IN_PIECES = 2  # one in which a part had a file for each table
 _MADE_AT_MOST = 5  # times: else a disk gives back other bytes than it was given
 
 
@@ -77,6 +79,13 @@ class PartTables:
 
     def write_made(self) -> None:
         """Keeps for the next run what all parts' files were made by."""
+        if (read_if_whole(self._made_file) or {}).get("layout") == _IN_PIECES:
+            folders = (
+                files.join(parts.ledger(self.output), name) for name in ("pieces", "summaries")
+            )
+            old = chain.from_iterable(files.list_below(folder, "") for folder in folders)
+            for _ in files.read_ahead(files.delete_if_there, old):
+                pass
         write_sealed(self._made_file, self._made(), copies=2)  # it names formats once asked for
 
     @property

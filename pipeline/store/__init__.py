@@ -7,5 +7,4 @@ no Beam.
 - ``entries``: what was counted. ``scores``: from what. ``sums``: entries added up.
 - ``part_file``: what the tables show of a part.
 - ``ledger``: the entry that holds for each recording. ``traces``: how moved ones are recognised.
-- ``migrate``: outputs of earlier versions.
 """

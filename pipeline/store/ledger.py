@@ -45,7 +45,7 @@ class Ledger:
         return self.read(self.look(part))
 
     def shards(self) -> list[str]:
-        """All files with entries, those of earlier versions too."""
+        """All files with entries."""
         return sorted(files.list_below(parts.ledger(self.output), ".jsonl.gz"))
 
     def state(self) -> dict[str, Entry]:
@@ -62,9 +62,6 @@ class Ledger:
 
     def entries(self) -> Iterator[Entry]:
         """The entry that holds for each recording, part by part: for an output of any size."""
-        if files.list_folder(parts.ledger(self.output), ".jsonl.gz"):  # earlier, and so small
-            yield from self.state().values()
-            return
         for part in sorted(set(parts.all_parts(self.output))):
             yield from self.part(part).values()
 

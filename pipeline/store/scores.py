@@ -65,7 +65,7 @@ class KeptSegment:
 
 
 def kept_files(output: str) -> list[str]:
-    """All files with the scores of recordings in the ledger, those of earlier versions too."""
+    """All files with the scores of recordings in the ledger."""
     return sorted(files.list_below(files.join(output, "scores"), ".parquet"))
 
 
