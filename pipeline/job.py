@@ -34,7 +34,7 @@ from pipeline.ledger.transforms import (
 )
 from pipeline.results.part_tables import PartTables
 from pipeline.results.run_report import RunReport
-from pipeline.results.transforms import Finish, FinishShare, UpdateParts
+from pipeline.results.transforms import Finish, UpdateParts, leave_record
 from pipeline.storage import files
 from pipeline.store import parts
 from pipeline.store.sums import Sums
@@ -73,11 +73,7 @@ def build_pipeline(
             run.recordings.listings,
             keep_copies=config.keep_copies,
         )
-    work = recordings | "Find work" >> FindWork(
-        *(output, counting, segment, config.retry_failed, night_kept),
-        keeps_places=config.keeps_places,
-        keep_copies=config.keep_copies,
-    )
+    work = recordings | "Find work" >> FindWork(config, counting, night_kept)
     # The job changes nothing until it has checked all parts.
     ready = (
         work[PARTS]
@@ -160,10 +156,10 @@ def build_tables(
     update = UpdateParts(tables, run_id, and_what_is_left=listing is None)
     updated = touched | "Touched" >> beam.Flatten() | "Tables of parts" >> update
     total = sums | "Add up" >> beam.CombineGlobally(Sums.total)
-    finish: beam.PTransform = Finish(report, others, gate=gate, recounts=recounts)
-    if listing is not None:
-        finish = FinishShare(report, others, listing)
-    (updated, total, n) | "Finish" >> finish
+    if listing is None:
+        (updated, total, n) | "Finish" >> Finish(report, others, gate=gate, recounts=recounts)
+    else:
+        leave_record((updated, total, n), report, others, listing)
     # In the job, since whoever handed it over to a service may not wait for its end.
     updated | "Tidy up" >> Tidy(output, run_id)
     if night:

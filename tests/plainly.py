@@ -21,7 +21,7 @@ from pipeline.ledger.runs import Note
 from pipeline.options import Config
 from pipeline.records import Fact, Listed
 from pipeline.rerun import done_already
-from pipeline.results import transforms as tables
+from pipeline.results.finish import end_run
 from pipeline.results.part_tables import PartTables
 from pipeline.run import Run, run_of
 from pipeline.store import parts
@@ -82,14 +82,7 @@ def _find(
     listed: dict[str, list[Listed]] = defaultdict(list)
     for known in list_recordings(run.config):
         listed[parts.part_of(identity_of(known))].append(known)
-    config = run.config
-    segment, flags = (
-        samples_from_seconds(config.segment_s),
-        (config.keeps_places, config.keep_copies),
-    )
-    find = ledger._FindWork(
-        config.output, run.counting, segment, config.retry_failed, night, *flags
-    )
+    find = ledger._FindWork(run.config, run.counting, night)
     find.start_bundle()
     facts: dict[str, list[Fact]] = defaultdict(list)
     work: dict[str, list[Any]] = defaultdict(list)
@@ -128,5 +121,5 @@ def _finish(
     of_parts = PartTables(output, run.config.formats)
     for part in {*listed, *of_part, *of_parts.left_undone(run.run_id)}:
         of_parts.update(part)
-    list(tables._Finish(run.report, recounts=recounts).process(0, sums, n, {}))
+    end_run(run.report, sums, n, {}, recounts=recounts)
     run.notes.take(Note.REPORT)

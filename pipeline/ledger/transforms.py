@@ -9,6 +9,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
+from model.windows import samples_from_seconds
 from pipeline import progress
 from pipeline.inference.count import Counted, Counting
 from pipeline.inference.transforms import PLANS
@@ -89,37 +90,22 @@ class FindWork(beam.PTransform):
     recording that is done gives nothing else.
 
     Args:
-        output: the output folder.
+        config: what was asked.
         counting: how to count.
-        segment_samples: length of a segment.
-        retry_failed: whether to try again what failed for a reason in the file.
         night: to keep the recordings as a night's, ISO 8601; may be empty.
-        keeps_places: whether recordings without a place have that of their entry.
-        keep_copies: whether copies of recordings that were counted before are counted too.
     """
 
-    def __init__(
-        self,
-        output: str,
-        counting: Counting,
-        segment_samples: int,
-        retry_failed: bool,
-        night: str = "",
-        *,
-        keeps_places: bool = False,
-        keep_copies: bool = False,
-    ) -> None:
+    def __init__(self, config: Config, counting: Counting, night: str = "") -> None:
         super().__init__()
-        self._output, self._counting = output, counting
-        flags = retry_failed, night, keeps_places, keep_copies
-        self._find = _FindWork(output, counting, segment_samples, *flags)
+        self._output, self._scoring = config.output, counting.scoring
+        self._find = _FindWork(config, counting, night)
 
     def expand(self, recordings: beam.PCollection[Listed]) -> beam.pvalue.DoOutputsTuple:
         """A part's files are read only where its recordings were listed."""
         listed = recordings | "By part" >> beam.WithKeys(
             lambda one: parts.part_of(identity_of(one))
         )
-        output, scoring = self._output, self._counting.scoring
+        output, scoring = self._output, self._scoring
         unfinished = (
             recordings.pipeline
             | "Once" >> beam.Create([None])
@@ -148,19 +134,9 @@ def _read_unfinished(
 
 
 class _FindWork(beam.DoFn):
-    def __init__(
-        self,
-        output: str,
-        counting: Counting,
-        segment_samples: int,
-        retry: bool,
-        night: str,
-        keeps_places: bool,
-        keep_copies: bool,
-    ) -> None:
-        self._output, self._counting, self._retry, self._night = output, counting, retry, night
-        self._keeps_places, self._keep_copies = keeps_places, keep_copies
-        self._segment_samples = segment_samples
+    def __init__(self, config: Config, counting: Counting, night: str) -> None:
+        self._config, self._counting, self._night = config, counting, night
+        self._output = config.output
         self._bases: list[str] = []
         self._has_traces = False
         self._of_night: list[str] = []
@@ -196,18 +172,18 @@ class _FindWork(beam.DoFn):
             RunNotes(self._output, self._counting.run_id).leave(Note.REFUSAL, str(error))
             raise
         identity.add_base(self._output, listed.values(), self._bases)
-        if self._keeps_places:
+        if self._config.keeps_places:
             listed = {of: with_kept_place(one, state.get(of)) for of, one in listed.items()}
-        if not self._keep_copies:
+        if not self._config.keep_copies:
             listed = marked_by_ledger(listed, state, elsewhere, self._entry_of)
-        counting = self._counting
+        counting, retries = self._counting, self._config.retry_failed
         if self._night:
             nights.add(self._output, self._night, part, counting.run_id, listed, self._of_night)
         yield beam.pvalue.TaggedOutput(PARTS, (part, len(listed)))
         todo = {
             identity: one
             for identity, one in listed.items()
-            if not is_done(state.get(identity), one, counting, self._retry, content_checksum)
+            if not is_done(state.get(identity), one, counting, retries, content_checksum)
         }
         done = len(listed) - len(todo)
         Metrics.counter("recordings", "skipped").inc(done)
@@ -227,7 +203,8 @@ class _FindWork(beam.DoFn):
         if listed.copy_of:
             progress.advance(files=1)
             return
-        facts, plans = resume(listed, kept, self._counting.grid, self._segment_samples)
+        segment_samples = samples_from_seconds(self._config.segment_s)
+        facts, plans = resume(listed, kept, self._counting.grid, segment_samples)
         if not facts:
             yield beam.pvalue.TaggedOutput(PROBE, listed)
             return

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import apache_beam as beam
+from apache_beam.pvalue import AsDict, AsSingleton
 
 from pipeline.ledger.runs import Note, RunNotes
 from pipeline.results.finish import end_run, end_share
 from pipeline.results.part_tables import PartTables
 from pipeline.results.run_report import RunReport
 from pipeline.store.sums import Sums
+
+Ended = tuple[beam.PCollection[int], beam.PCollection[Sums], beam.PCollection[int]]
 
 
 class TooManyFailedError(Exception):
@@ -52,7 +55,7 @@ def _update(part: str, tables: PartTables) -> str:
 
 
 class Finish(beam.PTransform):
-    """How many parts were updated → the joined tables, run.json, and a failed job if need be.
+    """(Parts updated, sums of the run, its inputs) → joined tables, run.json, perhaps a failed job.
 
     Args:
         report: what run.json begins with.
@@ -71,27 +74,33 @@ class Finish(beam.PTransform):
         recounts: bool,
     ) -> None:
         super().__init__()
-        self._others = others
-        self._finish = _Finish(report, recounts=recounts)
-        self._notes, self._gate = RunNotes(report.config.output, report.counting.run_id), gate
+        self._report, self._others = report, others
+        self._gate, self._recounts = gate, recounts
 
-    def expand(
-        self,
-        ended: tuple[beam.PCollection[int], beam.PCollection[Sums], beam.PCollection[int]],
-    ) -> None:
-        """(parts updated, sums of the run, its inputs or changed counts): one each."""
+    def expand(self, ended: Ended) -> None:
+        """Of what comes in there is one each."""
         updated, *totals = ended
-        others = {} if self._others is None else beam.pvalue.AsDict(self._others)
-        problem = updated | "Join and report" >> beam.ParDo(
-            self._finish, *map(beam.pvalue.AsSingleton, totals), others
+        others = {} if self._others is None else AsDict(self._others)
+        problem = updated | "Join and report" >> beam.FlatMap(
+            _end_run, self._report, *map(AsSingleton, totals), others, recounts=self._recounts
         )
         if self._gate:
+            notes = RunNotes(self._report.config.output, self._report.counting.run_id)
             # Apart from the step before, which would be done again with it.
-            _ = (
-                problem
-                | "All reported" >> beam.Reshuffle()
-                | "Gate" >> beam.Map(_raise, self._notes)
-            )
+            _ = problem | "All reported" >> beam.Reshuffle() | "Gate" >> beam.Map(_raise, notes)
+
+
+def _end_run(
+    _: int,
+    report: RunReport,
+    sums: Sums,
+    n: int,
+    others: Mapping[str, int],
+    *,
+    recounts: bool,
+) -> list[str]:
+    problem = end_run(report, sums, n, others, recounts=recounts)
+    return [problem] if problem else []
 
 
 def _raise(problem: str, notes: RunNotes) -> None:
@@ -99,45 +108,20 @@ def _raise(problem: str, notes: RunNotes) -> None:
     raise TooManyFailedError(problem)
 
 
-class _Finish(beam.DoFn):
-    """Joins the tables, writes run.json and ends the run."""
-
-    def __init__(self, report: RunReport, *, recounts: bool) -> None:
-        self._report, self._recounts = report, recounts
-
-    def process(self, _: int, sums: Sums, n: int, others: Mapping[str, int]) -> Iterator[str]:
-        if problem := end_run(self._report, sums, n, others, recounts=self._recounts):
-            yield problem
-
-
-class FinishShare(beam.PTransform):
-    """How many parts were updated → the record of a share, for the run that joins.
+def leave_record(
+    ended: Ended,
+    report: RunReport,
+    others: beam.PCollection[tuple[str, int]],
+    listing: beam.PCollection[tuple[str, int]],
+) -> None:
+    """Leaves the record of a share, for the run that joins.
 
     Args:
+        ended: parts updated, sums of the run, its inputs: one each.
         report: what run.json would begin with.
         others: how many files were passed over, by kind.
         listing: what the share was cut from.
     """
-
-    def __init__(
-        self,
-        report: RunReport,
-        others: beam.PCollection[tuple[str, int]],
-        listing: beam.PCollection[tuple[str, int]],
-    ) -> None:
-        super().__init__()
-        self._report, self._aside = report, (others, listing)
-
-    def expand(
-        self,
-        ended: tuple[beam.PCollection[int], beam.PCollection[Sums], beam.PCollection[int]],
-    ) -> None:
-        """(parts updated, sums of the run, its inputs): one each."""
-        updated, *totals = ended
-        others, listing = self._aside
-        _ = updated | "Leave record" >> beam.Map(
-            lambda _, *of_run: end_share(*of_run),
-            self._report,
-            *map(beam.pvalue.AsSingleton, (*totals, listing)),
-            beam.pvalue.AsDict(others),
-        )
+    updated, *totals = ended
+    aside = (*map(AsSingleton, (*totals, listing)), AsDict(others))
+    _ = updated | "Leave record" >> beam.Map(lambda _, *of_run: end_share(*of_run), report, *aside)
