@@ -24,6 +24,7 @@ from pipeline.inference.score import ModelLoader
 from pipeline.inference.transforms import SegmentHandler
 from pipeline.job import build_pipeline
 from pipeline.ledger.runs import Note
+from pipeline.ledger.shares import Record, withdraw
 from pipeline.options import UsageError, console, remark, say
 from pipeline.preflight import Checked
 from pipeline.progress import Progress
@@ -86,7 +87,9 @@ def launch(run: Run, command: Sequence[str] = ()) -> int:
 def count(run: Run, checked: Checked, night: WriteNights | None) -> None:
     """Runs the job, and fills the night once more where other runs were going on beside it."""
     others_before = run.notes.others()
-    run.notes.start(run.share_note)
+    if run.config.share:
+        Record.begun(run.config, run.counting, run.started).write(run.config.output)
+    run.notes.start()
     handler = SegmentHandler(ModelLoader(run.config.model), run.counting.grid, run.contract.padding)
     run_job(run, handler, checked, night)
     if checked.waits and night and (others_before or run.notes.others()):
@@ -101,6 +104,7 @@ def failed(run: Run, error: Exception) -> bool:
     """
     if refusal := run.notes.take(Note.REFUSAL):
         run.notes.end()
+        withdraw(run.config.output, run.run_id)
         raise UsageError(refusal) from None
     if run.notes.take(Note.GATE):
         return False

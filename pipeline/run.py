@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from model.contract import ServingContract
 from pipeline.inference.count import Counting
 from pipeline.inference.model_folder import check_model, current_version
 from pipeline.inputs.named import NamedRecordings
-from pipeline.ledger import drift, shares
+from pipeline.ledger import drift
 from pipeline.ledger.runs import RunNotes, as_chosen
 from pipeline.ledger.sites import StatedSites, as_stated
 from pipeline.options import Config, remark
@@ -72,17 +71,6 @@ class Run:
     def say_remark(self) -> None:
         """Prints what the run takes over from earlier ones."""
         remark(*self.remark.splitlines())
-
-    @property
-    def share_note(self) -> dict[str, Any] | None:
-        """What others may know of a share while it is counted; None of a whole."""
-        config = self.config
-        if not config.share:
-            return None
-        return shares.Begun(
-            *(self.run_id, config.share, shares.named_of(config)),
-            *(asdict(config), self.started.isoformat()),
-        ).to_json()
 
     @property
     def report(self) -> RunReport:

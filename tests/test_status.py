@@ -14,7 +14,7 @@ import pytest
 from pipeline import progress
 from pipeline.__main__ import main
 from pipeline.ledger.runs import RunNotes
-from pipeline.ledger.shares import Begun, Record
+from pipeline.ledger.shares import Record, withdraw
 from pipeline.options.values import Share
 from pipeline.progress import Progress
 from pipeline.sharing.status import state_in_words, state_of
@@ -35,9 +35,7 @@ def end(output: Path, number: int, minutes_ago: float = 30, failed: int = 0) -> 
     """A share of 4 that has ended, of 100 recordings each."""
     sums = Sums(recordings=100, outcomes={"failed": failed})
     share, at = Share(number, 4), NOW.isoformat()
-    record = Record(
-        *(run_id(minutes_ago), share, "n", "s", "l", {}, 400, 100, sums, {}, at, at, ())
-    )
+    record = Record(*(run_id(minutes_ago), share, "n", "s", {}, at, at, "l", 400, 100, sums))
     record.write(str(output))
 
 
@@ -45,8 +43,8 @@ def begin(
     output: Path, number: int, minutes_ago: float, noted: Progress | None, silent_s: float = 5
 ) -> RunNotes:
     notes = RunNotes(str(output), run_id(minutes_ago))
-    begun = Begun(notes.run_id, Share(number, 4), "n", {}, NOW.isoformat())
-    notes.start(begun.to_json())
+    Record(notes.run_id, Share(number, 4), "n", "s", {}, NOW.isoformat()).write(str(output))
+    notes.start()
     if noted:
         at = NOW - timedelta(seconds=silent_s)
         notes.keep_progress({**vars(noted), "at": at.isoformat()})
@@ -86,6 +84,7 @@ def test_a_run_that_has_just_begun_says_nothing_of_speed(tmp_path: Path) -> None
     assert (state.shares[0].going, state.listed, state.left, state.time_left_s) == ([1], -1, -1, -1)
     assert "speed" not in state_in_words(state)
     notes.end()
+    withdraw(str(tmp_path), notes.run_id)
     assert state_of(str(tmp_path), NOW) is None
 
 

@@ -141,9 +141,8 @@ def test_a_disk_that_gives_back_other_bytes_ends_a_join(
         join_tables(PartTables(out), "9")
 
 
-@pytest.mark.parametrize("share", [None, {"share": [1, 2]}])  # a join has to follow a share, too
 def test_a_join_leaves_to_another_run_what_it_will_join(
-    out: str, share: dict[str, Any] | None, monkeypatch: pytest.MonkeyPatch
+    out: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While a cluster works, a part changes at every moment."""
     part = committed(out, "1", range(3))
@@ -164,7 +163,7 @@ def test_a_join_leaves_to_another_run_what_it_will_join(
 
     monkeypatch.setattr(join, "join_all", join_and_change)
     other = RunNotes(out, "8")
-    other.start(share)
+    other.start()
     join_tables(PartTables(out), "9")
     assert len(passes) == join.PASSES
     other.start_joining()  # both write tables now: who writes last must have seen all

@@ -15,7 +15,7 @@ from pipeline.storage.sealed import DamagedError, read_if_whole, read_sealed, wr
 from pipeline.store import parts
 
 _CHOICES = ("threshold", "counting", "hop_s")
-_STARTED, _JOINING, _SHARING, _NOTE = ".started", ".joining", ".sharing", ".note.json"
+_STARTED, _JOINING, _NOTE = ".started", ".joining", ".note.json"
 _PROGRESS = ".progress"
 
 
@@ -42,15 +42,10 @@ class RunNotes:
     output: str
     run_id: str
 
-    def start(self, share: Mapping[str, Any] | None = None) -> None:
+    def start(self) -> None:
         """Notes that the run is going on. If it is killed, the note stays, and the next run looks
         at every part for what was left undone.
-
-        Args:
-            share: what it counts a share of, for whoever asks where that stands.
         """
-        if share:
-            write_sealed(self._file(self.run_id + _SHARING), share)
         self._write(self.run_id + _STARTED)
 
     def start_joining(self) -> None:
@@ -61,7 +56,7 @@ class RunNotes:
         """Takes back what was noted of the run, and of those whose rest it has done."""
         for run_id in (self.run_id, *also):
             # In this order: a run that seems not to join yet will join.
-            for kind in (_STARTED, _JOINING, _SHARING, _PROGRESS):
+            for kind in (_STARTED, _JOINING, _PROGRESS):
                 files.delete_if_there(self._file(run_id + kind))
 
     def others(self) -> list[str]:
@@ -75,11 +70,6 @@ class RunNotes:
         """
         joining = set(self._noted(_JOINING))
         return bool(set(self.others()) - joining)
-
-    def shares(self) -> dict[str, dict[str, Any]]:
-        """What runs count shares of that are going on or were killed, by their names."""
-        noted = {name: read_if_whole(self._file(name + _SHARING)) for name in self._noted(_SHARING)}
-        return {name: share for name, share in noted.items() if share}
 
     def keep_progress(self, progress: Mapping[str, Any]) -> None:
         """Writes down how far the run is."""

@@ -13,12 +13,12 @@ import posixpath
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from pipeline.inference.count import Counting, digest
 from pipeline.inputs.manifests import list_recordings
 from pipeline.inputs.versions import NOTHING_LISTED, Listings, Others
-from pipeline.ledger.runs import RunNotes
 from pipeline.options import Config
 from pipeline.options.values import Share
 from pipeline.records import Listed
@@ -112,15 +112,16 @@ def list_share(config: Config, listings: Listings = NOTHING_LISTED) -> ShareList
 
 @dataclass(frozen=True)
 class Record:
-    """What a run did that counted a share.
+    """A share that a run counts, or has counted.
 
     Attributes:
-        named: digest of the patterns and manifests; one of the settings, and of the ``listing``.
+        named: digest of the patterns and manifests. settings: digest of the settings.
         configuration: as it was asked for, as JSON.
-        n_listed: recordings of the whole listing.
+        started, finished: ISO 8601, with a zone; ``finished`` is empty while the run goes on, or
+            when it was killed, and then the rest says nothing.
+        listing: digest of the whole listing. n_listed: its recordings.
         inputs: recordings of the share; sums: of those that this run counted.
         others: files passed over in the whole listing, by kind.
-        started, finished: ISO 8601, with a zone.
         remarks: as they were printed.
     """
 
@@ -128,31 +129,39 @@ class Record:
     share: Share
     named: str
     settings: str
-    listing: str
     configuration: Mapping[str, Any]
-    n_listed: int
-    inputs: int
-    sums: Sums
-    others: Mapping[str, int]
     started: str
-    finished: str
-    remarks: tuple[str, ...]
+    finished: str = ""
+    listing: str = ""
+    n_listed: int = 0
+    inputs: int = 0
+    sums: Sums = field(default_factory=Sums)
+    others: Mapping[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+    @classmethod
+    def begun(cls, config: Config, counting: Counting, started: datetime) -> Record:
+        """What can be said of a share when its run starts."""
+        assert config.share
+        return cls(
+            *(counting.run_id, config.share, named_of(config), way_of_counting(config, counting)),
+            *(asdict(config), started.isoformat()),
+        )
 
     def write(self, output: str) -> None:
         """Leaves it for whoever joins."""
-        write_sealed(files.join(_folder(output), f"{self.run_id}.json"), asdict(self), copies=2)
+        write_sealed(_record_file(output, self.run_id), asdict(self), copies=2)
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Record:
         """Reads what ``write`` wrote."""
-        return cls(
-            **{
-                **raw,
-                "share": Share(*raw["share"]),
-                "sums": Sums.from_json(raw["sums"]),
-                "remarks": tuple(raw["remarks"]),
-            }
-        )
+        share, sums = Share(*raw["share"]), Sums.from_json(raw["sums"])
+        return cls(**{**raw, "share": share, "sums": sums, "remarks": tuple(raw["remarks"])})
+
+
+def withdraw(output: str, run_id: str) -> None:
+    """Removes the record of a run that refused its recordings."""
+    files.delete_if_there(_record_file(output, run_id))
 
 
 def named_of(config: Config) -> str:
@@ -171,28 +180,8 @@ def _folder(output: str) -> str:
     return files.join(parts.ledger(output), "shares")
 
 
-@dataclass(frozen=True)
-class Begun:
-    """A share that is being counted, or was when its run was killed.
-
-    Attributes:
-        configuration, started: as in ``Record``.
-    """
-
-    run_id: str
-    share: Share
-    named: str
-    configuration: Mapping[str, Any]
-    started: str
-
-    def to_json(self) -> dict[str, Any]:
-        """As a note of the run, which is named after it."""
-        return {name: of for name, of in asdict(self).items() if name != "run_id"}
-
-    @classmethod
-    def from_json(cls, run_id: str, raw: Mapping[str, Any]) -> Begun:
-        """Reads what ``to_json`` gave."""
-        return cls(run_id, **{**raw, "share": Share(*raw["share"])})
+def _record_file(output: str, run_id: str) -> str:
+    return files.join(_folder(output), f"{run_id}.json")
 
 
 @dataclass(frozen=True)
@@ -202,14 +191,14 @@ class Cut:
     Attributes:
         named: digest of what was named.
         of: how many shares.
-        records: by number of the share, of each the last.
+        records: of what has ended, by number of the share, of each the last.
         begun: by number, what was begun last and has not ended.
     """
 
     named: str
     of: int
     records: Mapping[int, Record] = field(default_factory=dict)
-    begun: Mapping[int, Begun] = field(default_factory=dict)
+    begun: Mapping[int, Record] = field(default_factory=dict)
 
     @property
     def ended(self) -> list[Record]:
@@ -226,7 +215,7 @@ class Cut:
         return sorted({*range(1, self.of + 1)} - {record.share.number for record in self.ended})
 
     @property
-    def runs(self) -> list[Record | Begun]:
+    def runs(self) -> list[Record]:
         """Its runs, in the order in which they started."""
         return sorted([*self.records.values(), *self.begun.values()], key=lambda one: one.run_id)
 
@@ -253,36 +242,36 @@ def missing_in_words(shares: Mapping[str, Any]) -> str:
 
 def cuts(output: str) -> list[Cut]:
     """The cuts that hold in an output, in the order of their last runs."""
-    # In this order: a share that ends meanwhile leaves its record before it takes its note back.
-    noted = RunNotes(output, "").shares()
-    begun = [Begun.from_json(run_id, note) for run_id, note in noted.items()]
+    return cuts_of(read_records(output))
+
+
+def read_records(output: str) -> list[Record]:
+    """All records that lie there now, but for those that are damaged."""
     names = record_files(output)
-    some = [Record.from_json(raw) for raw in files.read_ahead(read_if_whole, names) if raw]
-    return cuts_of(some, begun)
+    return [Record.from_json(raw) for raw in files.read_ahead(read_if_whole, names) if raw]
 
 
-def cuts_of(records: Iterable[Record], begun: Iterable[Begun] = ()) -> list[Cut]:
+def cuts_of(records: Iterable[Record]) -> list[Cut]:
     """The cuts that hold, in the order of their last runs: of what was named, the last to be cut.
 
     Shares of another listing, of another number or with other settings do not go together.
     """
+    in_order = sorted(records, key=lambda record: record.run_id)
     by_cut: dict[tuple[str, int, str, str], dict[int, Record]] = defaultdict(dict)
-    for record in sorted(records, key=lambda record: record.run_id):
+    for record in filter(lambda one: one.finished, in_order):
         key = record.named, record.share.of, record.settings, record.listing
         by_cut[key][record.share.number] = record
     of_named: dict[str, Cut] = {}
     some = [Cut(named, of, records) for (named, of, *_), records in by_cut.items()]
     for one in sorted(some, key=lambda one: one.runs[-1].run_id):
         of_named[one.named] = one
-    for share in sorted(begun, key=lambda share: share.run_id):
-        before = of_named.get(share.named)
-        if before is None or (
-            before.of != share.share.of and before.runs[-1].run_id < share.run_id
-        ):
-            before = Cut(share.named, share.share.of)
-        if before.of == share.share.of:
-            again = {**before.begun, share.share.number: share}
-            of_named[share.named] = replace(before, begun=again)
+    for begun in filter(lambda one: not one.finished, in_order):
+        number, of = begun.share
+        before = of_named.get(begun.named)
+        if before is None or (before.of != of and before.runs[-1].run_id < begun.run_id):
+            before = Cut(begun.named, of)
+        if before.of == of:
+            of_named[begun.named] = replace(before, begun={**before.begun, number: begun})
     return sorted(of_named.values(), key=lambda one: one.runs[-1].run_id)
 
 
@@ -296,14 +285,20 @@ def record_files(output: str) -> list[str]:
     return files.list_folder(_folder(output), ".json")
 
 
-def forget(names: Iterable[str], kept: Iterable[Cut]) -> None:
+def forget(names: Iterable[str], kept: Iterable[Cut], killed_before: str = "") -> None:
     """Removes records whose shares are joined, but for those of some cuts.
 
     Args:
         names: of files, listed before the tables were joined.
         kept: whose records stay.
+        killed_before: a name of a run; of earlier ones that have not ended nothing stays.
     """
-    of_kept = {record.run_id for one in kept for record in one.records.values()}
+    of_kept = {
+        record.run_id
+        for one in kept
+        for record in one.runs
+        if record.finished or record.run_id >= killed_before
+    }
     for name in names:
         if posixpath.basename(name).removesuffix(".json") not in of_kept:
             files.delete_if_there(name)

@@ -62,7 +62,7 @@ def end_run(
     oldest = f"{datetime.now(UTC) - _KILLED_AFTER:%Y%m%dT%H%M%S}"
     notes.forget_notes(oldest)
     if not recounts:
-        shares.forget(records, left)
+        shares.forget(records, left, min(oldest, run_id))
     notes.end(r for r in notes.others() if r < min(oldest, run_id))
     return problem
 
@@ -84,25 +84,20 @@ def end_share(
         others: how many files were passed over in it, by kind.
     """
     config, counting = report.config, report.counting
-    assert config.share
-    record = shares.Record(
-        run_id=counting.run_id,
-        share=config.share,
-        named=shares.named_of(config),
-        settings=shares.way_of_counting(config, counting),
+    begun = shares.Record.begun(config, counting, report.started)
+    record = replace(
+        begun,
+        finished=datetime.now(UTC).isoformat(),
         listing=listing[0],
         n_listed=listing[1],
-        configuration=asdict(config),
         inputs=n_inputs,
         sums=sums,
         others=others,
-        started=report.started.isoformat(),
-        finished=datetime.now(UTC).isoformat(),
         remarks=report.remarks,
     )
     record.write(config.output)
     notes = RunNotes(config.output, counting.run_id)
-    notes.leave(Note.REPORT, {"share": config.share, "totals": asdict(Totals.of(sums, n_inputs))})
+    notes.leave(Note.REPORT, {"share": record.share, "totals": asdict(Totals.of(sums, n_inputs))})
     notes.end()
 
 

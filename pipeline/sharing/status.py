@@ -99,9 +99,10 @@ class State:
 def state_of(output: str, now: datetime | None = None) -> State | None:
     """Reads where an output stands; None where no run has written."""
     notes, written = RunNotes(output, ""), read_run(output)
-    # Runs first: one that ends meanwhile has left its record.
-    runs = going(notes.progress(), notes.shares(), now or datetime.now(UTC))
-    cuts = shares.cuts(output)
+    progress = notes.progress()  # first: one that ends meanwhile has left its record
+    records = shares.read_records(output)
+    share_of = {record.run_id: str(record.share) for record in records}
+    runs, cuts = going(progress, share_of, now or datetime.now(UTC)), shares.cuts_of(records)
     holdings = read_holdings(output)
     if not (runs or cuts or holdings.parts or written):
         return None
@@ -110,14 +111,14 @@ def state_of(output: str, now: datetime | None = None) -> State | None:
 
 def going(
     progress: Mapping[str, Mapping[str, Any]],
-    noted: Mapping[str, Mapping[str, Any]],
+    share_of: Mapping[str, str],
     now: datetime,
 ) -> list[Going]:
     """The runs that have not ended.
 
     Args:
         progress: as they noted it last, by run; empty until the first time.
-        noted: the shares that they count, by run.
+        share_of: the shares that some of them count, by run.
         now: with a zone.
     """
     found = []
@@ -125,7 +126,7 @@ def going(
         started = datetime.strptime(run_id[:15], _RUN_ID_TIME).replace(tzinfo=UTC)
         at = datetime.fromisoformat(raw["at"]) if raw else started
         done = Progress(**{name: n for name, n in raw.items() if name != "at"})
-        share = "/".join(map(str, noted[run_id]["share"])) if run_id in noted else ""
+        share = share_of.get(run_id, "")
         running_s = (now - started).total_seconds()
         found.append(
             Going(

@@ -15,9 +15,8 @@ In ``ledger`` lie:
 - ``unfinished/*.parquet``: scores on their way to ``scores/LABEL/HASH``;
 - ``*.moved.json``, ``*.chosen.json``, ``*.base``: settings that hold for all later runs;
 - ``*.started``: a run that has not ended, or that was killed; ``*.joining``: one that reads what
-  its tables are to show; ``*.sharing``: one that counts a share;
-  ``*.progress``: how far one is;
-- ``shares/*.json``: what each share has done, see ``shares``.
+  its tables are to show; ``*.progress``: how far one is;
+- ``shares/*.json``: shares that are counted or have been, see ``ledger.shares``.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import soundfile
 
-from pipeline.ledger.runs import RunNotes
+from pipeline.ledger.shares import read_records
 from tests.slurm.cluster import Slurm, slurm, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,8 +92,8 @@ def count_disturbed(running: Slurm, recordings: Path, output: Path, shares: int)
     array, join = submit(running, recordings.parent, **where, SHARES=str(shares))
 
     def counts(number: int) -> bool:
-        noted = RunNotes(str(output), "").shares().values()
-        return any(tuple(share["share"]) == (number, shares) for share in noted)
+        records = read_records(str(output))
+        return any(one.share == (number, shares) and not one.finished for one in records)
 
     for number in (1, 2, 3):
         wait_until(partial(counts, number), f"share {number}", 600)
