@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -601,11 +602,16 @@ def test_scores_are_read_as_they_are_kept(tmp_path: Path) -> None:
         {"recording": "=a.wav", "run_id": "1", "starts": [0], "scores": [1.0]},
         {"recording": "b.wav", "run_id": "2", "starts": [0], "scores": [1.0]},
     ]
-    (tmp_path / "scores").mkdir()
-    table = pa.Table.from_pylist(rows)
-    pyarrow.parquet.write_table(table.slice(0, 1), tmp_path / "scores/1.parquet")
-    pyarrow.parquet.write_table(table.slice(1), tmp_path / "scores/2.parquet")
-    (tmp_path / "scores/3.parquet").write_bytes(b"PAR1, cut off")  # as a full disk may leave one
+    folder = tmp_path / "scores" / "a" / "1"
+    folder.mkdir(parents=True)
+    table = pa.Table.from_pylist([{**row, "score_samples": 48_000} for row in rows])
+    for some in (table.slice(0, 1), table.slice(1)):
+        sink = pa.BufferOutputStream()
+        pyarrow.parquet.write_table(some, sink)
+        content = sink.getvalue().to_pybytes()
+        digest = hashlib.sha256(content).hexdigest()[:16]
+        (folder / f"1-{digest}.parquet").write_bytes(content)
+    (folder / "3.parquet").write_bytes(b"PAR1, cut off")  # as a full disk may leave one
     found = read_scores(str(tmp_path), {"./=a.wav"})
     assert list(found) == ["./=a.wav"]
     assert found["./=a.wav"].starts_s.tolist() == [0.0, 1.0]

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-import itertools
 import json
 import logging
 import re
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -52,8 +48,6 @@ SCHEMA = pa.schema(
 )
 _log = logging.getLogger(__name__)
 _DIGEST = re.compile(r"-([0-9a-f]{16})\.parquet$")
-
-ROWS_AT_ONCE = 1000  # segments in memory when a file is read
 
 
 @dataclass(frozen=True)
@@ -105,22 +99,16 @@ def write_scores(
         (_as_row(segment, counting) for segment in segments),
         key=lambda row: (row["identity"], row["first_input"]),
     )
-    write_table(folder, name or counting.run_id, pa.Table.from_pylist(rows, SCHEMA))
-
-
-def write_table(folder: str, prefix: str, table: pa.Table) -> None:
-    """One file of rows, named by a prefix, as a run's name, and its content."""
     buffer = io.BytesIO()
     pq.write_table(
-        table,
+        pa.Table.from_pylist(rows, SCHEMA),
         buffer,
         compression="zstd",
-        row_group_size=ROWS_AT_ONCE,
         use_dictionary=[f.name for f in SCHEMA if pa.types.is_string(f.type)],
         column_encoding={"starts.list.element": "DELTA_BINARY_PACKED"},
     )
     content = buffer.getvalue()
-    name = f"{prefix}-{_digest(content)}.parquet"
+    name = f"{name or counting.run_id}-{_digest(content)}.parquet"
     files.write_atomically(files.join(folder, name), [content])
 
 
@@ -144,22 +132,30 @@ def _as_row(segment: SegmentScores, counting: Counting) -> dict[str, Any]:
     }
 
 
-def open_scores(name: str) -> pq.ParquetFile | None:
-    """A file of scores; None if it is not as it was written, which is reported.
+def read_table(name: str, moves: Moves) -> pa.Table:
+    """A file of scores, with the names and identities that its recordings have after all moves.
 
-    Its name holds the digest of its content, for no format sees each bit that is wrong: numbers
-    that are damaged are numbers.
-
-    Raises:
-        FileNotFoundError: it is not there.
+    One that has gone holds nothing: a run that ends removes what it has finished. One that is not
+    as it was written is reported and holds nothing: numbers that are damaged are numbers, so its
+    name holds its digest.
     """
-    content = files.read_bytes(name)
+    try:
+        content = files.read_bytes(name)
+    except FileNotFoundError:
+        return SCHEMA.empty_table()
     digest = _DIGEST.search(name)
-    if not digest or digest[1] == _digest(content):
-        with suppress(pa.ArrowException, OSError):  # of a version whose names hold no digest
-            return pq.ParquetFile(io.BytesIO(content))
-    _log.warning("%s: is damaged; a run over its recordings scores them again", name)
-    return None
+    if not digest or digest[1] != _digest(content):
+        _log.warning("%s: is damaged; a run over its recordings scores them again", name)
+        return SCHEMA.empty_table()
+    table = pq.read_table(io.BytesIO(content))
+    if not moves:
+        return table
+    keys = [table[each].to_pylist() for each in ("recording", "identity", "run_id")]
+    for column, named in (("recording", 0), ("identity", 1)):
+        now = [name_now(of[named], of[1], of[2], moves) for of in zip(*keys, strict=True)]
+        index = table.schema.get_field_index(column)
+        table = table.set_column(index, column, pa.array(now, pa.string()))
+    return table
 
 
 def _digest(content: bytes) -> str:
@@ -169,66 +165,31 @@ def _digest(content: bytes) -> str:
 def read_of(
     name: str, moves: Moves, identities: Collection[str] | None, scoring: str
 ) -> Iterator[tuple[str, KeptSegment]]:
-    """Scores of certain recordings in a file, or of all, made with certain model and windows.
-
-    A file that has gone holds nothing: a run that ends removes what it has finished.
-    """
-    try:
-        file = open_scores(name)
-    except FileNotFoundError:
-        return
-    if not file:
-        return
-    names = None if identities is None else pa.array(identities, pa.string())
-    for group in range(file.num_row_groups):
-        keys = file.read_row_group(group, ["identity", "scoring", "run_id"])
-        keys = with_todays_names(keys, "identity", moves)
-        is_asked = pc.equal(keys["scoring"], scoring)
-        if names is not None:
-            is_asked = pc.and_(is_asked, pc.is_in(keys["identity"], value_set=names))
-        if not pc.any(is_asked).as_py():
-            continue
-        table = file.read_row_group(group).filter(is_asked)
-        table = with_todays_names(table, "identity", moves)
-        arrays = zip(*(_arrays(table[column]) for column in ("starts", "scores")), strict=True)
-        rows = table.drop_columns(["starts", "scores"]).to_pylist()
-        for row, (starts, values) in zip(rows, arrays, strict=True):
-            yield row["identity"], _from_row(row, starts, values, "/unfinished/" not in name)
+    """Scores of certain recordings in a file, or of all, made with certain model and windows."""
+    table = read_table(name, moves)
+    is_asked = pc.equal(table["scoring"], scoring)
+    if identities is not None:
+        names = pa.array(identities, pa.string())
+        is_asked = pc.and_(is_asked, pc.is_in(table["identity"], value_set=names))
+    for row in rows_of(table.filter(is_asked)):
+        yield row["identity"], _from_row(row, "/unfinished/" not in name)
 
 
-def with_todays_names(table: pa.Table, column: str, moves: Moves) -> pa.Table:
-    """Scores with the identities, or names, that their recordings have after all moves.
-
-    For names the table must hold identities, too.
-    """
-    if not moves:
-        return table
-    columns = (table[each].to_pylist() for each in (column, "identity", "run_id"))
-    rows = zip(*columns, strict=True)
-    now = [name_now(name, identity, run_id, moves) for name, identity, run_id in rows]
-    today = pa.array(now, pa.string())
-    return table.set_column(table.schema.get_field_index(column), column, today)
+def rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """Segments; their scores, and what these are of, as arrays."""
+    arrays = ([one.values.to_numpy() for one in table[name]] for name in ("starts", "scores"))
+    rows = table.drop_columns(["starts", "scores"]).to_pylist()
+    for row, starts, values in zip(rows, *arrays, strict=True):
+        yield {**row, "starts": starts, "scores": values}
 
 
-def _arrays(lists: pa.ChunkedArray) -> Iterator[npt.NDArray[Any]]:
-    """A column of lists as arrays, without a Python object for each number."""
-    for chunk in lists.chunks:
-        values, offsets = chunk.values.to_numpy(), chunk.offsets.to_numpy()
-        yield from (values[a:b] for a, b in itertools.pairwise(offsets))
-
-
-def _from_row(
-    row: dict[str, Any],
-    starts: npt.NDArray[np.int64],
-    values: npt.NDArray[np.float32],
-    is_saved: bool,
-) -> KeptSegment:
+def _from_row(row: dict[str, Any], is_saved: bool) -> KeptSegment:
     header = json.loads(row["header"])
     header["note"] = RecorderNote(**header["note"])
     listed = Listed(row["recording"], row["size"], row["stamp"], identity=row["identity"])
     segment = SegmentScores(
-        starts=starts,
-        scores=values,
+        starts=row["starts"],
+        scores=row["scores"],
         heard_samples=row["heard_samples"],
         quality=Quality(**json.loads(row["quality"])),
         origin=Origin(listed, RecordingHeader(**header), row["first_input"]),

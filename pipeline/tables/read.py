@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Collection, Mapping
+import posixpath
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -15,15 +18,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from model.calls import log_odds
-from model.windows import SAMPLE_RATE_HZ, WINDOW_S, WINDOW_SAMPLES
+from model.windows import SAMPLE_RATE_HZ, WINDOW_S
 from pipeline.inputs.deployments import where_and_when_called
 from pipeline.records import DetectedCall, RecordingCount, VerifiedCount
 from pipeline.storage import files
 from pipeline.storage.sealed import without_checksum
-from pipeline.store.moves import Moves, read_moves
-from pipeline.store.parts import ledger, part_of
-from pipeline.store.scores import kept_files, open_scores, with_todays_names
-from pipeline.tables.cell_text import guard_path
+from pipeline.store import parts
+from pipeline.store.moves import read_moves
+from pipeline.store.scores import files_of, kept_files, read_table, rows_of
+from pipeline.tables.cell_text import guard_path, unguard_path
 from pipeline.tables.schema import row_from_cells
 
 _SCORES_OF_A_PEAK = 3
@@ -137,49 +140,45 @@ def _read_rows(name: str, row_type: type[Any], first: str = "recording") -> list
 
 
 def read_scores(output: str, recordings: Collection[str]) -> dict[str, WindowScores]:
-    """The scores of these recordings, where they were kept.
+    """The scores of these recordings, as from ``each_scores``."""
+    return dict(each_scores(output, recordings))
 
-    Of a recording that was scored by several runs, the last one's. Files of parts that the
-    recordings seem to be in are read first, and others only for recordings that these files lack.
+
+def each_scores(output: str, recordings: Collection[str]) -> Iterator[tuple[str, WindowScores]]:
+    """Recordings with their scores, where they were kept, a part in memory at a time.
+
+    Of a recording that was scored by several runs, the last one's. Parts that the recordings seem
+    to be in are read first, and all others only for recordings that these lack: a name may be
+    relative to another folder.
     """
-    # counts.csv may write ./ in front of a name.
-    spellings = {*recordings, *(name.removeprefix("./") for name in recordings)}
-    labels = {part_of(files.identity(name)).partition(".")[0] for name in spellings}
-    moves = read_moves(ledger(output))
-    likely: list[str] = []
-    others: list[str] = []
-    for name in kept_files(output):
-        is_likely = name.split("/")[-3:][0] in labels
-        (likely if is_likely else others).append(name)
-    segments: dict[str, dict[str, list[tuple[int, Any, Any]]]] = {}
-    for names in (likely, others):
-        missing = pa.array(
-            (name for name in spellings if guard_path(name) not in segments), pa.string()
-        )
-        for name in names if len(missing) else ():
-            for row in _score_rows(name, missing, moves):
-                of_run = segments.setdefault(guard_path(row["recording"]), {})
-                of_run.setdefault(row["run_id"], []).append(
-                    (row.get("score_samples", WINDOW_SAMPLES), row["starts"], row["scores"])
-                )
-    return {recording: _join(runs[max(runs)]) for recording, runs in segments.items()}
+    moves, left = read_moves(parts.ledger(output)), set(map(unguard_path, recordings))
+    of_part: dict[str, set[str]] = defaultdict(set)
+    for name in left:
+        of_part[parts.part_of(files.identity(name))].add(name)
+
+    def places() -> Iterator[tuple[Iterable[str], Collection[str]]]:
+        for part, of_it in of_part.items():
+            yield files_of(output, parts.look(output, part).sources), of_it
+        if left:
+            for _, some in groupby(kept_files(output), key=posixpath.dirname):
+                yield some, left
+
+    for names, asked in places():
+        segments: dict[str, dict[str, list[dict[str, Any]]]] = {}
+        for name in names:
+            table = read_table(name, moves)
+            is_asked = pc.is_in(table["recording"], pa.array(asked, pa.string()))
+            for row in rows_of(table.filter(is_asked)):
+                of_run = segments.setdefault(row["recording"], {})
+                of_run.setdefault(row["run_id"], []).append(row)
+        left -= segments.keys()
+        for recording, runs in segments.items():
+            yield guard_path(recording), _join(runs[max(runs)])
 
 
-def _score_rows(name: str, recordings: pa.Array, moves: Moves) -> list[dict[str, Any]]:
-    """Rows of a file with the scores of some recordings."""
-    columns = ["recording", "identity", "run_id", "score_samples", "starts", "scores"]
-    file = open_scores(name)
-    if not file:
-        return []
-    # Files of earlier versions lack what scores are of: windows.
-    table = file.read([column for column in columns if column in file.schema_arrow.names])
-    table = with_todays_names(table, "recording", moves)
-    rows: list[dict[str, Any]] = table.filter(pc.is_in(table["recording"], recordings)).to_pylist()
-    return rows
-
-
-def _join(segments: list[tuple[int, Any, Any]]) -> WindowScores:
-    starts = np.concatenate([np.asarray(starts, np.int64) for _, starts, _ in segments])
-    scores = np.concatenate([np.asarray(scores, np.float32) for _, _, scores in segments])
+def _join(segments: list[dict[str, Any]]) -> WindowScores:
+    starts = np.concatenate([segment["starts"] for segment in segments])
+    scores = np.concatenate([segment["scores"] for segment in segments])
     starts, first = np.unique(starts, return_index=True)  # ascending
-    return WindowScores(starts / SAMPLE_RATE_HZ, scores[first], segments[0][0] / SAMPLE_RATE_HZ)
+    score_s = segments[0]["score_samples"] / SAMPLE_RATE_HZ
+    return WindowScores(starts / SAMPLE_RATE_HZ, scores[first], score_s)
