@@ -4,6 +4,5 @@ Imports ``exports``, ``survey``, ``tables`` and everything below them; only ``tr
 Beam.
 
 - ``render``: every table, file by file. ``part_tables``: of one part. ``join``: of all.
-- ``unchanged``: which files already hold what would be written.
 - ``finish``: tables joined, run.json (``run_report``) written. ``transforms``: wires these.
 """

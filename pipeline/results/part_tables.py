@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
+from os.path import commonprefix
 from typing import Any
 
 import pyarrow as pa
@@ -30,7 +32,6 @@ from pipeline.results.render import (
     sizes_of,
     tools_of,
 )
-from pipeline.results.unchanged import checksums_of
 from pipeline.storage import files
 from pipeline.storage.sealed import read_if_whole, write_sealed
 from pipeline.store import part_file, parts
@@ -199,3 +200,28 @@ class PartTables:
 def _made_from(there: PartFiles) -> str:
     names = sorted(map(posixpath.basename, (*there.entries, *there.moves)))
     return hashlib.sha256(json.dumps([LAYOUT, SCHEMA_VERSION, names]).encode()).hexdigest()[:16]
+
+
+def checksums_of(names: Collection[str]) -> dict[str, str]:
+    """Checksums of existing files, so that only what changes is written; a bucket's listing states
+    them.
+
+    The result is empty for stores other than disks and gs://, which state no checksums.
+    """
+    checksums: dict[str, str] = {}
+    of_folder: dict[str, list[str]] = {}
+    for name in names:
+        of_folder.setdefault(posixpath.dirname(name), []).append(name)
+    for some in of_folder.values():
+        if some[0].startswith("gs://"):
+            from pipeline.storage.buckets import storage_client
+
+            # Names of a part begin alike, so that little else is listed.
+            bucket, _, prefix = commonprefix(some).removeprefix("gs://").partition("/")  # noqa: RUF071
+            for blob in storage_client().list_blobs(bucket, prefix=prefix):
+                checksums[f"gs://{bucket}/{blob.name}"] = blob.crc32c or ""
+        elif files.is_local(some[0]):
+            for name in some:
+                with suppress(FileNotFoundError):
+                    checksums[name] = files.checksum([files.read_bytes(name)])
+    return {name: checksums[name] for name in names if name in checksums}

@@ -12,7 +12,7 @@ from pipeline.ledger.runs import RunNotes
 from pipeline.ledger.shares import Cut
 from pipeline.progress import Progress
 from pipeline.records import Outcome
-from pipeline.results.join import Holdings, read_holdings
+from pipeline.results.join import read_holdings
 from pipeline.tables.read import read_run
 
 SILENT_AFTER_S = 300.0
@@ -97,60 +97,22 @@ class State:
 
 
 def state_of(output: str, now: datetime | None = None) -> State | None:
-    """Reads where an output stands; None where no run has written."""
-    notes, written = RunNotes(output, ""), read_run(output)
-    progress = notes.progress()  # first: one that ends meanwhile has left its record
+    """Reads where an output stands; None where no run has written.
+
+    Args:
+        output: the output folder.
+        now: with a zone; by default the time.
+    """
+    progress = RunNotes(output, "").progress()  # first: what ends meanwhile leaves its record
+    written, holdings = read_run(output), read_holdings(output)
     records = shares.read_records(output)
-    share_of = {record.run_id: str(record.share) for record in records}
-    runs, cuts = going(progress, share_of, now or datetime.now(UTC)), shares.cuts_of(records)
-    holdings = read_holdings(output)
+    cuts, share_of = shares.cuts_of(records), {one.run_id: str(one.share) for one in records}
+    runs = [
+        _going(run_id, share_of.get(run_id, ""), raw, now or datetime.now(UTC))
+        for run_id, raw in sorted(progress.items())
+    ]
     if not (runs or cuts or holdings.parts or written):
         return None
-    return state(runs, cuts, holdings, written)
-
-
-def going(
-    progress: Mapping[str, Mapping[str, Any]],
-    share_of: Mapping[str, str],
-    now: datetime,
-) -> list[Going]:
-    """The runs that have not ended.
-
-    Args:
-        progress: as they noted it last, by run; empty until the first time.
-        share_of: the shares that some of them count, by run.
-        now: with a zone.
-    """
-    found = []
-    for run_id, raw in sorted(progress.items()):
-        started = datetime.strptime(run_id[:15], _RUN_ID_TIME).replace(tzinfo=UTC)
-        at = datetime.fromisoformat(raw["at"]) if raw else started
-        done = Progress(**{name: n for name, n in raw.items() if name != "at"})
-        share = share_of.get(run_id, "")
-        running_s = (now - started).total_seconds()
-        found.append(
-            Going(
-                *(run_id, share, done.files, done.done_before, done.listed, done.audio_s),
-                *(running_s, (now - at).total_seconds()),
-            )
-        )
-    return found
-
-
-def state(
-    runs: list[Going],
-    cuts: list[Cut],
-    held: Holdings,
-    written: Mapping[str, Any],
-) -> State:
-    """What follows from what was read.
-
-    Args:
-        runs: that have not ended.
-        cuts: that hold, in the order of their last runs.
-        held: by the output.
-        written: run.json, or nothing.
-    """
     counting = [run for run in runs if not run.is_silent]
     listed, done, failed = -1, sum(run.done for run in counting), 0
     if cuts and (cuts[-1].missing or not counting):
@@ -175,12 +137,23 @@ def state(
         per_s=round(per_s, 3),
         time_left_s=round(left / per_s) if left >= 0 and per_s > 0 else -1,
         holds={
-            "recordings": held.sums.recordings,
-            "calls": held.sums.calls,
-            "failed": held.sums.outcomes.get(Outcome.FAILED.value, 0),
-            "parts": len(held.parts),
+            "recordings": holdings.sums.recordings,
+            "calls": holdings.sums.calls,
+            "failed": holdings.sums.outcomes.get(Outcome.FAILED.value, 0),
+            "parts": len(holdings.parts),
         },
         finished=bool(written),
+    )
+
+
+def _going(run_id: str, share: str, raw: Mapping[str, Any], now: datetime) -> Going:
+    """A run by its progress as it noted it last; that is empty until the first time."""
+    started = datetime.strptime(run_id[:15], _RUN_ID_TIME).replace(tzinfo=UTC)
+    at = datetime.fromisoformat(raw["at"]) if raw else started
+    done = Progress(**{name: n for name, n in raw.items() if name != "at"})
+    return Going(
+        *(run_id, share, done.files, done.done_before, done.listed, done.audio_s),
+        *((now - started).total_seconds(), (now - at).total_seconds()),
     )
 
 
