@@ -50,8 +50,9 @@ class Output:
         Raises:
             UsageError: the message says what to change.
         """
-        self._refuse_other_tables()
         self.ledger()
+        if not files.exists(files.join(parts.ledger(self.folder), "made.json")):
+            self._refuse_other_tables()  # else they are ours, even if a header is damaged
         probe = files.join(self.folder, ".writable")
         with refusing(OSError, about=f"--output {self.folder}: cannot write there: "):
             files.write_atomically(probe, [b""])

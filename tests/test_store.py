@@ -22,6 +22,7 @@ from pipeline.__main__ import main
 from pipeline.inference.count import Counting, count_recording
 from pipeline.ledger.runs import RunNotes
 from pipeline.options import UsageError
+from pipeline.output import Output
 from pipeline.records import Fact, Failure, Listed
 from pipeline.results import join
 from pipeline.results.join import join_tables, read_holdings
@@ -290,3 +291,12 @@ def test_a_damaged_run_json_is_said(out: str) -> None:
     Path(name).write_text(Path(name).read_text().replace('"calls": 3', '"calls": 7'))
     with pytest.raises(OSError, match=r"run.json: is damaged; count again"):
         read_run(out)
+
+
+def test_a_table_whose_header_is_damaged_is_still_ours(out: str) -> None:
+    name = files.join(out, "calls.csv")
+    files.write_atomically(name, [b"recordinG,run_id\n"])
+    with pytest.raises(UsageError, match=r"calls.csv there is not from this program"):
+        Output(out).make_ready()
+    PartTables(out).write_made()
+    Output(out).make_ready()
