@@ -160,7 +160,7 @@ class _FindWork(beam.DoFn):
         listed: dict[str, Listed],
         unfinished: Iterable[tuple[str, KeptSegment]],
     ) -> Iterator[object]:
-        there = self._ledger.look(part)
+        there = parts.look(self._output, part)
         state = self._ledger.read(there)
         try:
             elsewhere = identity.check_part(
@@ -229,7 +229,7 @@ class CountAgain(beam.DoFn):
         self._ledger = Ledger(self._output)
 
     def process(self, part: str) -> Iterator[object]:
-        there, counting = self._ledger.look(part), self._counting
+        there, counting = parts.look(self._output, part), self._counting
         state = self._ledger.read(there)
         todo = {of: e for of, e in state.items() if can_be_counted_again(e, counting)}
         kept = self._ledger.scores(there, todo, counting.scoring)

@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.ledger import drift, shares
 from pipeline.ledger.runs import Note, RunNotes
 from pipeline.options import Config
-from pipeline.results.join import Holdings, join_tables
+from pipeline.results.join import join_tables
 from pipeline.results.part_tables import PartTables
 from pipeline.results.run_report import RunReport, Totals
 from pipeline.storage import files
@@ -49,7 +49,16 @@ def end_run(
         left.append(joined)
     holdings = join_tables(tables, run_id)
     tables.write_made()
-    written = _write(with_shares(report, left), holdings, sums, n, others, left, recounts)
+    drifts = [] if recounts else drift.notes(sums.sites, report.reference)
+    drift.warn(drifts)
+    written = with_shares(report, left).write(
+        Totals.of(sums, holdings.sums.recordings if recounts else n),
+        holdings,
+        drifts,
+        others,
+        shares=[one.to_json() for one in left],
+        **({"changed": n} if recounts else {}),
+    )
     notes.leave(Note.REPORT, written)
     problem = ""
     totals = Totals(**written["totals"])
@@ -119,21 +128,3 @@ def lacks_shares(written: Mapping[str, Any]) -> bool:
     for line in missing:
         print(f"capuchinbird: {line}", file=sys.stderr)
     return bool(missing)
-
-
-def _write(
-    report: RunReport,
-    holdings: Holdings,
-    sums: Sums,
-    n: int,
-    others: Mapping[str, int],
-    left: list[shares.Cut],
-    recounts: bool,
-) -> dict[str, Any]:
-    of_shares = [one.to_json() for one in left]
-    if recounts:
-        totals = Totals.of(sums, holdings.sums.recordings)
-        return report.write(totals, holdings, shares=of_shares, changed=n)
-    drifts = drift.notes(sums.sites, report.reference)
-    drift.warn(drifts)
-    return report.write(Totals.of(sums, n), holdings, drifts, others, shares=of_shares)

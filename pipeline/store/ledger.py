@@ -25,10 +25,6 @@ class Ledger:
         self.output = output
         self.moves = read_moves(parts.ledger(output))
 
-    def look(self, part: str) -> PartFiles:
-        """Lists a part's files."""
-        return parts.look(self.output, part)
-
     def read(self, there: PartFiles) -> dict[str, Entry]:
         """The entry that holds for each recording of a part, by identity."""
         own = parts.entries_folder(self.output, there.part)
@@ -42,7 +38,7 @@ class Ledger:
 
     def part(self, part: str) -> dict[str, Entry]:
         """Lists and reads a part."""
-        return self.read(self.look(part))
+        return self.read(parts.look(self.output, part))
 
     def shards(self) -> list[str]:
         """All files with entries."""
