@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import posixpath
@@ -12,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pipeline.inputs.versions import content_checksum, with_version
 from pipeline.options.paths import slashed
 from pipeline.records import Listed
-from pipeline.storage import files
+from pipeline.storage import files, sealed
 from pipeline.store import parts, traces
 from pipeline.store.entries import Entry, same_content
 from pipeline.store.moves import common_move
@@ -110,7 +109,7 @@ def read_bases(output: str) -> list[str]:
 
 
 def _name_of_base(content: bytes) -> str:
-    return f"{hashlib.sha256(content).hexdigest()[:16]}.base"
+    return f"{sealed.fingerprint(content)}.base"
 
 
 def add_base(output: str, listed: Iterable[Listed], bases: list[str]) -> None:

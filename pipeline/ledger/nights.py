@@ -6,13 +6,12 @@ listed again or lie in an archive by now.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import posixpath
 from collections.abc import Collection, Iterable
 
 from pipeline.storage import files
-from pipeline.storage.sealed import read_sealed, write_sealed
+from pipeline.storage.sealed import fingerprint, read_sealed, write_sealed
 from pipeline.store import parts
 from pipeline.store.moves import Moves, where_now
 
@@ -45,7 +44,7 @@ def add(
         there: what ``files_of_night`` gave; the same recordings are not kept twice.
     """
     names_of_it = sorted(identities)
-    content = hashlib.sha256(json.dumps(names_of_it).encode()).hexdigest()[:16]
+    content = fingerprint(json.dumps(names_of_it).encode())
     folder = files.join(_top(output), night)
     names = map(posixpath.basename, there)
     if not any(n.startswith(f"{part}.") and n.endswith(f"-{content}.json") for n in names):

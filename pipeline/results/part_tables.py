@@ -7,7 +7,6 @@ of several runs the last one has seen all entries.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import posixpath
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -33,7 +32,7 @@ from pipeline.results.render import (
     tools_of,
 )
 from pipeline.storage import files
-from pipeline.storage.sealed import read_if_whole, write_sealed
+from pipeline.storage.sealed import fingerprint, read_if_whole, write_sealed
 from pipeline.store import part_file, parts
 from pipeline.store.entries import Entry
 from pipeline.store.ledger import Ledger
@@ -199,7 +198,7 @@ class PartTables:
 
 def _made_from(there: PartFiles) -> str:
     names = sorted(map(posixpath.basename, (*there.entries, *there.moves)))
-    return hashlib.sha256(json.dumps([LAYOUT, SCHEMA_VERSION, names]).encode()).hexdigest()[:16]
+    return fingerprint(json.dumps([LAYOUT, SCHEMA_VERSION, names]).encode())
 
 
 def checksums_of(names: Collection[str]) -> dict[str, str]:

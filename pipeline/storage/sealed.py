@@ -26,7 +26,9 @@ def seal(value: Any, copies: int = 1) -> bytes:
     {'a': 1}
     """
     text = json.dumps(value).encode()  # ASCII, in one line
-    return copies * (_digest(text) + b" " + text + b"\n\n")  # no bit makes two copies one line
+    return copies * (
+        fingerprint(text).encode() + b" " + text + b"\n\n"
+    )  # no bit makes two copies one line
 
 
 def unseal(content: bytes) -> Any:
@@ -36,8 +38,8 @@ def unseal(content: bytes) -> Any:
         DamagedError: no copy is as it was written.
     """
     for line in content.split(b"\n"):
-        digest, _, text = line.partition(b" ")
-        if digest == _digest(text):
+        written, _, text = line.partition(b" ")
+        if written == fingerprint(text).encode():
             return json.loads(text)
     if content[:1] not in (b"{", b"["):  # a digest begins with neither, whichever bit is wrong
         raise DamagedError("is damaged")
@@ -99,5 +101,6 @@ def read_if_whole(name: str) -> Any:
         return None
 
 
-def _digest(text: bytes) -> bytes:
-    return hashlib.sha256(text).hexdigest()[:16].encode()
+def fingerprint(content: bytes) -> str:
+    """A name for a content, by which damage shows: files that never change bear it in theirs."""
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -12,7 +12,6 @@ settings of the last run that asked for it hold; see ``current``.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import logging
 import posixpath
@@ -37,7 +36,7 @@ from pipeline.records import (
     RecordingHeader,
     SegmentPlan,
 )
-from pipeline.storage import files
+from pipeline.storage import files, sealed
 from pipeline.store import parts, traces
 from pipeline.store.moves import Moves, name_now, where_now
 from pipeline.store.scores import KeptSegment
@@ -260,7 +259,7 @@ def write_shard(output: str, run_id: str, entries: Iterable[Entry]) -> list[str]
 
 def _ending(text: bytes) -> str:
     """The end of a shard's name: a digest of its content, which shows damage."""
-    return f"-{hashlib.sha256(text).hexdigest()[:16]}.jsonl.gz"
+    return f"-{sealed.fingerprint(text)}.jsonl.gz"
 
 
 def contents_of(entries: Iterable[Entry]) -> Iterator[Content]:

@@ -7,7 +7,6 @@ that recounting gives the same counts.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import logging
@@ -24,7 +23,7 @@ import pyarrow.parquet as pq
 from model.audio.quality import Quality
 from pipeline.inference.count import Counting
 from pipeline.records import Listed, Origin, RecorderNote, RecordingHeader, SegmentScores
-from pipeline.storage import files
+from pipeline.storage import files, sealed
 from pipeline.store import parts
 from pipeline.store.moves import Moves, name_now
 
@@ -108,7 +107,7 @@ def write_scores(
         column_encoding={"starts.list.element": "DELTA_BINARY_PACKED"},
     )
     content = buffer.getvalue()
-    name = f"{name or counting.run_id}-{_digest(content)}.parquet"
+    name = f"{name or counting.run_id}-{sealed.fingerprint(content)}.parquet"
     files.write_atomically(files.join(folder, name), [content])
 
 
@@ -144,7 +143,7 @@ def read_table(name: str, moves: Moves) -> pa.Table:
     except FileNotFoundError:
         return SCHEMA.empty_table()
     digest = _DIGEST.search(name)
-    if not digest or digest[1] != _digest(content):
+    if not digest or digest[1] != sealed.fingerprint(content):
         _log.warning("%s: is damaged; a run over its recordings scores them again", name)
         return SCHEMA.empty_table()
     table = pq.read_table(io.BytesIO(content))
@@ -156,10 +155,6 @@ def read_table(name: str, moves: Moves) -> pa.Table:
         index = table.schema.get_field_index(column)
         table = table.set_column(index, column, pa.array(now, pa.string()))
     return table
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def read_of(
