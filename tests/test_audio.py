@@ -280,7 +280,6 @@ def test_m4a_is_decoded_once_for_segments_that_overlap(
 ) -> None:
     starts: list[int] = []
     with Recording(m4a) as recording:
-        assert recording.is_stream
         start = recording._decoder.start
 
         def noted(frame: int) -> None:

@@ -15,12 +15,13 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.audio import layout_base
+from model.audio import seekable
 from model.audio.decoders import AudioError
 from model.audio.isolated import IsolatedRecording
 from model.audio.layout import layout_of
-from model.audio.layout_base import Source, View
+from model.audio.layout_base import View
 from model.audio.recording import Recording, probe, read_all
+from model.audio.seekable import Source
 from pipeline import options
 from tests import accounts, fakes, nights, plainly
 from tests.conftest import noise_with_bursts
@@ -212,7 +213,7 @@ def test_a_wav_beyond_4_gib_is_heard_to_its_end(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["long.flac", "long.ogg", "long.mp3", "long.wav"])
 def test_of_a_long_file_little_is_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout_base, "WHOLE_BYTES", 1000)
+    monkeypatch.setattr(seekable, "WHOLE_BYTES", 1000)
     kind, subtype = {
         "long.flac": ("FLAC", "PCM_16"),
         "long.ogg": ("OGG", "VORBIS"),
@@ -222,16 +223,17 @@ def test_of_a_long_file_little_is_read(name: str, monkeypatch: pytest.MonkeyPatc
     content = encoded(kind, subtype)
     reads: list[int] = []
 
-    def read(at: int, n: int) -> bytes:
-        reads.append(n)
-        return content[at : at + n]
+    class Noted(io.BytesIO):
+        def read(self, n: int | None = -1) -> bytes:
+            reads.append(n or 0)
+            return super().read(n)
 
-    found = layout_of(Source(len(content), read))
+    found = layout_of(Source(Noted(content)))
     assert found
     assert (found.is_plain, found.unaccounted, found.remarks) == (True, 0, ())
     assert len(reads) < 80
     twice = content + content
-    found = layout_of(Source(len(twice), lambda at, n: twice[at : at + n]))
+    found = layout_of(Source(io.BytesIO(twice)))
     assert found
     assert len(found.streams) == 2 or found.unaccounted
 
@@ -247,7 +249,7 @@ MARKS = [
 @given(st.binary(max_size=400), st.sampled_from(MARKS))
 def test_any_bytes_are_walked_to_their_end(noise: bytes, mark: bytes) -> None:
     content = mark + noise
-    found = layout_of(Source(len(content), lambda at, n: content[at : at + max(0, n)]))
+    found = layout_of(Source(io.BytesIO(content)))
     if found:
         assert 0 <= found.unaccounted <= len(content)
         for stream in found.streams:
@@ -259,8 +261,7 @@ def test_a_view_is_a_file_of_its_pieces(pieces: list[bytes], at: int, n: int) ->
     content = b"".join(pieces)
     places = [sum(map(len, pieces[:k])) for k in range(len(pieces) + 1)]
     ranges = [piece if k % 2 else (places[k], places[k + 1]) for k, piece in enumerate(pieces)]
-    source = Source(len(content), lambda at, n: content[at : at + n])
-    view = View(source, tuple(ranges))
+    view = View(Source(io.BytesIO(content)), tuple(ranges))
     assert view.read(-1) == content
     view.seek(at)
     assert view.read(n) == content[at : at + n]

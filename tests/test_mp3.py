@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.audio.isolated import IsolatedRecording
-from model.audio.mp3 import Bytes, FrameReader, Mp3Way, find_stream
+from model.audio.mp3 import FrameReader, Mp3Way, find_stream
 from model.audio.recording import Recording, read_all
+from model.audio.seekable import Source
 from tests.conftest import noise_with_bursts
 
 MODES = {
@@ -45,7 +46,7 @@ class Counted(io.BytesIO):
 
 
 def offsets(content: bytes) -> Iterator[int]:
-    file = Bytes(io.BytesIO(content))
+    file = Source(io.BytesIO(content))
     stream = find_stream(file)
     assert stream
     for piece in FrameReader(file, stream, stream.first).frames():
@@ -62,7 +63,7 @@ def recording(request: pytest.FixtureRequest) -> bytes:
 @pytest.mark.parametrize("mode", MODES)
 def test_frames_add_up_to_the_recording(rate: int, mode: str) -> None:
     content = encoded(20, rate, 2, **MODES[mode])
-    file = Bytes(io.BytesIO(content))
+    file = Source(io.BytesIO(content))
     stream = find_stream(file)
     assert stream
     n_samples = len(list(offsets(content))) * stream.samples
@@ -82,7 +83,6 @@ def test_a_known_way_gives_the_same_samples_and_reads_no_more_than_needed(
     whole = read_all(io.BytesIO(recording))
     with Recording(io.BytesIO(recording)) as opened:
         info, way = opened.info, opened.way()
-        assert not opened.is_stream
     assert way
     assert Mp3Way.of(asdict(way)) == way
     step, read = length_s * 16_000, 0
@@ -114,7 +114,7 @@ def test_the_process_apart_knows_the_way(recording: bytes) -> None:
 @pytest.mark.slow
 def test_a_variable_bit_rate_without_a_tag_has_the_length_that_is_there() -> None:
     content = encoded(40, 48_000, 1, **MODES["variable"])
-    stream = find_stream(Bytes(io.BytesIO(content)))
+    stream = find_stream(Source(io.BytesIO(content)))
     assert stream
     assert stream.delay is not None
     bare = content[stream.first :]
@@ -174,7 +174,7 @@ def test_where_no_frames_are_the_minute_is_missing(tmp_path: Path) -> None:
 def test_any_bytes_are_walked_to_their_end(noise: bytes, n_frames: int) -> None:
     frame = b"\xff\xfb\x90\x64" + bytes(413)
     content = frame * n_frames + noise + frame * n_frames
-    file = Bytes(io.BytesIO(content))
+    file = Source(io.BytesIO(content))
     if stream := find_stream(file):
         found = [at for piece in FrameReader(file, stream, stream.first).frames() for at in piece]
         assert found == sorted(set(found))

@@ -10,7 +10,7 @@ from typing import IO
 import av
 import numpy as np
 
-from model.audio.decoders import AudioInfo
+from model.audio.decoders import AudioInfo, pass_over
 from model.windows import Samples
 
 
@@ -65,9 +65,7 @@ class AvDecoder:
     def start(self, frame: int) -> None:
         self.close()
         self._open()
-        passed = np.empty((min(frame, 1 << 18), self.info.channels), np.float32)
-        while frame > 0 and (n := self.read(passed[:frame])):
-            frame -= n
+        pass_over(self, frame)
 
     def read(self, frames: Samples) -> int:
         done = 0

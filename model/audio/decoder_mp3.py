@@ -13,7 +13,8 @@ import numpy as np
 import soundfile
 
 from model.audio.decoders import MP3_RESTART_S, AudioInfo, DamageError, Guard
-from model.audio.mp3 import Bytes, FrameReader, Mp3Way, count_constant, find_stream, locate
+from model.audio.mp3 import FrameReader, Mp3Way, count_constant, find_stream, locate
+from model.audio.seekable import Source
 from model.windows import Samples
 
 
@@ -35,7 +36,7 @@ class Mp3Decoder:
         self, source: str | os.PathLike[str] | IO[bytes], info: AudioInfo, way: Mp3Way | None = None
     ) -> None:
         self.info = info
-        self._file = Bytes(source)
+        self._file = Source(source)
         self._way = way or self._look(info)
         self._all: array[int] | None = None  # where each frame begins
         self._sound: soundfile.SoundFile | None = None

@@ -111,6 +111,13 @@ class Decoder(Protocol):
         """Closes what this decoder opened itself."""
 
 
+def pass_over(decoder: Decoder, n_frames: int) -> None:
+    """Decodes so many frames, for what comes after them."""
+    passed = np.empty((min(n_frames, 1 << 18), decoder.info.channels), np.float32)
+    while n_frames > 0 and (n := decoder.read(passed[:n_frames])):
+        n_frames -= n
+
+
 def size_of(source: str | os.PathLike[str] | IO[bytes], name: str) -> int:
     """Bytes in a file or a file object.
 
@@ -188,9 +195,7 @@ class SndfileDecoder:
             self._file.close()
             self._open()
         if self._is_streamed:
-            passed = np.empty((min(frame, 1 << 18), self.info.channels), np.float32)
-            while frame > 0 and (n := self.read(passed[:frame])):
-                frame -= n
+            pass_over(self, frame)
             return
         self._file.seek(min(frame - lead, self._present))
         self.read(np.empty((lead, self.info.channels), np.float32))

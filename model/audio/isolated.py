@@ -22,7 +22,6 @@ import threading
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
@@ -105,12 +104,7 @@ class IsolatedRecording:
     def __enter__(self) -> IsolatedRecording:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def read(self, start: int, n_samples: int, measured: range = range(0)) -> Segment:

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from model.audio.layout_base import JOINED, MOST_STREAMS, Source, Stream, skip_tags
+from model.audio.layout_base import JOINED, MOST_STREAMS, Stream, skip_tags
 from model.audio.layout_chunks import CHUNKED
 from model.audio.layout_flac import walk_flac
 from model.audio.layout_frames import walk_mp3, walk_mp4, walk_ogg
+from model.audio.seekable import Source
 
 _SEARCHED_BYTES = 1 << 20
 """How far to look for a container behind bytes that are none."""

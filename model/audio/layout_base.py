@@ -1,16 +1,13 @@
-"""What walkers of files work with: a file by position, streams in it, tags, and views of it."""
+"""What walkers of files work with: streams in a file, tags, and views of it."""
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
-from model.audio.seekable import SeekableFile
+from model.audio.seekable import SeekableFile, Source
 
-WHOLE_BYTES = 32 * 1024 * 1024
 MOST_STREAMS = 256
 """Of one file. What lies behind is not accounted for."""
 
@@ -25,24 +22,6 @@ recordings lie in one file; a stream breaks off where its container marks the en
 
 ViewPart = bytes | tuple[int, int]
 """Bytes that stand instead of a file's own, or the first and the end of a range of it."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file that is read by position; ``read(at, n)`` gives fewer than n bytes only at its end.
-
-    Attributes:
-        is_at_hand: reading it costs no requests over a network.
-    """
-
-    size: int
-    read: Callable[[int, int], bytes]
-    is_at_hand: bool = True
-
-    @property
-    def is_small(self) -> bool:
-        """Whether all of it is looked at."""
-        return self.is_at_hand and self.size <= WHOLE_BYTES
 
 
 @dataclass(frozen=True)
@@ -140,26 +119,3 @@ class View(SeekableFile):
             if len(content) < n:
                 break
         return done
-
-
-def open_source(source: str | os.PathLike[str] | IO[bytes]) -> tuple[Source, Callable[[], None]]:
-    """A file by position, and what closes it. A file object that was given stays open."""
-    if isinstance(source, (str, os.PathLike)):
-        file: IO[bytes] = open(source, "rb")  # noqa: SIM115
-        close = file.close
-    else:
-        file, close = source, _nothing
-
-    def read(at: int, n_bytes: int) -> bytes:
-        if at >= size:  # a chunk may claim to end at any number, which no file can be asked for
-            return b""
-        file.seek(at)
-        return file.read(max(0, n_bytes))
-
-    is_at_hand = getattr(source, "is_at_hand", True)
-    size = file.seek(0, io.SEEK_END)
-    return Source(size, read, is_at_hand), close
-
-
-def _nothing() -> None:
-    pass

@@ -20,13 +20,13 @@ import numpy as np
 from model.audio.layout_base import (
     LONGER,
     SHORTER,
-    Source,
     Stream,
     ViewPart,
     Walker,
     skip_tags,
     tags_before,
 )
+from model.audio.seekable import Source
 
 _MARKS = re.compile(
     rb"RIFF|RF64|FORM|riff|fLaC|OggS|caff|\.snd|....ftyp|"

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from model.audio.layout_base import (
     LONGER,
     SHORTER,
-    Source,
     Stream,
     ViewPart,
     skip_tags,
     tags_before,
 )
+from model.audio.seekable import Source
 
 _PLACES = 16
 """Places that are looked at in a long file."""

@@ -8,17 +8,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import IO, cast
 
 from model.audio.layout_base import (
     LONGER,
     NO_END,
-    Source,
     Stream,
+    View,
     skip_tags,
     tag_bytes,
     tags_before,
 )
 from model.audio.mp3 import Mp3Stream, is_layer_3, is_run
+from model.audio.seekable import Source
 
 _PLACES = 16
 """Places that are looked at in a long file."""
@@ -129,8 +131,8 @@ def _is_plain_ogg(source: Source, start: int) -> bool:
 
 def _stretch(source: Source, start: int, most: int = 1 << 62) -> Source:
     """A stretch of a file as a file of its own."""
-    size = min(source.size - start, most)
-    return replace(source, size=size, read=lambda at, n: source.read(start + at, min(n, size - at)))
+    end = min(source.size, start + most)
+    return Source(cast(IO[bytes], View(source, ((start, end),))))
 
 
 _MP3_SYNC = re.compile(rb"\xff[\xe2-\xff]|ID3[\2-\4]")

@@ -8,14 +8,12 @@ layout of headers is that of ISO/IEC 11172-3 and 13818-3; tags are read as mpg12
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import IO, Any
+from typing import Any
 
-from model.audio.seekable import SeekableFile
+from model.audio.seekable import SeekableFile, Source
 
 _KBITS = {
     True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),  # MPEG-1
@@ -128,27 +126,7 @@ class Mp3Stream:
         return self.first + int(frame * self.bytes_a_frame)
 
 
-class Bytes:
-    """A file, or a binary file object, read by position."""
-
-    def __init__(self, source: str | os.PathLike[str] | IO[bytes]) -> None:
-        self._opened: IO[bytes] | None = None
-        if isinstance(source, (str, os.PathLike)):
-            source = self._opened = open(source, "rb")  # noqa: SIM115
-        self._file = source
-        self.size = self._file.seek(0, io.SEEK_END)
-
-    def read(self, offset: int, n_bytes: int) -> bytes:
-        """Fewer only at the end."""
-        self._file.seek(max(0, offset))
-        return self._file.read(n_bytes)
-
-    def close(self) -> None:
-        if self._opened:
-            self._opened.close()
-
-
-def find_stream(file: Bytes) -> Mp3Stream | None:
+def find_stream(file: Source) -> Mp3Stream | None:
     """What is common to a file's frames; None where this module cannot read them."""
     start, head = 0, file.read(0, 10)
     while head[:3] == b"ID3" and len(head) == 10:
@@ -221,14 +199,14 @@ def _behind_tag(found: Mp3Stream, frame: bytes) -> Mp3Stream | None:
     return replace(found, first=found.first + length, delay=delay, stated=stated)
 
 
-def _is_constant(file: Bytes, stream: Mp3Stream) -> bool:
+def _is_constant(file: Source, stream: Mp3Stream) -> bool:
     """Whether frames lie where a constant bit rate would put them, from the first to the last."""
     last = _before_tags(file, stream)
     sampled = {last * k // _SAMPLED for k in range(1, _SAMPLED + 1)}
     return all(locate(file, stream, stream.expected(frame)) for frame in sorted(sampled))
 
 
-def _before_tags(file: Bytes, stream: Mp3Stream) -> int:
+def _before_tags(file: Source, stream: Mp3Stream) -> int:
     """A frame of a constant bit rate close to the end, but before tags that may be there."""
     n_frames = int((file.size - stream.first) / stream.bytes_a_frame)
     if stream.delay is not None:
@@ -236,14 +214,14 @@ def _before_tags(file: Bytes, stream: Mp3Stream) -> int:
     return max(n_frames - 400, n_frames * 7 // 8)
 
 
-def count_constant(file: Bytes, stream: Mp3Stream) -> int:
+def count_constant(file: Source, stream: Mp3Stream) -> int:
     """Frames of a constant bit rate: their bytes would count the tags at the end as well."""
     last = _before_tags(file, stream)
     offset = locate(file, stream, stream.expected(last)) if last else stream.first
     return last + sum(map(len, FrameReader(file, stream, offset).frames()))
 
 
-def locate(file: Bytes, stream: Mp3Stream, expected: int) -> int:
+def locate(file: Source, stream: Mp3Stream, expected: int) -> int:
     """Where the frame begins that should begin at an offset or a byte or two beside it; 0 if none.
 
     What a file says of itself is not trusted: there must be a run of frames.
@@ -269,7 +247,7 @@ class FrameReader(SeekableFile):
         offset: where the first frame of the stretch begins.
     """
 
-    def __init__(self, file: Bytes, stream: Mp3Stream, offset: int) -> None:
+    def __init__(self, file: Source, stream: Mp3Stream, offset: int) -> None:
         super().__init__(_LONG_BYTES)
         self._file, self._lengths = file, stream.lengths
         self._data = bytearray(stream.tag)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import PurePath
 from typing import IO, cast
@@ -28,7 +28,8 @@ from model.audio.decoders import (
     size_of,
 )
 from model.audio.layout import Layout, layout_of
-from model.audio.layout_base import Stream, View, open_source
+from model.audio.layout_base import Stream, View
+from model.audio.seekable import Source
 
 
 def open_decoder(
@@ -76,18 +77,15 @@ def open_decoder(
 
 
 def _layout(source: str | os.PathLike[str] | IO[bytes]) -> Layout | None:
-    opened, close = open_source(source)
-    try:
+    with closing(Source(source)) as opened:
         return layout_of(opened)
-    finally:
-        close()
 
 
 def _laid_out(
     source: str | os.PathLike[str] | IO[bytes], name: str, layout: Layout
 ) -> tuple[Decoder, Layout]:
     """A decoder of all recordings in a file, and the layout without those it cannot read."""
-    opened, close = open_source(source)
+    opened = Source(source)
     decoders: list[Decoder] = []
     infos: list[AudioInfo] = []
     left_out = 0
@@ -110,14 +108,14 @@ def _laid_out(
             decoders.append(decoder)
             infos.append(_with_absent(decoder.info, stream))
     if not decoders:  # not what it looks like: the decoder's word counts
-        close()
+        opened.close()
         return _decoder(source, name), Layout((), 0, layout.size, False)
     info = replace(
         infos[0],
         frames=sum(info.frames for info in infos),
         absent_frames=sum(info.absent_frames for info in infos),
     )
-    joined = JoinedDecoder(decoders, info, close)
+    joined = JoinedDecoder(decoders, info, opened.close)
     return joined, replace(layout, unaccounted=layout.unaccounted + left_out)
 
 

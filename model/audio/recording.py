@@ -15,7 +15,6 @@ import math
 import os
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
 from typing import IO
 
 import numpy as np
@@ -31,25 +30,10 @@ from model.audio.quality import NOTHING, Quality, measure, total
 from model.windows import SAMPLE_RATE_HZ, Samples
 
 AUDIO_EXTENSIONS = frozenset(
-    [
-        ".wav",
-        ".wave",
-        ".w64",
-        ".rf64",
-        ".flac",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".mp3",
-        ".aif",
-        ".aiff",
-        ".aifc",
-        ".caf",
-        ".au",
-        ".m4a",
-        ".mp4",
-        ".aac",
-    ]
+    (
+        *(".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
+        *(".aif", ".aiff", ".aifc", ".caf", ".au", ".m4a", ".mp4", ".aac"),
+    )
 )
 """What a folder is searched for, in lower case. A file named outright is tried whatever it is."""
 
@@ -124,12 +108,7 @@ class Recording:
     def __enter__(self) -> Recording:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._decoder.close()
 
     def read(self, start: int, n_samples: int, measured: range = range(0)) -> Segment:
@@ -163,11 +142,6 @@ class Recording:
                 gap = missing.pop()[0]
             missing.append((gap, end))
         return Segment(samples, tuple(missing), total(qualities))
-
-    @property
-    def is_stream(self) -> bool:
-        """Whether hearing any part of it means decoding it from its start."""
-        return math.isinf(self._decoder.restart_s)
 
     def way(self) -> Mp3Way | None:
         """How to begin an MP3 at each minute without reading what is before it."""

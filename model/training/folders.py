@@ -268,11 +268,6 @@ def _annotation_files(source: Path, names: Sequence[str]) -> dict[Path, MarkedFi
     return found
 
 
-def read_raven(table: Path) -> list[Annotation]:
-    """Calls from one Raven selection table, each once, whatever its views and labels."""
-    return [Annotation(mark.start_s, mark.end_s) for mark in _marked(table).marks]
-
-
 def _groups(table: Path) -> Mapping[str, str]:
     if not table.is_file():
         return {}

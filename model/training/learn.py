@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import queue
-import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from model.training.time_left import TimeLeft
 from model.windows import Samples
 
 MIXTURE = Mixture()
+STEPS_AHEAD = 16
 
 VALIDATION_SEED = 1_000_003
 VALIDATION_MIXTURE = Mixture(stores=(120, 60, 100, 8))
@@ -107,7 +108,7 @@ def fit(
     writer = tf.summary.create_file_writer(str(folder / "tensorboard")) if folder else None
     first = len(history)
     left.drop(first)
-    batches = _batches(examples, settings, first)
+    batches = _made_ahead(_batches(examples, settings, first))
     for epoch in range(first, settings.epochs):
         started = time.monotonic()
         losses = [
@@ -244,41 +245,24 @@ def _optimizer(settings: Settings) -> keras.Optimizer:
     return keras.optimizers.AdamW(rate, weight_decay=1e-3, use_ema=True, ema_momentum=momentum)
 
 
-def _batches(
-    examples: Sequence[Example], settings: Settings, first: int
-) -> Generator[Batch, None, None]:
-    """Batches of windows from epoch ``first`` on, made a few steps ahead in a thread."""
-    made: queue.Queue[Batch | BaseException] = queue.Queue(16)
-    stop = threading.Event()
+def _batches(examples: Sequence[Example], settings: Settings, first: int) -> Iterator[Batch]:
+    """Batches of windows from epoch ``first`` on."""
+    source = _source(examples, settings)
+    for epoch in range(settings.epochs):
+        source.reseed(settings.seed, epoch)  # the same windows after a resumption
+        if epoch:
+            source.renew()
+        for _ in range(settings.steps if epoch >= first else 0):
+            yield source.draw(settings.batch)
 
-    def hand_over(item: Batch | BaseException) -> None:
-        while not stop.is_set():
-            try:
-                made.put(item, timeout=0.5)
-                return
-            except queue.Full:
-                continue
 
-    def make() -> None:
+def _made_ahead(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
+    """The same batches, made a few steps ahead in a thread."""
+    with ThreadPoolExecutor(1) as thread:
+        ahead = deque(thread.submit(next, batches, None) for _ in range(STEPS_AHEAD))
         try:
-            source = _source(examples, settings)
-            for epoch in range(settings.epochs):
-                source.reseed(settings.seed, epoch)  # the same windows after a resumption
-                if epoch:
-                    source.renew()
-                for _ in range(settings.steps if epoch >= first else 0):
-                    hand_over(source.draw(settings.batch))
-                    if stop.is_set():
-                        return
-        except BaseException as error:
-            hand_over(error)
-
-    threading.Thread(target=make, daemon=True).start()
-    try:
-        while True:
-            item = made.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
+            while batch := ahead.popleft().result():
+                ahead.append(thread.submit(next, batches, None))
+                yield batch
+        finally:
+            thread.shutdown(cancel_futures=True)

@@ -95,21 +95,6 @@ def synthesise_call(voice: CallVoice) -> Samples:
     return (call / peak).astype(np.float32)
 
 
-def synthesise_forest(
-    duration_s: float,
-    sample_rate_hz: int,
-    seed: int,
-    sounds_per_minute: float = 30.0,
-) -> Samples:
-    """A forest without any Capuchinbird, float32 ``[n]``.
-
-    A bed of noise with bands of insects, and on it, at random times, wind, rain and the voices of
-    other animals, some of them near a Capuchinbird's in pitch.
-    """
-    bed, sounds = _forest(duration_s, sample_rate_hz, seed, sounds_per_minute)
-    return (np.resize(bed, len(sounds)) + sounds).astype(np.float32)
-
-
 def synthesise_recording(
     duration_s: float,
     call_starts_s: Sequence[float],
@@ -121,6 +106,9 @@ def synthesise_recording(
 ) -> Samples:
     """A forest with calls, float32 ``[n, channels]``.
 
+    A bed of noise with bands of insects, and on it, at random times, wind, rain and the voices of
+    other animals, some of them near a Capuchinbird's in pitch.
+
     Args:
         duration_s: length of the recording.
         call_starts_s: when the growl of each call begins; its lead-in sounds before.
@@ -130,7 +118,12 @@ def synthesise_recording(
         call_level: peak of a call, as a share of full scale. The forest's bed has an RMS of 0.02.
         sounds_per_minute: wind, rain and other animals.
     """
-    bed, sounds = _forest(duration_s, sample_rate_hz, seed, sounds_per_minute)
+    rng = np.random.default_rng(seed)
+    bed = _bed(rng, sample_rate_hz)
+    sounds = np.zeros(round(duration_s * sample_rate_hz))
+    for _ in range(rng.poisson(sounds_per_minute * duration_s / 60)):
+        make = OTHER_SOUNDS[rng.integers(len(OTHER_SOUNDS))]
+        add_sound(sounds, make(rng, sample_rate_hz), int(rng.integers(len(sounds))))
     rng = np.random.default_rng([seed, 1])  # of its own: calls do not change the forest
     for start_s in call_starts_s:
         voice = draw_voice(rng)
@@ -210,19 +203,6 @@ def _harmonics(rng: Rng, pitch_hz: Reals, gain: Callable[[Reals, Reals], Reals])
 
 
 # --- the forest ------------------------------------------------------------------
-
-
-def _forest(
-    duration_s: float, sample_rate_hz: int, seed: int, sounds_per_minute: float
-) -> tuple[Reals, Reals]:
-    """One period of the bed, and what sounds on top of it, ``[n]`` for the whole duration."""
-    rng = np.random.default_rng(seed)
-    bed = _bed(rng, sample_rate_hz)
-    sounds = np.zeros(round(duration_s * sample_rate_hz))
-    for _ in range(rng.poisson(sounds_per_minute * duration_s / 60)):
-        make = OTHER_SOUNDS[rng.integers(len(OTHER_SOUNDS))]
-        add_sound(sounds, make(rng, sample_rate_hz), int(rng.integers(len(sounds))))
-    return bed, sounds
 
 
 def _bed(rng: Rng, rate_hz: int) -> Reals:
