@@ -10,10 +10,11 @@ paper, AIFF 1.3, Apple's CAF specification 1.0.
 
 from __future__ import annotations
 
+import itertools
 import re
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -40,13 +41,13 @@ _UNKNOWN_BYTES = 0x7FFF_F000  # recorders that stream write "unknown" as a size 
 _WRAPPED = 1 << 32
 _STUB_BYTES = 4096
 """So little sound in front of more is a header that was never filled in."""
-_CLOSING = (
-    *(b"LIST", b"list", b"guan", b"wamd", b"bext", b"iXML", b"_PMX", b"id3 ", b"ID3 ", b"cue "),
-    *(b"smpl", b"inst", b"axml", b"umid", b"minf", b"elm1", b"regn", b"ovwf", b"acid", b"DISP"),
-    *(b"JUNK", b"junk", b"PAD ", b"FLLR", b"fact", b"afsp", b"NAME", b"AUTH", b"ANNO", b"COMT"),
-    *(b"MARK", b"INST", b"APPL", b"free", b"info", b"strg", b"midi", b"PEAK", b"levl", b"plst"),
+_CLOSING = re.compile(
+    rb"(?=LIST|list|guan|wamd|bext|iXML|_PMX|id3 |ID3 |cue |smpl|inst|axml|umid|minf|elm1|regn|ovwf"
+    rb"|acid|DISP|JUNK|junk|PAD |FLLR|fact|afsp|NAME|AUTH|ANNO|COMT|MARK|INST|APPL|free|info|strg"
+    rb"|midi|PEAK|levl|plst)"
 )
-"""Chunks that may close a file behind sound whose length is wrong."""
+"""Where a chunk may begin that closes a file behind sound whose length is wrong."""
+_MOST_PLACES = 2560
 
 
 @dataclass(frozen=True)
@@ -67,15 +68,14 @@ class Family:
         read: the chunk at an offset; None if none begins there.
         step: chunks begin at multiples of so many bytes.
         sound: the kind that holds samples, and how many bytes of its content come before them.
-        patched: the file up to an offset, with sizes that tell so: of the file, its beginning, its
-            chunks, where sound begins and ends.
+        patched: the file up to where sound ends, with sizes that say so.
     """
 
     head_bytes: int
     read: Callable[[Source, int], Chunk | None]
     step: int
     sound: tuple[bytes, int]
-    patched: Callable[[Source, int, dict[bytes, Chunk], int, int], tuple[ViewPart, ...]]
+    patched: Callable[[_Walk, int], tuple[ViewPart, ...]]
 
 
 def _is_kind(kind: bytes) -> bool:
@@ -108,22 +108,19 @@ def _read_caf(source: Source, at: int) -> Chunk | None:
     return Chunk(head[:4], at + 12, source.size - at - 12 if size == -1 else max(0, size))
 
 
-def _riff_pieces(
-    source: Source, start: int, chunks: dict[bytes, Chunk], begin: int, end: int
-) -> tuple[ViewPart, ...]:
+def _riff_pieces(walk: _Walk, end: int) -> tuple[ViewPart, ...]:
     """libsndfile takes a WAV whose sizes are 8 and 0 to be as long as its file, however long."""
+    start, begin = walk.start, walk.begin
     is_short = end - start - 8 < _UNKNOWN_BYTES
     whole, sound = (end - start - 8, end - begin) if is_short else (8, 0)
     head = b"RIFF" + struct.pack("<I", whole)
     return head, (start + 8, begin - 4), struct.pack("<I", sound), (begin, end)
 
 
-def _aiff_pieces(
-    source: Source, start: int, chunks: dict[bytes, Chunk], begin: int, end: int
-) -> tuple[ViewPart, ...]:
-    common, sound = chunks[b"COMM"], chunks[b"SSND"]
-    frames = (end - begin) // _block_bytes(_AIFF, source, chunks)
-    frames_at = common.begin + 2
+def _aiff_pieces(walk: _Walk, end: int) -> tuple[ViewPart, ...]:
+    start, sound = walk.start, walk.chunks[b"SSND"]
+    frames = (end - walk.begin) // walk.block_bytes
+    frames_at = walk.chunks[b"COMM"].begin + 2
     return (
         b"FORM" + struct.pack(">I", min(end - start - 8, 0xFFFF_FFFF)),
         (start + 8, frames_at),
@@ -134,19 +131,15 @@ def _aiff_pieces(
     )
 
 
-def _w64_pieces(
-    source: Source, start: int, chunks: dict[bytes, Chunk], begin: int, end: int
-) -> tuple[ViewPart, ...]:
+def _w64_pieces(walk: _Walk, end: int) -> tuple[ViewPart, ...]:
+    start, begin = walk.start, walk.begin
     riff, data = struct.pack("<Q", end - start), struct.pack("<Q", end - begin + 24)
     return (start, start + 16), riff, (start + 24, begin - 8), data, (begin, end)
 
 
-def _caf_pieces(
-    source: Source, start: int, chunks: dict[bytes, Chunk], begin: int, end: int
-) -> tuple[ViewPart, ...]:
-    sound = chunks[b"data"]
-    size = struct.pack(">q", end - sound.begin)
-    return (start, sound.begin - 8), size, (sound.begin, end)
+def _caf_pieces(walk: _Walk, end: int) -> tuple[ViewPart, ...]:
+    begin = walk.chunks[b"data"].begin
+    return (walk.start, begin - 8), struct.pack(">q", end - begin), (begin, end)
 
 
 _RIFF = Family(12, _read_riff, 2, (b"data", 0), _riff_pieces)
@@ -156,123 +149,177 @@ _CAF = Family(8, _read_caf, 1, (b"data", 4), _caf_pieces)
 
 
 def _walker(family: Family) -> Walker:
-    return lambda source, start: _walk(family, source, start)
+    return lambda source, start: _Walk(family, source, start).stream()
 
 
-def _walk(family: Family, source: Source, start: int) -> Stream | None:
-    """The recording that begins at an offset; None where no sound is found."""
-    chunks: dict[bytes, Chunk] = {}
-    at, sound, lead = start + family.head_bytes, *family.sound
-    for _ in range(_MOST_CHUNKS):
-        chunk = family.read(source, at)
-        if not chunk or at > source.size:
-            break
-        chunks.setdefault(chunk.kind, chunk)
-        if sound in chunks and (sound != b"SSND" or b"COMM" in chunks):
-            break
-        at = _behind(family, chunk, start)
-    if sound not in chunks:
-        place = source.read(start, _HEAD_BYTES).find(sound, family.head_bytes)
-        found = family.read(source, start + place) if place > 0 else None
-        if not found or family is _AIFF:
-            return None
-        chunks[sound] = found
-    chunk = chunks[sound]
-    begin = chunk.begin + lead
-    stated = max(0, chunk.size - lead)
-    if family is _RIFF and chunk.size == 0xFFFF_FFFF and b"ds64" in chunks:
-        stated = int.from_bytes(source.read(chunks[b"ds64"].begin + 8, 8), "little")
-    elif family is _RIFF and b"ds64" in chunks:
-        ds64 = int.from_bytes(source.read(chunks[b"ds64"].begin + 8, 8), "little")
-        stated = ds64 or stated
-    return _sound(family, source, start, chunks, begin, stated)
+@dataclass
+class _Walk:
+    """A recording in a file.
 
-
-def _behind(family: Family, chunk: Chunk, start: int) -> int:
-    """Where the chunk behind one begins."""
-    end = chunk.begin + chunk.size
-    return end + (start - end) % family.step if family.step > 2 else end + chunk.size % family.step
-
-
-def _sound(
-    family: Family,
-    source: Source,
-    start: int,
-    chunks: dict[bytes, Chunk],
-    begin: int,
-    stated: int,
-) -> Stream:
-    """The recording whose sound begins at an offset and is said to be so long."""
-    there = source.size - begin
-    if stated >= there:
-        end = source.size
-        if stated > there > 0 and source.is_small:  # cut off, and another one behind it
-            end = next(_recordings(source.read(begin, there), begin, source), end)
-        pieces: tuple[ViewPart, ...] = ((start, end),)
-        if stated > there > 0 and family is _CAF:  # libsndfile reads none that is cut off
-            pieces = family.patched(source, start, chunks, begin, end)
-        absent = stated - (end - begin) if stated < _UNKNOWN_BYTES else 0
-        return Stream(pieces, end, 0, (), max(0, end - begin), absent)
-    for size in range(stated, there + 1, _WRAPPED if family is _RIFF else there + 1):
-        end = _end_of_chunks(family, source, start, begin + size)
-        if end and size == stated:
-            return Stream(((start, end),), end)
-        if end:
-            return _longer(family, source, start, chunks, begin, begin + size, end)
-    if source.is_small:  # the length is wrong: another recording may lie within it
-        end = next(_recordings(source.read(begin, there), begin, source), source.size)
-        if end < begin + stated:
-            pieces = family.patched(source, start, chunks, begin, end)
-            return Stream(pieces, end, 0, (SHORTER,))
-    sound_end, end = _closing(family, source, begin + stated)
-    width = _width(family, source, chunks)
-    rest = begin + stated, sound_end
-    if width:
-        is_sound = _plausible(source, *rest, width, family)
-    else:
-        is_sound = stated < _STUB_BYTES and _varies(source, *rest)
-    if is_sound:
-        return _longer(family, source, start, chunks, begin, sound_end, end)
-    return Stream(((start, end),), end, sound_end - begin - stated)
-
-
-def _longer(
-    family: Family,
-    source: Source,
-    start: int,
-    chunks: dict[bytes, Chunk],
-    begin: int,
-    sound_end: int,
-    end: int,
-) -> Stream:
-    if _width(family, source, chunks):
-        sound_end -= (sound_end - begin) % _block_bytes(family, source, chunks)
-    pieces = family.patched(source, start, chunks, begin, sound_end)
-    return Stream(pieces, end, 0, (LONGER,))
-
-
-def _end_of_chunks(family: Family, source: Source, start: int, at: int) -> int:
-    """Where a row of chunks ends that begins behind sound; 0 if there is none.
-
-    It ends with the file or where another recording begins. The byte that pads an odd length may
-    have been left out.
+    Attributes:
+        start: where it begins.
+        chunks: the first of each kind, up to that of sound.
+        begin: where its samples begin.
     """
-    odd = (at - start) % family.step
-    for first in (at + (family.step - odd) % family.step, at):
-        end = first
+
+    family: Family
+    source: Source
+    start: int
+    chunks: dict[bytes, Chunk] = field(default_factory=dict)
+    begin: int = 0
+
+    def stream(self) -> Stream | None:
+        """The recording; None where no sound is found."""
+        family, source = self.family, self.source
+        at, sound, lead = self.start + family.head_bytes, *family.sound
         for _ in range(_MOST_CHUNKS):
-            if end >= source.size:
-                return source.size if first - at < family.step else 0
-            passed = skip_tags(source, end)
-            if passed >= source.size or (passed > end and _begins(source, passed)):
-                return passed
-            if _begins(source, end):
-                return end
-            chunk = family.read(source, end)
-            if not chunk or chunk.begin + chunk.size > source.size:
+            chunk = family.read(source, at)
+            if not chunk or at > source.size:
                 break
-            end = _behind(family, chunk, start)
-    return 0
+            self.chunks.setdefault(chunk.kind, chunk)
+            if sound in self.chunks and (sound != b"SSND" or b"COMM" in self.chunks):
+                break
+            at = self._behind(chunk)
+        if sound not in self.chunks:
+            place = source.read(self.start, _HEAD_BYTES).find(sound, family.head_bytes)
+            chunk = family.read(source, self.start + place) if place > 0 else None
+            if not chunk or family is _AIFF:
+                return None
+            self.chunks[sound] = chunk
+        chunk = self.chunks[sound]
+        self.begin = chunk.begin + lead
+        stated = max(0, chunk.size - lead)
+        if family is _RIFF and b"ds64" in self.chunks:
+            ds64 = int.from_bytes(source.read(self.chunks[b"ds64"].begin + 8, 8), "little")
+            stated = ds64 if chunk.size == 0xFFFF_FFFF else ds64 or stated
+        return self._sound(stated)
+
+    def _behind(self, chunk: Chunk) -> int:
+        """Where the chunk behind one begins."""
+        end, step = chunk.begin + chunk.size, self.family.step
+        return end + (self.start - end) % step if step > 2 else end + chunk.size % step
+
+    def _sound(self, stated: int) -> Stream:
+        """The recording, whose sound is said to be so long."""
+        family, source, start, begin = self.family, self.source, self.start, self.begin
+        there = source.size - begin
+        if stated >= there:
+            end = source.size
+            if stated > there > 0 and source.is_small:  # cut off, and another one behind it
+                end = _next_recording(source, begin, end, end)
+            pieces: tuple[ViewPart, ...] = ((start, end),)
+            if stated > there > 0 and family is _CAF:  # libsndfile reads none that is cut off
+                pieces = family.patched(self, end)
+            absent = stated - (end - begin) if stated < _UNKNOWN_BYTES else 0
+            return Stream(pieces, end, 0, (), max(0, end - begin), absent)
+        for size in range(stated, there + 1, _WRAPPED if family is _RIFF else there + 1):
+            end = self._end_of_chunks(begin + size)
+            if end and size == stated:
+                return Stream(((start, end),), end)
+            if end:
+                return self._longer(begin + size, end)
+        if source.is_small:  # the length is wrong: another recording may lie within it
+            end = _next_recording(source, begin, source.size, source.size)
+            if end < begin + stated:
+                return Stream(family.patched(self, end), end, 0, (SHORTER,))
+        sound_end, end = self._closing(begin + stated)
+        rest = begin + stated, sound_end
+        if width := self.width:
+            is_sound = _plausible(source, *rest, width, family)
+        else:
+            is_sound = stated < _STUB_BYTES and _varies(source, *rest)
+        if is_sound:
+            return self._longer(sound_end, end)
+        return Stream(((start, end),), end, sound_end - begin - stated)
+
+    def _longer(self, sound_end: int, end: int) -> Stream:
+        if self.width:
+            sound_end -= (sound_end - self.begin) % self.block_bytes
+        return Stream(self.family.patched(self, sound_end), end, 0, (LONGER,))
+
+    def _end_of_chunks(self, at: int) -> int:
+        """Where a row of chunks ends that begins behind sound; 0 if there is none.
+
+        It ends with the file or where another recording begins. The byte that pads an odd length
+        may have been left out.
+        """
+        source, step = self.source, self.family.step
+        odd = (at - self.start) % step
+        for first in (at + (step - odd) % step, at):
+            end = first
+            for _ in range(_MOST_CHUNKS):
+                if end >= source.size:
+                    return source.size if first - at < step else 0
+                passed = skip_tags(source, end)
+                if passed >= source.size or (passed > end and _begins(source, passed)):
+                    return passed
+                if _begins(source, end):
+                    return end
+                chunk = self.family.read(source, end)
+                if not chunk or chunk.begin + chunk.size > source.size:
+                    break
+                end = self._behind(chunk)
+        return 0
+
+    def _closing(self, least: int) -> tuple[int, int]:
+        """Where sound ends whose length nobody tells, and where the recording does.
+
+        Before another recording, or before the chunks and tags that close the file.
+        """
+        source, limit = self.source, self.source.size
+        end = tags_before(source, least, limit)
+        if source.is_small:
+            limit = _next_recording(source, least, end, limit)
+            end = min(end, limit)
+        at = max(least, end - _TAIL_BYTES)
+        marks = _CLOSING.finditer(source.read(at, end - at))
+        for match in itertools.islice(marks, _MOST_PLACES):
+            place = at + match.start()
+            if replace(self, start=place)._end_of_chunks(place):
+                return place, limit
+        return end, limit
+
+    def _format(self) -> tuple[int, int, int, int]:
+        """Of a WAV: kind, channels, bytes of a block, bits of a sample."""
+        chunk = self.chunks.get(b"fmt ")
+        head = self.source.read(chunk.begin, 26) if chunk else b""
+        if len(head) < 16:
+            return 0, 1, 1, 0
+        kind, channels, _, _, block, bits = struct.unpack("<HHIIHH", head[:16])
+        if kind == 0xFFFE and len(head) == 26:
+            kind = int.from_bytes(head[24:26], "little")
+        return kind, max(1, channels), max(1, block), bits
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of a frame of plain samples."""
+        if self.family is _AIFF:
+            channels = int.from_bytes(self.source.read(self.chunks[b"COMM"].begin, 2), "big")
+            return max(1, channels * self.width)
+        if self.family is _CAF:
+            at = self.chunks[b"desc"].begin + 16
+            return max(1, int.from_bytes(self.source.read(at, 4), "big"))
+        return self._format()[2]
+
+    @property
+    def width(self) -> int:
+        """Bytes of a sample: negative for floating-point ones, 0 where they are encoded further."""
+        is_float = False
+        if self.family is _AIFF:
+            common = self.source.read(self.chunks[b"COMM"].begin, 22)
+            is_plain = self.chunks[b"COMM"].size < 22 or common[18:] in (b"NONE", b"sowt")
+            bits = int.from_bytes(common[6:8], "big")
+        elif self.family is _CAF:
+            chunk = self.chunks.get(b"desc")
+            desc = self.source.read(chunk.begin, 32) if chunk else b""
+            is_plain, is_float = desc[8:12] == b"lpcm", bool(desc[15:16] and desc[15] & 1)
+            bits = int.from_bytes(desc[28:32], "big")
+        else:
+            kind, _, _, bits = self._format()
+            is_plain, is_float = kind in (1, 3), kind == 3
+        if not is_plain or bits > 64 or (is_float and bits not in (32, 64)):
+            return 0
+        return -(bits // 8) if is_float else -(-bits // 8)
 
 
 def _begins(source: Source, at: int) -> bool:
@@ -289,80 +336,10 @@ def _begins(source: Source, at: int) -> bool:
     )
 
 
-def _closing(family: Family, source: Source, least: int) -> tuple[int, int]:
-    """Where sound ends whose length nobody tells, and where the recording does.
-
-    Before another recording, or before the chunks and tags that close the file.
-    """
-    end = tags_before(source, least, source.size)
-    limit = source.size
-    if source.is_small:
-        limit = next(_recordings(source.read(least, end - least), least, source), limit)
-        end = min(end, limit)
-    at = max(least, end - _TAIL_BYTES)
-    tail = source.read(at, end - at)
-    places = sorted(at + place for kind in _CLOSING for place in _all(tail, kind))
-    for place in places:
-        if _end_of_chunks(family, source, place, place):
-            return place, limit
-    return end, limit
-
-
-def _recordings(data: bytes, base: int, source: Source) -> Iterator[int]:
-    """Where other recordings begin."""
-    for match in _MARKS.finditer(data):
-        if _begins(source, base + match.start()):
-            yield base + match.start()
-
-
-def _all(data: bytes, kind: bytes) -> list[int]:
-    found: list[int] = []
-    place = data.find(kind)
-    while place >= 0 and len(found) < 64:
-        found.append(place)
-        place = data.find(kind, place + 1)
-    return found
-
-
-def _format(source: Source, chunks: dict[bytes, Chunk]) -> tuple[int, int, int, int]:
-    """Of a WAV: kind, channels, bytes of a block, bits of a sample."""
-    chunk = chunks.get(b"fmt ")
-    head = source.read(chunk.begin, 26) if chunk else b""
-    if len(head) < 16:
-        return 0, 1, 1, 0
-    kind, channels, _, _, block, bits = struct.unpack("<HHIIHH", head[:16])
-    if kind == 0xFFFE and len(head) == 26:
-        kind = int.from_bytes(head[24:26], "little")
-    return kind, max(1, channels), max(1, block), bits
-
-
-def _block_bytes(family: Family, source: Source, chunks: dict[bytes, Chunk]) -> int:
-    """Bytes of a frame of plain samples."""
-    if family is _AIFF:
-        channels = int.from_bytes(source.read(chunks[b"COMM"].begin, 2), "big")
-        return max(1, channels * _width(family, source, chunks))
-    if family is _CAF:
-        return max(1, int.from_bytes(source.read(chunks[b"desc"].begin + 16, 4), "big"))
-    return _format(source, chunks)[2]
-
-
-def _width(family: Family, source: Source, chunks: dict[bytes, Chunk]) -> int:
-    """Bytes of a sample: negative for floating-point ones, 0 where they are encoded further."""
-    is_float = False
-    if family is _AIFF:
-        common = source.read(chunks[b"COMM"].begin, 22)
-        is_plain = chunks[b"COMM"].size < 22 or common[18:] in (b"NONE", b"sowt")
-        bits = int.from_bytes(common[6:8], "big")
-    elif family is _CAF:
-        desc = source.read(chunks[b"desc"].begin, 32) if b"desc" in chunks else b""
-        is_plain, is_float = desc[8:12] == b"lpcm", bool(desc[15:16] and desc[15] & 1)
-        bits = int.from_bytes(desc[28:32], "big")
-    else:
-        kind, _, _, bits = _format(source, chunks)
-        is_plain, is_float = kind in (1, 3), kind == 3
-    if not is_plain or bits > 64 or (is_float and bits not in (32, 64)):
-        return 0
-    return -(bits // 8) if is_float else -(-bits // 8)
+def _next_recording(source: Source, first: int, end: int, otherwise: int) -> int:
+    """Where another recording begins in a range, of which all is looked at."""
+    places = (first + match.start() for match in _MARKS.finditer(source.read(first, end - first)))
+    return next((place for place in places if _begins(source, place)), otherwise)
 
 
 def _places(source: Source, begin: int, end: int, width: int) -> Iterator[bytes]:
@@ -423,7 +400,7 @@ def _walk_au(source: Source, start: int) -> Stream | None:
     width = {2: 1, 3: 2, 4: 3, 5: 4}.get(encoding, 0)
     limit = source.size
     if source.is_small:
-        limit = next(_recordings(source.read(begin, limit - begin), begin, source), limit)
+        limit = _next_recording(source, begin, limit, limit)
     pieces = (start, start + 8), b"\xff" * 4, (start + 12, limit)
     if limit < end:
         return Stream(pieces, limit, 0, (SHORTER,))
