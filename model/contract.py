@@ -175,10 +175,10 @@ def _checked(cls: type, raw: Any, what: str) -> dict[str, Any]:
     """``raw`` as keyword arguments of ``cls``, refused when keys are missing or unknown."""
     if not isinstance(raw, dict):
         raise ContractError(f"the {what} is not a JSON object")
-    known = {f.name for f in fields(cls)}
-    if missing := known - raw.keys():
+    names = {f.name for f in fields(cls)}
+    if missing := names - raw.keys():
         raise ContractError(f"the {what} lacks {', '.join(sorted(missing))}")
-    if unknown := raw.keys() - known:
+    if unknown := raw.keys() - names:
         raise ContractError(f"the {what} has unknown fields {', '.join(sorted(unknown))}")
     return dict(raw)
 

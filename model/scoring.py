@@ -34,8 +34,8 @@ def score_inputs(
     for first in range(0, len(inputs), at_once):
         some = inputs[first : first + at_once]
         needed = grid.for_rest(len(samples) - int(some[0]))
-        given = score(needed.cut(samples, some, padding)).reshape(len(some), -1)
-        scores[first : first + len(some), : given.shape[1]] = given
+        part = score(needed.cut(samples, some, padding)).reshape(len(some), -1)
+        scores[first : first + len(some), : part.shape[1]] = part
     return scores
 
 

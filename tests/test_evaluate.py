@@ -323,7 +323,7 @@ def test_the_rule_of_onsets_keeps_close_calls_apart() -> None:
 
 @pytest.mark.slow
 def test_trials_rule_and_report(scenes: list[Scene], tmp_path: Path) -> None:
-    trials = [run_trial(s, LOUDNESS, wanted=lambda a: a.take == "A") for s in scenes]
+    trials = [run_trial(s, LOUDNESS, to_find=lambda a: a.take == "A") for s in scenes]
     trials += noise_trials(scenes, LOUDNESS, 0, lambda a: a.take == "A", levels_db=(10, 0))
     assert [len(t.calls) for t in trials[:2]] == [1, 0]
     assert len(trials[0].overlooked) == 1

@@ -90,7 +90,7 @@ def test_a_known_way_gives_the_same_samples_and_reads_no_more_than_needed(
         n_samples = min(step, len(whole) - start)
         part = way.between(start // 960_000, (start + n_samples) // 960_000)
         source = Counted(recording)
-        with Recording(source, "a.mp3", known=(info, part)) as opened:
+        with Recording(source, "a.mp3", look=info, way=part) as opened:
             assert np.array_equal(
                 opened.read(start, n_samples).samples, whole[start : start + n_samples]
             )
@@ -106,7 +106,7 @@ def test_the_process_apart_knows_the_way(recording: bytes) -> None:
     with IsolatedRecording(io.BytesIO(recording), "a.mp3") as opened:
         info, way = opened.info, opened.way()
     assert way
-    with IsolatedRecording(io.BytesIO(recording), "a.mp3", known=(info, way)) as opened:
+    with IsolatedRecording(io.BytesIO(recording), "a.mp3", look=info, way=way) as opened:
         found = opened.read(1_000_000, 50_000).samples
     assert np.array_equal(found, whole[1_000_000:1_050_000])
 
@@ -163,7 +163,7 @@ def test_where_no_frames_are_the_minute_is_missing(tmp_path: Path) -> None:
     assert way.stream.is_constant
     start = len(content) * 58 // 150
     content[start : len(content) * 63 // 150] = bytes(len(content) * 63 // 150 - start)
-    with Recording(io.BytesIO(bytes(content)), "a.mp3", known=(info, way)) as opened:
+    with Recording(io.BytesIO(bytes(content)), "a.mp3", look=info, way=way) as opened:
         found = opened.read(0, info.n_samples)
     lost = sum(end - first for first, end in found.missing)
     assert 58 * 16_000 <= lost <= 63 * 16_000

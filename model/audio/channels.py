@@ -52,20 +52,20 @@ class Hearing:
     noisy: bool = False
 
 
-def hearing_of(frames: Samples, sample_rate_hz: int, wanted: str) -> Hearing:
+def hearing_of(frames: Samples, sample_rate_hz: int, choice: str) -> Hearing:
     """What to hear of a block ``[n, channels]``.
 
     Args:
         frames: as recorded.
         sample_rate_hz: of these.
-        wanted: ``mix``, ``best`` or the number of a channel.
+        choice: ``mix``, ``best`` or the number of a channel.
     """
     n, channels = frames.shape
-    if wanted not in (MIX, BEST):
-        return Hearing(int(wanted) - 1)
+    if choice not in (MIX, BEST):
+        return Hearing(int(choice) - 1)
     if channels == 1 or not n:
         return Hearing()
-    if wanted == BEST:
+    if choice == BEST:
         return Hearing(_liveliest(_rises(frames, sample_rate_hz)))
     power = np.array([_power(channel) for channel in frames.T])
     correlation = _correlation(frames, power)

@@ -45,13 +45,13 @@ class JoinedDecoder:
         done = 0
         while done < len(frames) and (number := self._number()) < len(self._decoders):
             left = self._firsts[number + 1] - self._at
-            wanted = frames[done : done + left]
+            rest = frames[done : done + left]
             if self._at == self._firsts[number]:
                 self._decoders[number].start(0)
-            n = self._decoders[number].read(wanted)
+            n = self._decoders[number].read(rest)
             self._at += n
             done += n
-            if n < len(wanted):
+            if n < len(rest):
                 if number == len(self._decoders) - 1:
                     break
                 if done:

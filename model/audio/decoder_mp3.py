@@ -24,7 +24,7 @@ class Mp3Decoder:
     Args:
         source: a path, or a binary file object that can seek.
         info: what libsndfile says of it.
-        way: what an earlier look has found out; without it the file is looked at.
+        way: what an earlier look has given; without it the file is looked at.
 
     Raises:
         LookupError: it has to be decoded in another way.
@@ -73,8 +73,8 @@ class Mp3Decoder:
         if offsets is None:
             return self._way
         frames = (self._way.stream.start_for(self._lead_in(start))[0] for start in starts)
-        known = tuple((frame, offsets[frame]) for frame in frames if frame < len(offsets))
-        return Mp3Way(self._way.stream, known)
+        points = tuple((frame, offsets[frame]) for frame in frames if frame < len(offsets))
+        return Mp3Way(self._way.stream, points)
 
     def _lead_in(self, sample: int) -> int:
         """A second before: what the decoder did before has then no effect any more."""
@@ -106,8 +106,8 @@ class Mp3Decoder:
             return offsets[first] if first < len(offsets) else self._file.size
         if stream.is_constant:
             return self._checked(stream.expected(first)) if first else stream.first
-        known = bisect.bisect(points, first, key=lambda point: point[0]) - 1
-        frame, offset = points[known] if known >= 0 else (0, stream.first)
+        before = bisect.bisect(points, first, key=lambda point: point[0]) - 1
+        frame, offset = points[before] if before >= 0 else (0, stream.first)
         offset = self._checked(offset)
         for more in FrameReader(self._file, stream, offset).frames() if first > frame else ():
             if first - frame < len(more):
@@ -118,10 +118,10 @@ class Mp3Decoder:
     def _checked(self, expected: int) -> int:
         if expected >= self._file.size:
             return self._file.size
-        found = locate(self._file, self._way.stream, expected)
-        if not found:
+        offset = locate(self._file, self._way.stream, expected)
+        if not offset:
             raise DamageError
-        return found
+        return offset
 
     def read(self, frames: Samples) -> int:
         if not self._sound or not self._guard:

@@ -58,7 +58,7 @@ class AudioInfo:
         frames: samples per channel that the file should hold, as recorded.
         absent_frames: those of ``frames`` known at once to lie past the end of a cut-off file.
         encoding: for example ``WAV PCM_16``.
-        unaccounted_bytes: of the file, that hold neither sound nor anything else that is known.
+        unaccounted_bytes: of the file, that hold neither sound nor tags nor chunks.
         remarks: how the file differs from what its header says, see ``model.audio.layout``.
         is_plain: a decoder that gets the file as it is hears all of it.
     """
@@ -305,17 +305,17 @@ def _absent_frames(file: soundfile.SoundFile) -> int:
     if match := _RF64_LINE.search(log):
         return max(0, int(match[2]) - int(match[1]))
     absent = 0
-    for declared, found in _SIZE_LINE.findall(log):
-        if int(found) < int(declared) < _PLACEHOLDER_BYTES:
-            absent = _frames_in(file, int(declared), int(found))
+    for declared, present in _SIZE_LINE.findall(log):
+        if int(present) < int(declared) < _PLACEHOLDER_BYTES:
+            absent = _frames_in(file, int(declared), int(present))
     return absent
 
 
-def _frames_in(file: soundfile.SoundFile, declared: int, found: int) -> int:
+def _frames_in(file: soundfile.SoundFile, declared: int, present: int) -> int:
     """Frames in the bytes that are not there: of a codec in blocks, as many as its blocks hold."""
     if width := _SAMPLE_BYTES.get(file.subtype, 0):
-        return -(-(declared - found) // (width * int(file.channels)))
+        return -(-(declared - present) // (width * int(file.channels)))
     blocks, frames = _BLOCK_LINE.search(file.extra_info), _BLOCK_FRAMES_LINE.search(file.extra_info)
     if blocks and frames and int(blocks[1]):
         return max(0, -(-declared // int(blocks[1])) * int(frames[1]) - int(file.frames))
-    return round(file.frames * (declared - found) / found) if found else 0
+    return round(file.frames * (declared - present) / present) if present else 0

@@ -43,7 +43,7 @@ _CODE = (
     "import sys; sys.path[:] = {path!r}; from model.audio.isolated import serve; serve({channel})"
 )
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH", "SYSTEMROOT", "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS")
-_SIGN_OF_LIFE = {"block": "begun"}
+_SIGN_OF_LIFE = {"is_at": "a block"}
 _LENGTH = struct.Struct("<I")
 _LONGEST_MESSAGE_BYTES = 1 << 24
 _SOCKET_BUFFER_BYTES = 1 << 20
@@ -60,10 +60,7 @@ class IsolatedRecording:
     Args:
         source: a path, or a binary file object that can seek: this process reads it for the child.
         name: what to call the recording in messages.
-        frames: its length, where an earlier look has told it.
-        known: what an earlier look has told of an MP3, see ``Recording``.
-        channel: which channels to hear, see ``Recording``.
-        is_plain: what an earlier look has told, see ``Recording``.
+        look, way, channel: see ``Recording``.
 
     Attributes:
         restarts: how often the process that decodes had to be started again.
@@ -78,10 +75,9 @@ class IsolatedRecording:
         self,
         source: str | IO[bytes],
         name: str,
-        frames: int | None = None,
-        known: tuple[AudioInfo, Mp3Way] | None = None,
+        look: AudioInfo | None = None,
+        way: Mp3Way | None = None,
         channel: str = MIX,
-        is_plain: bool = False,
     ) -> None:
         self.name = name
         self.restarts = 0
@@ -90,10 +86,10 @@ class IsolatedRecording:
             path, size = os.path.abspath(source), 0  # the child may stand in another folder
         else:
             path, size = "", source.seek(0, io.SEEK_END)
-        self._opening = {"do": "open", "path": path, "size": size, "name": name, "frames": frames}
-        self._opening |= {"channel": channel, "is_plain": is_plain}
+        self._opening = {"do": "open", "path": path, "size": size, "name": name, "channel": channel}
         self._opening["is_at_hand"] = getattr(source, "is_at_hand", True)
-        self._opening["known"] = [asdict(told) for told in known] if known else None
+        self._opening["look"] = look and asdict(look)
+        self._opening["way"] = way and asdict(way)
         self._child: _Child | None = None
         try:
             self.info = AudioInfo(**self._ask(self._opening))
@@ -111,15 +107,15 @@ class IsolatedRecording:
         """Like ``Recording.read``."""
         samples = np.empty(n_samples, dtype=np.float32)
         part = (measured.start, measured.stop)
-        asked = {"do": "read", "start": start, "n_samples": n_samples, "measured": part}
-        told = self._ask(asked, samples)
-        missing = tuple((int(gap), int(end)) for gap, end in told["missing"])
-        return Segment(samples, missing, Quality(**told["quality"]))
+        request = {"do": "read", "start": start, "n_samples": n_samples, "measured": part}
+        answer = self._ask(request, samples)
+        missing = tuple((int(gap), int(end)) for gap, end in answer["missing"])
+        return Segment(samples, missing, Quality(**answer["quality"]))
 
     def way(self) -> Mp3Way | None:
         """Like ``Recording.way``."""
-        told = self._ask({"do": "way"})["way"]
-        return Mp3Way.of(told) if told else None
+        way = self._ask({"do": "way"})["way"]
+        return Mp3Way.of(way) if way else None
 
     def close(self) -> None:
         """Lets others use the process."""
@@ -219,15 +215,15 @@ class _Child:
         self._is_busy = True
         try:
             self._wire.send(request)
-            while "fetch" in (told := self._receive_in_time()):
+            while "fetch" in (message := self._receive_in_time()):
                 try:
                     assert not isinstance(source, str)
-                    source.seek(told["fetch"])
-                    content = source.read(told["n_bytes"])
+                    source.seek(message["fetch"])
+                    content = source.read(message["n_bytes"])
                 except Exception as error:
                     trouble, content = error, b""
                 self._wire.send({"n_bytes": len(content), "failed": trouble is not None}, content)
-            if into is not None and "answer" in told:
+            if into is not None and "answer" in message:
                 self._wire.receive_into(into)
         except TimeoutError:
             raise _DecoderEnded(self._end(has_stalled=True)) from None
@@ -236,17 +232,17 @@ class _Child:
         self._is_busy = False
         if trouble:
             raise trouble
-        if "answer" in told:
-            return dict(told["answer"])
-        if "missing" in told:
-            raise DecoderMissingError(told["missing"])
-        raise AudioError(told["damage"]) if "damage" in told else OSError(told["error"])
+        if "answer" in message:
+            return dict(message["answer"])
+        if "missing" in message:
+            raise DecoderMissingError(message["missing"])
+        raise AudioError(message["damage"]) if "damage" in message else OSError(message["error"])
 
     def _receive_in_time(self) -> dict[str, Any]:
         """The next message that is not a sign of life."""
-        while (told := self._wire.receive()) == _SIGN_OF_LIFE:
+        while (message := self._wire.receive()) == _SIGN_OF_LIFE:
             pass
-        return told
+        return message
 
     def rest(self) -> None:
         """Closes the recording and waits for the next."""
@@ -330,16 +326,13 @@ def serve(channel: int) -> None:
                     source = request["path"] or _Ahead(distant, _READ_AHEAD_BYTES)
                     if isinstance(source, _Ahead):
                         source.is_at_hand = request["is_at_hand"]
-                    known = request["known"]
-                    known = known and (AudioInfo(**known[0]), Mp3Way.of(known[1]))
-                    given = [request[name] for name in ("channel", "is_plain")]
-                    opened = _Watched(
-                        wire, source, request["name"], request["frames"], known, *given
-                    )
+                    look = request["look"] and AudioInfo(**request["look"])
+                    way = request["way"] and Mp3Way.of(request["way"])
+                    opened = _Watched(wire, source, request["name"], look, way, request["channel"])
                     wire.send({"answer": asdict(opened.info)})
                 elif request["do"] == "way" and opened:
                     way = opened.way()
-                    wire.send({"answer": {"way": asdict(way) if way else None}})
+                    wire.send({"answer": {"way": way and asdict(way)}})
                 elif request["do"] == "read" and opened:
                     measured = range(*request["measured"])
                     segment = opened.read(request["start"], request["n_samples"], measured)
@@ -357,17 +350,17 @@ def serve(channel: int) -> None:
                 wire.send({"error": f"{type(error).__name__}: {error}"})
             except Exception as error:  # the same file would give it again each night
                 name = opened.name if opened else request["name"]
-                told = f"{name}: cannot be decoded ({type(error).__name__}: {error})"
-                wire.send({"damage": f"{told}; check that it plays"})
+                problem = f"{name}: cannot be decoded ({type(error).__name__}: {error})"
+                wire.send({"damage": f"{problem}; check that it plays"})
             system.end_in(0)
 
 
 class _Watched(Recording):
     """Each block that is done gives time for the next."""
 
-    def __init__(self, wire: _Wire, *given: Any) -> None:
+    def __init__(self, wire: _Wire, *arguments: Any) -> None:
         self._wire = wire
-        super().__init__(*given)
+        super().__init__(*arguments)
 
     def _block(self, index: int) -> Any:
         system.end_in(PATIENCE_S)
@@ -392,11 +385,11 @@ class _Distant(SeekableFile):
     def readinto(self, buffer: Any) -> int:
         system.end_in(0)  # whoever reads may have to wait
         self._wire.send({"fetch": self._position, "n_bytes": len(buffer)})
-        told = self._wire.receive()
-        content = bytearray(told["n_bytes"])
+        reply = self._wire.receive()
+        content = bytearray(reply["n_bytes"])
         self._wire.receive_into(content)
         system.end_in(PATIENCE_S)
-        if told["failed"]:
+        if reply["failed"]:
             raise OSError("the other process could not read on")
         buffer[: len(content)] = content
         self._position += len(content)

@@ -87,5 +87,5 @@ def layout_of(source: Source) -> Layout | None:
 def _next_container(source: Source, at: int, marks: set[bytes]) -> int:
     """Where another recording may begin; 0 if nowhere."""
     data = source.read(at, _SEARCHED_BYTES)
-    found = [data.find(mark) for mark in marks]
-    return min((at + place for place in found if place >= 0), default=0)
+    places = [data.find(mark) for mark in marks]
+    return min((at + place for place in places if place >= 0), default=0)

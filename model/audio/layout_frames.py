@@ -99,13 +99,13 @@ def _pages(source: Source, start: int) -> Iterator[_Page]:
             yield page
             at = after
             continue
-        found = data.find(b"OggS", at + 1)
-        if page and found < 0 and page.end < source.size and base + len(data) >= source.size:
+        next_at = data.find(b"OggS", at + 1)
+        if page and next_at < 0 and page.end < source.size and base + len(data) >= source.size:
             yield page  # the last one, and something behind it
             return
-        if page and found > after:
+        if page and next_at > after:
             yield page
-        at = found if found >= 0 else max(at + 1, len(data) - 3)
+        at = next_at if next_at >= 0 else max(at + 1, len(data) - 3)
 
 
 def _is_plain_ogg(source: Source, start: int) -> bool:
@@ -188,14 +188,14 @@ def _frames_from(data: bytes, first: int, form: Mp3Stream) -> tuple[int, int, in
             before = at = min(at + tag, len(data))
             continue
         # Where the next frame should be and is not, the last one may have lost bytes.
-        found = _find_run(data, before + 4 if before < at else at)
-        found = len(data) if found < 0 else found
-        if before < found < at:
+        next_at = _find_run(data, before + 4 if before < at else at)
+        next_at = len(data) if next_at < 0 else next_at
+        if before < next_at < at:
             frames -= 1
-            unaccounted += found - before
+            unaccounted += next_at - before
         else:
-            unaccounted += found - at
-        before = at = found
+            unaccounted += next_at - at
+        before = at = next_at
         if at < len(data) and data[at] == 0xFF and not _frame_bytes(form, data, at):
             break
     return at, frames, unaccounted, partial

@@ -134,14 +134,14 @@ def find_stream(file: Source) -> Mp3Stream | None:
         start += 10 + size + (10 if head[5] & 16 else 0)
         head = file.read(start, 10)
     data = file.read(start, _HEAD_BYTES)
-    found = _first_frame(data, start, file.size)
-    if not found and len(data) == _HEAD_BYTES:
+    first = _first_frame(data, start, file.size)
+    if not first and len(data) == _HEAD_BYTES:
         data = file.read(start, _SEARCHED_BYTES)
-        found = _first_frame(data, start, file.size)
-    if not found:
+        first = _first_frame(data, start, file.size)
+    if not first:
         return None
-    frame = data[found.first - start :][: max(found.lengths.values())]
-    stream = _behind_tag(found, frame)
+    frame = data[first.first - start :][: max(first.lengths.values())]
+    stream = _behind_tag(first, frame)
     if not stream or frame[4 + stream.side_bytes :].startswith(b"Xing"):
         return stream
     return replace(stream, is_constant=_is_constant(file, stream))
@@ -182,12 +182,12 @@ def is_run(data: bytes, position: int, lengths: dict[int, int], is_end: bool) ->
     return True
 
 
-def _behind_tag(found: Mp3Stream, frame: bytes) -> Mp3Stream | None:
+def _behind_tag(stream: Mp3Stream, frame: bytes) -> Mp3Stream | None:
     """The stream from its first frame with audio on, with what a tag before it says."""
-    length = found.lengths[frame[1] << 8 | frame[2]]
-    tag = frame[4 + found.side_bytes : length]
-    if tag[:4] not in (b"Xing", b"Info") or any(frame[6 : 4 + found.side_bytes]):
-        return found
+    length = stream.lengths[frame[1] << 8 | frame[2]]
+    tag = frame[4 + stream.side_bytes : length]
+    if tag[:4] not in (b"Xing", b"Info") or any(frame[6 : 4 + stream.side_bytes]):
+        return stream
     parts = tag[7]
     if parts & 1 == 0:
         return None
@@ -195,8 +195,10 @@ def _behind_tag(found: Mp3Stream, frame: bytes) -> Mp3Stream | None:
     lame, delay, padding = tag[start : start + 24], 0, 0
     if len(lame) == 24 and lame[0]:
         delay, padding = lame[21] << 4 | lame[22] >> 4, (lame[22] & 15) << 8 | lame[23]
-    stated = int.from_bytes(tag[8:12], "big") * found.samples - delay - max(padding, _DECODER_DELAY)
-    return replace(found, first=found.first + length, delay=delay, stated=stated)
+    stated = (
+        int.from_bytes(tag[8:12], "big") * stream.samples - delay - max(padding, _DECODER_DELAY)
+    )
+    return replace(stream, first=stream.first + length, delay=delay, stated=stated)
 
 
 def _is_constant(file: Source, stream: Mp3Stream) -> bool:
@@ -327,7 +329,7 @@ class Mp3Way:
         return replace(self, points=self.points[first_minute : last_minute + 1])
 
     @classmethod
-    def of(cls, told: dict[str, Any]) -> Mp3Way:
+    def of(cls, values: dict[str, Any]) -> Mp3Way:
         """From ``dataclasses.asdict``, also by way of JSON."""
-        points = tuple((int(frame), int(offset)) for frame, offset in told["points"])
-        return cls(Mp3Stream(**told["stream"]), points)
+        points = tuple((int(frame), int(offset)) for frame, offset in values["points"])
+        return cls(Mp3Stream(**values["stream"]), points)

@@ -33,21 +33,20 @@ from model.audio.seekable import Source
 
 
 def open_decoder(
-    source: str | os.PathLike[str] | IO[bytes], name: str, frames: int | None, is_plain: bool
+    source: str | os.PathLike[str] | IO[bytes], name: str, look: AudioInfo | None = None
 ) -> tuple[Decoder, AudioInfo]:
-    """A decoder of a file, and what is known of the file.
+    """A decoder of a file, and what the file says of itself.
 
     Args:
         source: a path, or a binary file object that can seek.
         name: of the file in messages; its extension tells of AAC.
-        frames: its length, where an earlier look has told it.
-        is_plain: an earlier look has told that its header says what it holds.
+        look: what an earlier look at the file has given.
 
     Raises:
         AudioError: it cannot be opened, or its header says what cannot be.
     """
     size = size_of(source, name)
-    layout = None if is_plain or not size else _layout(source)
+    layout = None if (look and look.is_plain) or not size else _layout(source)
     if layout is None or layout.is_plain:
         decoder = _decoder(source, name)
         if layout is None or (layout.is_mp3 and not _is_mp3(decoder)):
@@ -60,8 +59,8 @@ def open_decoder(
     try:
         check_header(info, size, name)
         if info.frames > size * USUAL_FRAMES_A_BYTE:
-            present = _count_frames(decoder) if frames is None else frames
-            if info.frames == UNKNOWN_FRAMES or frames is not None:
+            present = look.frames if look else _count_frames(decoder)
+            if look or info.frames == UNKNOWN_FRAMES:
                 info = replace(info, frames=present)
             else:
                 info = replace(info, absent_frames=max(0, info.frames - present))

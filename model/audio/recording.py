@@ -67,11 +67,10 @@ class Recording:
     Args:
         source: a path, or a binary file object that can seek (it stays open).
         name: what to call the recording in messages; by default the path.
-        frames: its length, where an earlier look has told it. It spares counting them where the
-            header leaves the length open.
-        known: what an earlier look has told of an MP3: its header is then not read again.
+        look: ``info`` of an earlier look at the file. It spares walking a file whose header says
+            what it holds, and counting frames where the header leaves the length open.
+        way: ``way`` of that look: the header of the MP3 is then not read again.
         channel: which channels to hear: ``mix``, ``best`` or a number, see ``channels``.
-        is_plain: an earlier look has told that its header says what it holds.
 
     Raises:
         AudioError: the file is absent, empty, of an unknown format or damaged beyond opening, or
@@ -82,18 +81,17 @@ class Recording:
         self,
         source: str | os.PathLike[str] | IO[bytes],
         name: str = "",
-        frames: int | None = None,
-        known: tuple[AudioInfo, Mp3Way] | None = None,
+        look: AudioInfo | None = None,
+        way: Mp3Way | None = None,
         channel: str = MIX,
-        is_plain: bool = False,
     ) -> None:
         is_path = isinstance(source, (str, os.PathLike))
         self.name = name or str(source if is_path else getattr(source, "name", source))
-        if known:
-            self._decoder: Decoder = Mp3Decoder(source, *known)
-            self.info = known[0]
+        if look and way:
+            self._decoder: Decoder = Mp3Decoder(source, look, way)
+            self.info = look
         else:
-            self._decoder, self.info = open_decoder(source, self.name, frames, is_plain)
+            self._decoder, self.info = open_decoder(source, self.name, look)
         self._channel = channel
         if channel not in (MIX, BEST) and int(channel) > self.info.channels:
             self._decoder.close()
@@ -127,7 +125,7 @@ class Recording:
         for index in range(start // block_samples, -(-(start + n_samples) // block_samples)):
             if index not in self._recent:
                 self._recent[index] = self._block(index)
-            block, heard, quality = self._recent[index]
+            block, n_decoded, quality = self._recent[index]
             if len(self._recent) > _RECENT_BLOCKS:
                 del self._recent[next(iter(self._recent))]
             offset = index * block_samples - start
@@ -135,7 +133,7 @@ class Recording:
                 qualities.append(quality)
             begin, end = max(offset, 0), min(offset + block_samples, n_samples)
             samples[begin:end] = block[begin - offset : end - offset]
-            gap = max(begin, offset + heard)
+            gap = max(begin, offset + n_decoded)
             if gap >= end:
                 continue
             if missing and missing[-1][1] == gap:
@@ -158,7 +156,7 @@ class Recording:
         return index * block_frames - lead
 
     def _block(self, index: int) -> tuple[Samples, int, Quality]:
-        """A block of the grid at 16 kHz, how many samples of it were heard, and their quality.
+        """A block of the grid at 16 kHz, how many samples of it were decoded, and their quality.
 
         A function of the file and the index alone. Decoding stops at the first error in it; the
         rest of the block is zero.
@@ -176,13 +174,13 @@ class Recording:
         mono = _mono(frames, lead + block_frames + margin, hearing.channel)
         skip = lead * SAMPLE_RATE_HZ // rate
         block = soxr.resample(mono, rate, SAMPLE_RATE_HZ)[skip:][: BLOCK_S * SAMPLE_RATE_HZ]
-        heard_frames = min(max(0, len(frames) - lead), block_frames)
-        heard = slice(lead, lead + heard_frames)
-        judged = frames[heard]
+        decoded_frames = min(max(0, len(frames) - lead), block_frames)
+        own = slice(lead, lead + decoded_frames)
+        judged = frames[own]
         if self._channel not in (MIX, BEST) and hearing.channel is not None:
             judged = judged[:, hearing.channel : hearing.channel + 1]
-        quality = measure(judged, mono[heard], rate, loudest, hearing)
-        return block, -(-heard_frames * SAMPLE_RATE_HZ // rate), quality
+        quality = measure(judged, mono[own], rate, loudest, hearing)
+        return block, -(-decoded_frames * SAMPLE_RATE_HZ // rate), quality
 
     def _stretch(self, index: int) -> tuple[int, int, int]:
         """Frames of a block as recorded: the margin before it, the block, the margin after it."""

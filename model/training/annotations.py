@@ -61,8 +61,8 @@ def meaning_of(label: str, names: Sequence[str] = ()) -> Meaning:
     parts = [part.strip() for part in label.split(";")]
     words = _words(label)
     if names:
-        wanted = {_folded(name) for name in names}
-        if not wanted.isdisjoint([_folded(label), *map(_folded, parts)]):
+        folded = {_folded(name) for name in names}
+        if not folded.isdisjoint([_folded(label), *map(_folded, parts)]):
             return Meaning.CALL
         return Meaning.UNCLEAR if not words or words & _DOUBT else Meaning.OTHER
     meanings = [_of_part(part) for part in parts if part]
@@ -97,8 +97,8 @@ def says_nothing(label: str) -> bool:
 
 def _words(label: str) -> set[str]:
     """Words in lower case, and question marks; numbers say nothing."""
-    found = re.findall(r"[^\W_]+|\?", _folded(label).replace("capuchin bird", "capuchinbird"))
-    return {word for word in found if not word[0].isdecimal()}
+    words = re.findall(r"[^\W_]+|\?", _folded(label).replace("capuchin bird", "capuchinbird"))
+    return {word for word in words if not word[0].isdecimal()}
 
 
 def _folded(label: str) -> str:
@@ -148,9 +148,9 @@ class Names:
 
     def named(self, path: str) -> list[str]:
         """Those that a path may mean: of equal names, those in folders called most alike."""
-        *_, base = wanted = _parts(path)
+        *_, base = parts = _parts(path)
         fitting = self._by_name.get(base) or self._by_upload.get(_as_uploaded(base)) or []
-        return _most_alike(fitting, wanted)
+        return _most_alike(fitting, parts)
 
     def meant(self, recording: str, file: Path) -> list[str]:
         """Those that a mark is about: as it names them, or as its file is named after them."""
@@ -166,12 +166,12 @@ class Names:
         return []
 
 
-def _most_alike(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
+def _most_alike(names: Sequence[str], parts: Sequence[str]) -> list[str]:
     """Those with the most folders in common, from the last one up, and of these the shortest."""
 
     def alike(name: str) -> tuple[int, bool]:
         folders = _parts(name)[:-1]
-        pairs = zip(reversed(folders), reversed(wanted[:-1]), strict=False)
+        pairs = zip(reversed(folders), reversed(parts[:-1]), strict=False)
         n = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         return n, n == len(folders)
 
@@ -201,7 +201,7 @@ def marks_in(
         recordings: their names. A file that names no recording must be named after one of them.
         passed_over: names of files that are something else.
     """
-    found = {}
+    files = {}
     names = Names(recordings)
     for folder in folders:
         for file in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -209,8 +209,8 @@ def marks_in(
                 continue
             marked = read_marked(file)
             if marked and (names.of_file(file) or marked.names_recordings):
-                found[file] = marked
-    return found
+                files[file] = marked
+    return files
 
 
 @dataclass
@@ -243,16 +243,8 @@ def calls_heard(
     Raises:
         AnnotationError: a file that cannot be right, or labels of which none means a call.
     """
-    return calls_of({path: read_marked(path) for path in paths}, durations_s, call_labels)
-
-
-def calls_of(
-    files: Mapping[Path, MarkedFile | None],
-    durations_s: Mapping[str, float | None],
-    call_labels: Sequence[str] = (),
-) -> Listening:
-    """See ``calls_heard``; the files are read already."""
-    names, heard = Names(durations_s), Listening()
+    files = {path: read_marked(path) for path in paths}
+    names, listening = Names(durations_s), Listening()
     usable = {path: file for path, file in files.items() if file and not file.problem}
     every = [mark for file in usable.values() for mark in file.marks]
     calls, unclear = map(set, told_apart(every, call_labels))
@@ -260,37 +252,37 @@ def calls_of(
     for path, file in files.items():
         if file is None or file.problem:
             why = file.problem if file else "no program known here wrote it"
-            heard.remarks.append(f"{path}: {why}")
+            listening.remarks.append(f"{path}: {why}")
             continue
-        heard.remarks += [f"{path}: {remark}" for remark in file.remarks]
+        listening.remarks += [f"{path}: {remark}" for remark in file.remarks]
         of, several = _by_recording(path, file, names)
         if several:
-            heard.remarks.append(
+            listening.remarks.append(
                 f"{path}: {several[0]} is the name of {len(several[1])} recordings "
                 f"({several[1][0]}, {several[1][1]}, …), and nothing says which; left out"
             )
         elif not of and not file.remarks:
-            heard.remarks.append(f"{path}: names no recording there")
+            listening.remarks.append(f"{path}: names no recording there")
         for name, marks in of.items():
             duration_s = durations_s[name]
             late = [mark for mark in marks if duration_s and mark.start_s >= duration_s]
             if late:
-                heard.remarks.append(
+                listening.remarks.append(
                     f"{path}: {late[0].start_s:g} s lies beyond the end of {name}, "
                     f"{duration_s:.1f} s; is it about another recording? left out"
                 )
                 continue
-            heard.calls.setdefault(name, [])
-            heard.unclear.setdefault(name, []).extend(m for m in marks if m in unclear)
+            listening.calls.setdefault(name, [])
+            listening.unclear.setdefault(name, []).extend(m for m in marks if m in unclear)
             by_voice: dict[str, list[Mark]] = defaultdict(list)
             for mark in marks:
                 if mark in calls:
                     by_voice[mark.voice].append(mark)
             voices[name] += by_voice.values()
     for name, those in voices.items():
-        heard.calls[name] = each_once(those)
-    heard.remarks += _remarks_on(heard, voices)
-    return heard
+        listening.calls[name] = each_once(those)
+    listening.remarks += _remarks_on(listening, voices)
+    return listening
 
 
 def _by_recording(
@@ -309,16 +301,16 @@ def _by_recording(
     return of, several
 
 
-def _remarks_on(heard: Listening, voices: Mapping[str, Sequence[Sequence[Mark]]]) -> list[str]:
+def _remarks_on(listening: Listening, voices: Mapping[str, Sequence[Sequence[Mark]]]) -> list[str]:
     lines = []
-    if doubts := [mark for marks in heard.unclear.values() for mark in marks]:
+    if doubts := [mark for marks in listening.unclear.values() for mark in marks]:
         labels = ", ".join(repr(label) for label in sorted({mark.label for mark in doubts})[:5])
         lines.append(
             f"{len(doubts):,} annotations may be calls or not, such as {labels}: neither yes nor "
             "no; say with --annotated_as which labels are calls"
         )
     marked = sum(len(marks) for of in voices.values() for marks in of)
-    if n := marked - sum(map(len, heard.calls.values())):
+    if n := marked - sum(map(len, listening.calls.values())):
         lines.append(
             f"{n:,} calls are marked more than once, by several people, in several formats or "
             "channels, and count once"

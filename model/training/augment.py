@@ -142,9 +142,9 @@ class MixedStretches:
         self._restock(self._noises, n_noises, self._noise)
 
     def _restock(self, store: list[T], size: int, make: Callable[[], T]) -> None:
-        wanted = int(size * self._mixture.renewed_share) if store else size
-        del store[:wanted]
-        store += [make() for _ in range(wanted)]
+        n = int(size * self._mixture.renewed_share) if store else size
+        del store[:n]
+        store += [make() for _ in range(n)]
 
     def _real_call(self) -> Sound:
         """A call from a recording, at another speed, with more or less of its surroundings."""
@@ -406,8 +406,8 @@ class PlainWindows:
             if not self._queue:
                 self._queue = self._rng.permutation(len(self._rows)).tolist()
             example, start, labels[row, 0] = self._rows[self._queue.pop()]
-            heard = example.audio[start : start + WINDOW_SAMPLES]
-            audio[row, WINDOW_SAMPLES - len(heard) :] = heard  # the tutorial pads in front
+            piece = example.audio[start : start + WINDOW_SAMPLES]
+            audio[row, WINDOW_SAMPLES - len(piece) :] = piece  # the tutorial pads in front
         return audio, labels
 
 

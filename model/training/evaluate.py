@@ -66,14 +66,14 @@ class Report:
         expected = interval_figures(negatives, self.rule)
         tried = {}
         for name, part in conditions(self.trials).items():
-            found = call_figures([t.match(self.rule) for t in part])
+            figures = call_figures([t.match(self.rule) for t in part])
             tried[name] = {
                 "level_db": part[0].level_db,
                 "calls_a_minute": part[0].a_minute,
-                "f1": found.f1,
-                "counted_share": found.counted_share,
+                "f1": figures.f1,
+                "counted_share": figures.counted_share,
                 **_intervals(part, self.rule),
-                **asdict(found),
+                **asdict(figures),
             }
         return {
             "verdict": _in_words(counts, tried),
@@ -175,7 +175,7 @@ def _judged(tried: Mapping[str, list[Trial]], suffix: str) -> list[Report]:
 
     reports = []
     for name, trials in tried.items():
-        others = [t for other, found in tried.items() if other != name for t in found]
+        others = [t for other, part in tried.items() if other != name for t in part]
         choice = choose(others)
         trials = [calibrated(t, choice.slope, choice.offset) for t in trials]
         reports.append(Report(name + suffix, trials, choice.rule))
@@ -202,10 +202,10 @@ def write_report(reports: Sequence[Report], scenes: Sequence[Scene], folder: Pat
     (folder / "report.json").write_text(text, encoding="utf-8")
     robustness = {
         title: (
-            [row["level_db"] for row in found["conditions"].values() if _is_noise(row)],
-            [row["f1"] for row in found["conditions"].values() if _is_noise(row)],
+            [row["level_db"] for row in figures["conditions"].values() if _is_noise(row)],
+            [row["f1"] for row in figures["conditions"].values() if _is_noise(row)],
         )
-        for title, found in results.items()
+        for title, figures in results.items()
     }
     labels = "call over noise, 350 to 1800 Hz (dB)", "call F1", "Robustness"
     draw_lines(robustness, labels, folder / "noise.png")

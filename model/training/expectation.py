@@ -96,18 +96,18 @@ def _fit_calls(calls: Counts) -> tuple[float, float, float, float]:
     """
     calls = calls[calls.sum(axis=1) > 0]
 
-    def loss(found: Floats) -> float:
-        means, sds, weights = loudness_grid(_MEANS, found[0], *np.exp(found[1:]))
+    def loss(fitted: Floats) -> float:
+        means, sds, weights = loudness_grid(_MEANS, fitted[0], *np.exp(fitted[1:]))
         shares = shares_of_calls(means, sds)
         shares = np.column_stack([shares, 1 - shares.sum(axis=1)])
         likelihoods = calls @ np.log(np.maximum(shares, 1e-9)).T + np.log(weights)
-        usual = np.sum((found[1:] - np.log(USUAL)) ** 2) / 2
+        usual = np.sum((fitted[1:] - np.log(USUAL)) ** 2) / 2
         return float(usual - logsumexp(likelihoods, axis=1).sum())
 
     start = np.array([4.0, *np.log(USUAL)])
-    found = minimize(loss, start, method="Nelder-Mead", options={"xatol": 0.01, "fatol": 0.05}).x
-    spread, sd, sd_spread = np.exp(found[1:]).tolist()
-    return float(found[0]), spread, sd, sd_spread
+    fitted = minimize(loss, start, method="Nelder-Mead", options={"xatol": 0.01, "fatol": 0.05}).x
+    spread, sd, sd_spread = np.exp(fitted[1:]).tolist()
+    return float(fitted[0]), spread, sd, sd_spread
 
 
 class _Others:
@@ -147,5 +147,5 @@ class _Others:
         noises, weights = noise_grid(noise_spread)
         usual = self.hours[:, None] * per_hour + self.calls[:, None] * a_call
         means = noises[:, None] * usual[:, None]
-        found = np.sum(self.peaks[:, None] * np.log(means) - means, axis=2) + np.log(weights)
-        return float(logsumexp(found, axis=1).sum())
+        logs = np.sum(self.peaks[:, None] * np.log(means) - means, axis=2) + np.log(weights)
+        return float(logsumexp(logs, axis=1).sum())

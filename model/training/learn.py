@@ -192,11 +192,11 @@ def _figures(network: keras.Model, validation: Batch, batch: int) -> dict[str, f
         scores = 1 / (1 + np.exp(-scores))
     p = np.clip(scores, 1e-7, 1 - 1e-7)
     loss = -weights * (targets * np.log(p) + (1 - targets) * np.log(1 - p))
-    said, true = (scores > 0.5) & (weights > 0), (targets > 0.5) & (weights > 0)
-    hits = float(np.sum(said & true))
+    predicted, true = (scores > 0.5) & (weights > 0), (targets > 0.5) & (weights > 0)
+    hits = float(np.sum(predicted & true))
     return {
         "validation_loss": float(np.mean(loss)),
-        "validation_precision": hits / max(1.0, float(np.sum(said))),
+        "validation_precision": hits / max(1.0, float(np.sum(predicted))),
         "validation_recall": hits / max(1.0, float(np.sum(true))),
     }
 

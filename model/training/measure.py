@@ -63,14 +63,14 @@ def _nearest(
     )
     pairs: list[tuple[int, int]] = []
     used: set[int] = set()
-    found: set[int] = set()
+    paired: set[int] = set()
     for distance_s, i, j in distances:
-        if distance_s <= TOLERANCE_S and i not in used and j not in found:
+        if distance_s <= TOLERANCE_S and i not in used and j not in paired:
             pairs.append((i, j))
             used.add(i)
-            found.add(j)
+            paired.add(j)
     free = [i for i in candidates if i not in used]
-    return pairs, free, [j for j in range(len(annotations)) if j not in found]
+    return pairs, free, [j for j in range(len(annotations)) if j not in paired]
 
 
 @dataclass(frozen=True)
@@ -131,12 +131,12 @@ def window_figures(scores: Numbers, labels: Numbers, threshold: float) -> Window
         scores, labels: float ``[n]``; labels are 0 or 1.
         threshold: a window at or above it is taken as positive.
     """
-    positive, said = labels == 1, scores >= threshold
-    hits = int(np.sum(positive & said))
+    positive, predicted = labels == 1, scores >= threshold
+    hits = int(np.sum(positive & predicted))
     return WindowFigures(
         windows=len(scores),
         positive=int(np.sum(positive)),
-        precision=hits / max(1, int(np.sum(said))),
+        precision=hits / max(1, int(np.sum(predicted))),
         recall=hits / max(1, int(np.sum(positive))),
         roc_area=roc_area(scores, labels),
     )
@@ -217,11 +217,11 @@ def verdict(f1: float | None, f1_at_db: Mapping[int, float]) -> str:
     good = [db for db, value in sorted(f1_at_db.items()) if value >= 0.8]
     deaf = [db for db, value in sorted(f1_at_db.items()) if value < 0.2]
     if f1 >= 0.9:
-        said = "finds calls well above the noise"
+        words = "finds calls well above the noise"
     elif f1 >= 0.6:
-        said = "finds many calls, but misses or invents too many to be counted on unchecked"
+        words = "finds many calls, but misses or invents too many to be counted on unchecked"
     else:
-        said = "cannot be counted on: it misses or invents most calls"
+        words = "cannot be counted on: it misses or invents most calls"
     if good and f1 >= 0.6:
-        said += f", reliably down to {good[0]} dB"
-    return said + (f"; misses nearly all at {deaf[-1]} dB and below" if deaf else "")
+        words += f", reliably down to {good[0]} dB"
+    return words + (f"; misses nearly all at {deaf[-1]} dB and below" if deaf else "")

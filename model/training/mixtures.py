@@ -39,24 +39,24 @@ def under_noise(
     backgrounds: Sequence[Scene],
     level_db: float,
     rng: np.random.Generator,
-    wanted: Callable[[Annotation], bool] = lambda _: True,
+    to_find: Callable[[Annotation], bool] = lambda _: True,
 ) -> Scene:
     """A recording with calls under another recording's background and pink noise, equally strong.
 
     Args:
-        scene: holds at least one wanted call.
+        scene: holds at least one call to find.
         backgrounds: recordings without calls; one of another group is drawn where there is one.
-        level_db: mean power of the scene in ``BAND_HZ`` during wanted calls, over that of what is
+        level_db: mean power of the scene in ``BAND_HZ`` during calls to find, over that of what is
             added.
         rng: draws the background and the noise.
-        wanted: the calls whose level counts.
+        to_find: the calls whose level counts.
     """
     audio, n = scene.audio, len(scene.audio)
-    heard = in_band(audio)
+    band = in_band(audio)
     calls = [
-        heard[round(a.start_s * SAMPLE_RATE_HZ) : round(a.end_s * SAMPLE_RATE_HZ)]
+        band[round(a.start_s * SAMPLE_RATE_HZ) : round(a.end_s * SAMPLE_RATE_HZ)]
         for a in scene.annotations
-        if wanted(a)
+        if to_find(a)
     ]
     call_power = float(np.mean(np.concatenate(calls) ** 2))
     length = n + -n % 4096

@@ -168,9 +168,9 @@ def run_trial(
     subject: Subject,
     level_db: int | None = None,
     a_minute: int | None = None,
-    wanted: Callable[[Annotation], bool] = lambda _: True,
+    to_find: Callable[[Annotation], bool] = lambda _: True,
 ) -> Trial:
-    """Scores one recording. ``wanted`` says which of its calls should be found."""
+    """Scores one recording. ``to_find`` says which of its calls those are that count."""
     starts, scores = subject.scores(scene.audio)
     return Trial(
         source=scene.source,
@@ -181,8 +181,8 @@ def run_trial(
         scores=scores,
         grid=subject.grid,
         n_samples=len(scene.audio),
-        calls=tuple(a for a in scene.annotations if wanted(a)),
-        overlooked=tuple(a for a in scene.annotations if not wanted(a)),
+        calls=tuple(a for a in scene.annotations if to_find(a)),
+        overlooked=tuple(a for a in scene.annotations if not to_find(a)),
         complete=scene.complete,
     )
 
@@ -192,7 +192,7 @@ def all_trials(
     calls: Sequence[Example],
     subject: Subject,
     seed: int,
-    wanted: Callable[[Annotation], bool] = lambda _: True,
+    to_find: Callable[[Annotation], bool] = lambda _: True,
     noise_levels_db: Sequence[int] = NOISE_LEVELS_DB,
     calls_a_minute: Sequence[int] = CALLS_A_MINUTE,
 ) -> list[Trial]:
@@ -206,7 +206,7 @@ def all_trials(
         calls: calls unknown to the network, for choruses and leks.
         subject: the network.
         seed: decides the mixtures.
-        wanted: which of the scenes' calls should be found.
+        to_find: which of the scenes' calls should be found.
         noise_levels_db, calls_a_minute: of the conditions.
     """
     long = [s for s in scenes if len(s.audio) >= LONG_S * SAMPLE_RATE_HZ]
@@ -215,8 +215,8 @@ def all_trials(
     of_recordings = [c for c in calls if c.source not in clips]
     choruses = (subject, seed, calls_a_minute, noise_levels_db[:-1])
     return [
-        *(run_trial(s, subject, wanted=wanted) for s in scenes),
-        *noise_trials(long or scenes, subject, seed, wanted, noise_levels_db),
+        *(run_trial(s, subject, to_find=to_find) for s in scenes),
+        *noise_trials(long or scenes, subject, seed, to_find, noise_levels_db),
         *chorus_trials(long, of_recordings, *choruses),
         *(lek_trials(long, of_clips, subject, seed) if calls_a_minute else ()),
     ]
@@ -226,10 +226,10 @@ def noise_trials(
     scenes: Sequence[Scene],
     subject: Subject,
     seed: int,
-    wanted: Callable[[Annotation], bool] = lambda _: True,
+    to_find: Callable[[Annotation], bool] = lambda _: True,
     levels_db: Sequence[int] = NOISE_LEVELS_DB,
 ) -> list[Trial]:
-    """Every recording with a wanted call under noise of each level.
+    """Every recording with a call to find under noise of each level.
 
     The same seed gives the same mixtures whatever is scored.
     """
@@ -238,9 +238,9 @@ def noise_trials(
     for level_db in levels_db:
         rng = np.random.default_rng([seed, level_db + 1000])
         for scene in scenes:
-            if any(wanted(a) for a in scene.annotations):
-                mixed = under_noise(scene, backgrounds, level_db, rng, wanted)
-                trials.append(run_trial(mixed, subject, level_db, wanted=wanted))
+            if any(to_find(a) for a in scene.annotations):
+                mixed = under_noise(scene, backgrounds, level_db, rng, to_find)
+                trials.append(run_trial(mixed, subject, level_db, to_find=to_find))
     return trials
 
 

@@ -48,16 +48,15 @@ def opened(
         plan: of the segment, if an earlier step read the header.
         channel: which channels to hear.
     """
-    name, looked_up, frames, is_plain = listed.recording, None, None, False
+    name, look, way = listed.recording, None, None
     if plan:
-        header = plan.origin.header
-        frames, is_plain = header.frames, header.is_plain
-        info = AudioInfo(header.sample_rate_hz, header.channels, frames, 0, header.encoding)
-        looked_up = (info, plan.way) if plan.way else None
+        header, way = plan.origin.header, plan.way
+        form = header.sample_rate_hz, header.channels, header.frames, 0, header.encoding
+        look = AudioInfo(*form, is_plain=header.is_plain)
     whole = 0 <= listed.size <= SMALL_BYTES
     with (
         files.open_to_read(name, listed.stamp, listed.size, at_once=whole) as source,
-        IsolatedRecording(source, name, frames, looked_up, channel, is_plain) as recording,
+        IsolatedRecording(source, name, look, way, channel) as recording,
     ):
         yield source, recording
 
