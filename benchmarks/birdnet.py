@@ -60,9 +60,9 @@ def load_network(threads: int) -> Callable[[Any], Any]:
     interpreter = Interpreter(
         str(folder / "BirdNET_GLOBAL_6K_V2.4_Model_FP32.tflite"), num_threads=threads
     )
-    given = interpreter.get_input_details()[0]["index"]
-    taken = interpreter.get_output_details()[0]["index"]
-    interpreter.resize_tensor_input(given, [BATCH, WINDOW_SAMPLES])
+    input_at = interpreter.get_input_details()[0]["index"]
+    output_at = interpreter.get_output_details()[0]["index"]
+    interpreter.resize_tensor_input(input_at, [BATCH, WINDOW_SAMPLES])
     interpreter.allocate_tensors()
 
     def score(windows: Any) -> Any:
@@ -70,9 +70,9 @@ def load_network(threads: int) -> Callable[[Any], Any]:
         for first in range(0, len(windows), BATCH):
             some = windows[first : first + BATCH]
             batch[: len(some)] = some
-            interpreter.set_tensor(given, batch)
+            interpreter.set_tensor(input_at, batch)
             interpreter.invoke()
-            result.append(interpreter.get_tensor(taken)[: len(some), species].copy())
+            result.append(interpreter.get_tensor(output_at)[: len(some), species].copy())
         return np.concatenate(result) if result else np.zeros(0, np.float32)
 
     return score

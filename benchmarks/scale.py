@@ -168,14 +168,14 @@ class Bench:
     requests: list[tuple[str, str]]
 
 
-def run_job(bench: Bench, given: Path, n: int, held: int) -> Figures:
+def run_job(bench: Bench, archive: Path, n: int, held: int) -> Figures:
     """Runs the job once, over ``n`` recordings in a folder."""
     folder, kinds = bench.folder, bench.kinds
     for old in (*folder.glob("*.tally"), folder / "elements.json"):
         # Workers that outlive a job keep their numbers; those of the one before are not of this.
         old.unlink(missing_ok=True)
     command = [sys.executable, "-m", "benchmarks.scale_job", "--no_report", f"--model={RELEASED}"]
-    command += [f"--input={given}", f"--output={bench.output}", *bench.flags]
+    command += [f"--input={archive}", f"--output={bench.output}", *bench.flags]
     bench.requests.clear()
     with open(folder / "job.log", "w+") as log:
         start = time.monotonic()
@@ -215,8 +215,8 @@ def run_job(bench: Bench, given: Path, n: int, held: int) -> Figures:
     )
 
 
-def measure(asked: argparse.Namespace, top: Path) -> Iterator[Figures]:
-    """All runs that were asked for."""
+def measure(options: argparse.Namespace, top: Path) -> Iterator[Figures]:
+    """All runs, of each size in turn."""
     folder = top / "figures"
     folder.mkdir()
     archive, output = top / "archive", top / "output"
@@ -225,38 +225,38 @@ def measure(asked: argparse.Namespace, top: Path) -> Iterator[Figures]:
         "PYTHONPATH": str(ROOT),
         "CUDA_VISIBLE_DEVICES": "-1",
         FOLDER_VARIABLE: str(folder),
-        SECONDS_VARIABLE: str(asked.recording_s),
+        SECONDS_VARIABLE: str(options.recording_s),
     }
     requests: list[tuple[str, str]] = []
     with (
-        bucket(top / "gcs", requests) if asked.bucket else nullcontext("") as url,
-        engine_of(asked.engine, top, environment) as (flags, kinds),
+        bucket(top / "gcs", requests) if options.bucket else nullcontext("") as url,
+        engine_of(options.engine, top, environment) as (flags, kinds),
     ):
         if url:
             environment |= {"STORAGE_EMULATOR_HOST": url, "GOOGLE_CLOUD_PROJECT": "forest"}
-        for n in asked.sizes:
+        for n in options.sizes:
             for last in (archive, output):
                 shutil.rmtree(last, ignore_errors=True)
             bench = Bench(
-                engine=asked.engine,
+                engine=options.engine,
                 folder=folder,
                 output=f"gs://scale/{n}" if url else str(output),
-                flags=(*flags, *asked.beam),
+                flags=(*flags, *options.beam),
                 kinds=kinds,
                 environment=environment,
                 most_bytes={
-                    "worker": round(asked.worker_gb * 2**30),
-                    "job": round(asked.job_gb * 2**30),
+                    "worker": round(options.worker_gb * 2**30),
+                    "job": round(options.job_gb * 2**30),
                 },
                 requests=requests,
             )
             archive.mkdir()
             make_listing(archive, n)
             yield run_job(bench, archive, n, 0)
-            if asked.night:
+            if options.night:
                 night = archive / "night"
-                make_listing(night, asked.night, first_night=-(-n // A_NIGHT))
-                yield run_job(bench, night, asked.night, n)
+                make_listing(night, options.night, first_night=-(-n // A_NIGHT))
+                yield run_job(bench, night, options.night, n)
 
 
 @contextmanager
@@ -333,15 +333,15 @@ def main() -> None:
     flags.add_argument("--beam", action="append", default=[], help="a further flag of the job")
     flags.add_argument("--folder", help="where to put archive and output while it runs")
     flags.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there")
-    asked = flags.parse_args()
+    options = flags.parse_args()
     done: list[Figures] = []
-    with tempfile.TemporaryDirectory(dir=asked.folder) as top:
-        for figures in measure(asked, Path(top)):
+    with tempfile.TemporaryDirectory(dir=options.folder) as top:
+        for figures in measure(options, Path(top)):
             done.append(figures)
             print(json.dumps(asdict(figures)), flush=True)
-            write_json(asked.json, [asdict(one) for one in done])
-            if asked.markdown:
-                asked.markdown.write_text(as_markdown(done), encoding="utf-8")
+            write_json(options.json, [asdict(one) for one in done])
+            if options.markdown:
+                options.markdown.write_text(as_markdown(done), encoding="utf-8")
     print(as_markdown(done))
 
 

@@ -73,11 +73,7 @@ def test_only_the_wanted_part_of_a_long_recording_travels(
     bucket.proxy.requests.clear()
     with Recording(local) as opened:  # as a job looks at a long one before it is shared out
         way, info = opened.way(), opened.info
-    known = (info, way) if way else None
-    with (
-        files.open_to_read(uri) as source,
-        Recording(source, uri, known=known, is_plain=info.is_plain) as opened,
-    ):
+    with files.open_to_read(uri) as source, Recording(source, uri, info, way) as opened:
         there = opened.read(120 * 16_000, 30 * 16_000)
     with Recording(local) as opened:
         here = opened.read(120 * 16_000, 30 * 16_000)
