@@ -10,7 +10,7 @@ from typing import IO
 import av
 import numpy as np
 
-from model.audio.decoders import AudioInfo, pass_over
+from model.audio.decoders import AudioInfo, skip_frames
 from model.windows import Samples
 
 
@@ -65,7 +65,7 @@ class AvDecoder:
     def start(self, frame: int) -> None:
         self.close()
         self._open()
-        pass_over(self, frame)
+        skip_frames(self, frame)
 
     def read(self, frames: Samples) -> int:
         done = 0

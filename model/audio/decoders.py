@@ -111,7 +111,7 @@ class Decoder(Protocol):
         """Closes what this decoder opened itself."""
 
 
-def pass_over(decoder: Decoder, n_frames: int) -> None:
+def skip_frames(decoder: Decoder, n_frames: int) -> None:
     """Decodes so many frames, for what comes after them."""
     passed = np.empty((min(n_frames, 1 << 18), decoder.info.channels), np.float32)
     while n_frames > 0 and (n := decoder.read(passed[:n_frames])):
@@ -195,7 +195,7 @@ class SndfileDecoder:
             self._file.close()
             self._open()
         if self._is_streamed:
-            pass_over(self, frame)
+            skip_frames(self, frame)
             return
         self._file.seek(min(frame - lead, self._present))
         self.read(np.empty((lead, self.info.channels), np.float32))
