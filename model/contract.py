@@ -1,4 +1,4 @@
-"""What a model promises to whoever feeds it: read beside the model before any worker starts."""
+"""What a model promises to its users: they read it beside the model before any worker starts."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ EDGES: _Floats = np.arange(LOWEST, HIGHEST + BIN / 2, BIN)
 """Log odds at which bins begin. The last one has no end: it holds the highest scores there are."""
 
 SILENT = 0.5
-"""Probability, before anything is heard, that a recording is without any call."""
+"""Prior probability that a recording is without any call."""
 
 RATES_PER_HOUR: _Floats = np.append(0.0, 2.0 ** np.arange(13))
 """Calls an hour. All but 0 are equally likely, so that each doubling is."""

@@ -1,4 +1,4 @@
-"""Starting without what nobody needs: TensorFlow's chatter, libraries that others import, and
+"""Starting without needless things: TensorFlow's chatter, libraries that others import, and
 looking for garbage among modules.
 
 The chatter comes from C++ static initialisers, which read no logging level.
@@ -90,7 +90,7 @@ def without_start_up_noise() -> Iterator[None]:
 
 @contextmanager
 def without_decoder_notes() -> Iterator[None]:
-    """Drops what mpg123 writes of damaged MP3s: what cannot be heard is said by whoever asked."""
+    """Drops what mpg123 writes of damaged MP3s: the caller says what could not be decoded."""
     with without_lines(_NOTES):
         yield
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from model.windows import SAMPLE_RATE_HZ
 
 FRAME_SAMPLES = 1024
-"""64 ms: harmonics 135 Hz apart are told from each other."""
+"""64 ms: enough to separate harmonics 135 Hz apart."""
 
 
 def spectrogram_db(

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from soundevent import data as sound
 
 from model.training.annotation_files import read_marked
-from model.training.annotations import Names, told_apart
+from model.training.annotations import Names, calls_and_unclear
 from model.training.clips import DataError
 from model.training.folders import read_data
 from model.training.marks import AnnotationError, Mark
@@ -58,7 +58,7 @@ def read_marks(path: Path) -> list[Mark] | None:
 
 
 def calls_among(marks: Sequence[Mark], names: Sequence[str] = ()) -> list[Mark]:
-    return told_apart(marks, names)[0]
+    return calls_and_unclear(marks, names)[0]
 
 
 def written(folder: Path, name: str, content: str | bytes) -> list[Mark]:

@@ -17,10 +17,10 @@ from model.training.annotation_files import read_marked
 from model.training.annotations import (
     Meaning,
     Names,
+    calls_and_unclear,
     calls_heard,
     each_once,
     meaning_of,
-    told_apart,
 )
 from model.training.clips import DataError
 from model.training.folders import read_data
@@ -149,7 +149,7 @@ def test_labels_that_a_person_says_are_calls() -> None:
 @pytest.mark.parametrize("label", ["frog", "capuchin monkey", "?", "unknown", "no capuchinbird"])
 def test_marks_of_one_label_are_calls_only_if_it_names_nothing_else(label: str) -> None:
     with pytest.raises(AnnotationError, match="say with --annotated_as"):
-        told_apart([Mark("a.wav", 1, 2, label), Mark("a.wav", 5, 6, label)])
+        calls_and_unclear([Mark("a.wav", 1, 2, label), Mark("a.wav", 5, 6, label)])
 
 
 def raven(rows: Sequence[Sequence[Any]], *columns: str) -> str:

@@ -1,4 +1,4 @@
-"""Which channels of a recording are heard: their mean, one of them, or the best.
+"""Which channels of a recording count: their mean, one of them, or the best.
 
 Each block of a recording is decided by itself, so that a block stays a function of the file and its
 number. The mean of two microphones is quieter in noise than either; but channels of opposite phase
@@ -39,7 +39,7 @@ OPPOSITE = 0.5
 
 @dataclass(frozen=True)
 class Hearing:
-    """What of a block is heard.
+    """Which channels of a block count.
 
     Attributes:
         channel: its index; None for the mean of all.
@@ -109,7 +109,7 @@ def _rises(frames: Samples, sample_rate_hz: int) -> npt.NDArray[np.float64]:
     n = len(frames) // length
     if not n or n_bands < 2:
         return np.zeros(frames.shape[1])
-    pieces = frames[: n * length].reshape(n, length, -1)[::2]  # half of the time tells as much
+    pieces = frames[: n * length].reshape(n, length, -1)[::2]  # half of the time shows as much
     power = np.square(np.abs(np.fft.rfft(pieces, axis=1)))[:, n_bins : n_bands * n_bins]
     bands = power.reshape(len(pieces), n_bands - 1, n_bins, -1).sum(axis=2)
     decibels = 10 * np.log10(bands + 1e-12)

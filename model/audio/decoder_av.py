@@ -1,4 +1,4 @@
-"""M4A and AAC through PyAV (FFmpeg), for who has installed it: an extra of ``model.audio``."""
+"""M4A and AAC through PyAV (FFmpeg), which users install as an extra."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from model.windows import Samples
 
 
 class Mp3Decoder:
-    """An MP3 that is read from where it is to be heard, and nowhere else.
+    """An MP3, of which only the part to decode is read.
 
     Args:
         source: a path, or a binary file object that can seek.

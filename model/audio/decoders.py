@@ -299,7 +299,7 @@ def _sound_file(source: Any) -> soundfile.SoundFile:
 def _absent_frames(file: soundfile.SoundFile) -> int:
     """Frames that a cut-off file's header promises beyond the file's end.
 
-    libsndfile quietly shortens such a recording to what is there; only its log tells.
+    libsndfile quietly shortens such a recording to what is there; only its log says so.
     """
     log = file.extra_info
     if match := _RF64_LINE.search(log):

@@ -263,7 +263,7 @@ class _Child:
         """Ends the process; how it came to its end."""
         self._wire.close()
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(1)  # it may be ending by itself, and its code tells why
+            self._process.wait(1)  # it may be ending by itself, and its code says why
         self._process.kill()
         how = system.how_it_ended(self._process.wait())
         if has_stalled or not how:
@@ -281,7 +281,7 @@ system.after_fork(_idle.clear)
 
 
 def _take() -> _Child:
-    """A process that nobody uses. There come to be as many as recordings are open at once."""
+    """An idle process, or a new one: there are as many as recordings were open at once."""
     with _lock:
         _idle[:] = [child for child in _idle if child.is_alive()]
         child = _idle.pop() if _idle else None
@@ -383,7 +383,7 @@ class _Distant(SeekableFile):
         self._wire = wire
 
     def readinto(self, buffer: Any) -> int:
-        system.end_in(0)  # whoever reads may have to wait
+        system.end_in(0)  # the other process may have to wait for its file
         self._wire.send({"fetch": self._position, "n_bytes": len(buffer)})
         reply = self._wire.receive()
         content = bytearray(reply["n_bytes"])

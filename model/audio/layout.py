@@ -1,9 +1,9 @@
 """Which bytes of a file hold sound, and which nothing accounts for.
 
 A header may promise less than the file holds: sizes that wrapped at 4 GiB, that a recorder left at
-zero when its power failed, or that tell of the first of several recordings one after the other.
-Decoders believe headers. Here the file itself is walked, container by container, and what comes
-out says what to give a decoder so that all of it is heard, and how many bytes remain.
+zero when its power failed, or that state the first of several recordings one after the other.
+Decoders believe headers. Here the file itself is walked, container by container, and the result
+says what to give a decoder so that it decodes all of it, and how many bytes remain.
 
 Up to ``WHOLE_BYTES`` a file is walked from end to end. In a longer one beginning, end and a few
 places between are looked at; if these do not agree, it is walked, too.

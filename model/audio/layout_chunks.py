@@ -262,7 +262,7 @@ class _Walk:
         return 0
 
     def _closing(self, least: int) -> tuple[int, int]:
-        """Where sound ends whose length nobody tells, and where the recording does.
+        """Where sound of unstated length ends, and where the recording does.
 
         Before another recording, or before the chunks and tags that close the file.
         """

@@ -109,7 +109,7 @@ def _pages(source: Source, start: int) -> Iterator[_Page]:
 
 
 def _is_plain_ogg(source: Source, start: int) -> bool:
-    """Whether a long file is one stream, as far as a few places tell."""
+    """Whether a long file is one stream, as far as a few places show."""
     first = _page(source.read(start, 1 << 16), 0, start)
     last_bytes = min(source.size - start, _TAIL_BYTES)
     tail = list(_pages(_stretch(source, source.size - last_bytes), 0))
@@ -233,7 +233,7 @@ def _find_run(data: bytes, at: int) -> int:
 
 
 def _stated_frames(form: Mp3Stream, data: bytes, at: int) -> int | None:
-    """Frames by the tag in the first frame; None without a tag that tells."""
+    """Frames by the tag in the first frame; None where no tag states them."""
     tag = data[at + 4 + form.side_bytes : at + 16 + form.side_bytes]
     if tag[:4] not in (b"Xing", b"Info") or len(tag) < 12 or not tag[7] & 1:
         return None

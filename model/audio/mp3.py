@@ -22,7 +22,7 @@ _KBITS = {
 _RATES_HZ = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 _SIDE_BYTES = {(True, False): 32, (True, True): 17, (False, False): 17, (False, True): 9}
 _DECODER_DELAY = 529
-"""Samples that mpg123 drops where there is a tag, besides those that the tag tells of."""
+"""Samples that mpg123 drops where there is a tag, besides those that the tag states."""
 _FRAMES_BEFORE = 12
 """mpg123 decodes from 4 frames before the one it was sent to, and needs what lies before them."""
 _RUN = 3
@@ -47,7 +47,7 @@ class Mp3Stream:
         first: where that frame lies.
         delay: samples before the recording by the tag that begins the file; None without a tag.
         stated: samples of the recording by that tag.
-        is_constant: frames are equally long, but for padding, so that where one lies tells its
+        is_constant: frames are equally long, but for padding, so that where one lies gives its
             number. Otherwise frames are counted.
     """
 

@@ -39,7 +39,7 @@ def open_decoder(
 
     Args:
         source: a path, or a binary file object that can seek.
-        name: of the file in messages; its extension tells of AAC.
+        name: of the file in messages; its extension shows AAC.
         look: what an earlier look at the file has given.
 
     Raises:

@@ -112,7 +112,7 @@ def measure(
 
     Args:
         frames: as recorded, float32 ``[n, channels]``.
-        mono: what is heard of them, float32 ``[n]``.
+        mono: their mean or the chosen channel, float32 ``[n]``.
         sample_rate_hz: as recorded.
         loudest: what no sample of ``frames`` exceeds.
         hearing: of channels.
@@ -151,7 +151,7 @@ def flags(quality: Quality, sample_rate_hz: int, lost_s: float) -> tuple[str, ..
     Args:
         quality: of the whole recording.
         sample_rate_hz: as recorded.
-        lost_s: seconds that the header promises and nobody could decode.
+        lost_s: seconds that the header promises and the decoder could not give.
 
     >>> flags(Quality(frames=8000, samples=8000, clipped_samples=80), 8000, lost_s=0)
     ('clipped', 'low_sample_rate')

@@ -192,7 +192,7 @@ class Recording:
     def _decode(self, index: int) -> Samples:
         """The frames of a block with its margins ``[n, channels]``, or those before an error.
 
-        Reached by the same reads whoever asks: mpg123's samples depend on how it was read before.
+        The same reads lead there whoever asks: mpg123's samples depend on how it was read before.
         """
         blocks = max(1, int(min(self._decoder.restart_s, 1e6) // BLOCK_S))
         anchor = index - index % blocks

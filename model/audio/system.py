@@ -30,7 +30,7 @@ PLAIN = os.name != "posix"
 """Do without what Windows lacks. Tests set it; a child process learns it from its parent."""
 
 O_BINARY: int = getattr(os, "O_BINARY", 0)
-"""Windows opens files as text unless it is told."""
+"""Windows opens files as text without this flag."""
 
 CONNECTS = -1
 """In place of a file descriptor: the child is to connect to its parent."""

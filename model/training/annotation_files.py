@@ -3,8 +3,8 @@
 Read here: our own tables, Raven, Audacity, BirdNET, Kaleidoscope, Label Studio and AOEF
 (soundevent, whombat). By crowsetta, which is installed with training: Praat's TextGrid, evTAF's
 ``.not.mat``, TIMIT's ``.phn`` and ``.wrd``, ``.xml`` of the birdsong recognition data set, ``.mat``
-of SongAnnotationGUI, and its own generic and simple sequences. Which program wrote a table is told
-by its columns, in upper or lower case.
+of SongAnnotationGUI, and its own generic and simple sequences. A table's
+columns, in upper or lower case, say which program wrote it.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def _raven(row: Cells) -> Mark:
 
 
 def _raven_file(row: Cells) -> str:
-    """The path where it is told: names alone may be those of two sites."""
+    """The path where the table has it: names alone may be those of two sites."""
     name, path = row.get("begin file", ""), row.get("begin path", "")
     if name and path and not path.endswith(name):
         return f"{path}/{name}"
@@ -168,7 +168,7 @@ def _raven_file(row: Cells) -> str:
 
 
 def _sequence_without_offsets(rows: Sequence[Cells]) -> str:
-    """Why times of a table of several files cannot be told; empty if they can."""
+    """Why a table of several files does not say at which times; empty if it does."""
     several = sorted({_raven_file(row) for row in rows})
     if len(several) < 2 or all(row.get("file offset (s)") for row in rows):
         return ""
@@ -214,7 +214,7 @@ _TABLES: tuple[tuple[tuple[str, ...], Callable[[Cells], Mark]], ...] = (
     (("in file", "offset", "duration"), _kaleidoscope),
     (("start_seconds", "stop_seconds"), _of_a_segmenter),
 )
-"""Columns that tell who wrote a table, and what its rows say."""
+"""Columns that show which program wrote a table, and what its rows say."""
 
 _NUMBER = r"-?\d+(?:[.,]\d+)?"
 _AUDACITY_LINE = re.compile(rf"({_NUMBER})\t({_NUMBER})(?:\t(.*))?$")

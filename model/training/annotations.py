@@ -91,7 +91,7 @@ def _of_part(part: str) -> Meaning | None:
 
 
 def says_nothing(label: str) -> bool:
-    """Whether a label tells no kind of animal: ``call``, ``1``, ``x`` or nothing."""
+    """Whether a label names no kind of animal: ``call``, ``1``, ``x`` or nothing."""
     return _words(label) <= _PLAIN | _DOUBT | {"bird", "birds", "x", "sp", "label", "annotation"}
 
 
@@ -105,7 +105,9 @@ def _folded(label: str) -> str:
     return " ".join(unicodedata.normalize("NFC", label).casefold().split())
 
 
-def told_apart(marks: Iterable[Mark], names: Sequence[str] = ()) -> tuple[list[Mark], list[Mark]]:
+def calls_and_unclear(
+    marks: Iterable[Mark], names: Sequence[str] = ()
+) -> tuple[list[Mark], list[Mark]]:
     """The marks that are calls, and those that may be.
 
     Args:
@@ -238,7 +240,7 @@ def calls_heard(
     Args:
         paths: the files.
         durations_s: of recordings by name; None if unknown.
-        call_labels: see ``told_apart``.
+        call_labels: see ``calls_and_unclear``.
 
     Raises:
         AnnotationError: a file that cannot be right, or labels of which none means a call.
@@ -247,7 +249,7 @@ def calls_heard(
     names, listening = Names(durations_s), Listening()
     usable = {path: file for path, file in files.items() if file and not file.problem}
     every = [mark for file in usable.values() for mark in file.marks]
-    calls, unclear = map(set, told_apart(every, call_labels))
+    calls, unclear = map(set, calls_and_unclear(every, call_labels))
     voices: dict[str, list[list[Mark]]] = defaultdict(list)
     for path, file in files.items():
         if file is None or file.problem:

@@ -287,7 +287,7 @@ class MixedStretches:
         return audio, moos
 
     def _add_calls(self, audio: Samples, level: float) -> tuple[list[Moo], list[Moo]]:
-        """Adds a chorus. Returns the moos to be found, and those nobody can be sure of."""
+        """Adds a chorus. Returns the moos that count, and those too faint to be sure of."""
         rng, mixture = self._rng, self._mixture
         a_minute = rng.uniform(*mixture.calls_a_minute)
         loudest_db = rng.uniform(*mixture.level_db)

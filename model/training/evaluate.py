@@ -29,7 +29,7 @@ from model.training.measure import (
     window_figures,
 )
 from model.training.separation import separation, source_figures
-from model.training.train import TrainingPlan, tell, time_for, try_fold
+from model.training.train import TrainingPlan, log, time_for, try_fold
 from model.training.trials import (
     Subject,
     Trial,
@@ -135,7 +135,7 @@ def evaluate_model(model: Path, material: Material, hop_s: float | None, seed: i
     contract = loaded.contract
     hop_samples = round((hop_s or contract.hop_s) * SAMPLE_RATE_HZ)
     subject = Subject(loaded.score, contract.grid(hop_samples), contract.padding)
-    tell(f"trying {model} on {len(material.scenes)} recordings")
+    log(f"trying {model} on {len(material.scenes)} recordings")
     calls = [e for e in material.examples if e.kind == "call"]
     trials = all_trials(material.scenes, calls, subject, seed)
     return [Report(contract.model_version, trials, contract.rule)]
@@ -160,8 +160,8 @@ def evaluate_folds(
         for fold in folds:
             examples = [e for e in material.examples if fold.trains_on(e)]
             examples = fewer_calls(examples, most, settings.seed)
-            tell(f"{fold.name}: {sum(e.kind == 'call' for e in examples)} calls to learn from")
-            subject = plan.subject(for_serving(fit(examples, settings, tell, left=left).network))
+            log(f"{fold.name}: {sum(e.kind == 'call' for e in examples)} calls to learn from")
+            subject = plan.subject(for_serving(fit(examples, settings, log, left=left).network))
             began = time.monotonic()
             tried[fold.name] = try_fold(fold, material, subject, plan, settings.seed)
             left.trial_took(time.monotonic() - began)

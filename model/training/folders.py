@@ -16,7 +16,7 @@ from model.audio.decoders import AudioError
 from model.audio.recording import AUDIO_EXTENSIONS, read_all
 from model.calls import MOO_S
 from model.training.annotation_files import PROGRAMS, read_marked
-from model.training.annotations import Names, each_once, marks_in, told_apart
+from model.training.annotations import Names, calls_and_unclear, each_once, marks_in
 from model.training.clips import Annotation, DataError, LabelledRecording, Scene
 from model.training.marks import AnnotationError, Mark, MarkedFile
 from model.windows import SAMPLE_RATE_HZ, Samples
@@ -78,7 +78,7 @@ def read_data(
         sources: folders with labelled audio.
         negatives: folders of recordings that hold no call.
         annotations: a table to use in place of a source's own (a corrected one from the review).
-        call_labels: labels of annotations that mean a call, see ``annotations.told_apart``.
+        call_labels: labels of annotations that mean a call, see ``annotations.calls_and_unclear``.
 
     Raises:
         DataError: nothing usable, or a table that is wrong.
@@ -224,7 +224,7 @@ def _calls_by_recording(
     """
     names = Names(recordings)
     every = [mark for file in files.values() for mark in file.marks]
-    calls, unclear = map(set, told_apart(every, call_labels))
+    calls, unclear = map(set, calls_and_unclear(every, call_labels))
     voices: dict[str, dict[tuple[Path, str], list[Mark]]] = {}
     doubtful: dict[str, str] = {}
     for path, file in files.items():

@@ -73,7 +73,7 @@ def use_threads(threads: int) -> None:
 def fit(
     examples: Sequence[Example],
     settings: Settings,
-    tell: Callable[[str], None],
+    log: Callable[[str], None],
     folder: Path | None = None,
     resume: bool = False,
     left: TimeLeft | None = None,
@@ -87,7 +87,7 @@ def fit(
     Args:
         examples: calls and background.
         settings: how.
-        tell: is told one line an epoch.
+        log: takes one line an epoch.
         folder: holds the checkpoint and TensorBoard's files; none are kept without.
         resume: go on from the checkpoint, if there is one.
         left: of the whole training that this is a part of; this is all of it unless given.
@@ -104,7 +104,7 @@ def fit(
         history = json.loads((folder / _HISTORY).read_text())
         network = keras.saving.load_model(folder / _LAST)
         averaged = list(np.load(folder / _BEST).values())
-        tell(f"going on after epoch {len(history)}")
+        log(f"going on after epoch {len(history)}")
     writer = tf.summary.create_file_writer(str(folder / "tensorboard")) if folder else None
     first = len(history)
     left.drop(first)
@@ -131,14 +131,14 @@ def fit(
                 for name, value in row.items():
                     tf.summary.scalar(name, value)
         left.epoch_took(time.monotonic() - started)
-        tell(
+        log(
             f"epoch {epoch + 1}/{settings.epochs}  loss {row['loss']:.3f}  validation: loss "
             f"{row['validation_loss']:.3f}, precision {row['validation_precision']:.3f}, recall "
             f"{row['validation_recall']:.3f}  {left.in_words()}"
         )
         if has_stalled(history, settings.patience):
             left.drop(settings.epochs - epoch - 1)
-            tell(f"stopped: no better since epoch {_best(history) + 1}")
+            log(f"stopped: no better since epoch {_best(history) + 1}")
             break
     batches.close()
     network.set_weights(averaged)

@@ -22,7 +22,7 @@ class Mark:
         start_s, end_s: seconds from the start of the recording; equal for a point.
         label: what they called it; several names are joined by ``; ``.
         take: the source clip that a call was copied from, in our own tables alone.
-        voice: channel or person, where the file tells them apart.
+        voice: channel or person, where the file names them.
     """
 
     recording: str

@@ -115,7 +115,7 @@ def call_figures(matches: Sequence[Match]) -> CallFigures:
 
 @dataclass(frozen=True)
 class WindowFigures:
-    """Windows told apart at a threshold, and at every threshold."""
+    """How windows divide at a threshold, and at every threshold."""
 
     windows: int
     positive: int
@@ -182,9 +182,9 @@ def reliability(scores: Numbers, labels: Numbers, bins: int = 10) -> Reliability
 def fit_log_odds(evidence: Numbers, labels: Numbers) -> tuple[float, float]:
     """Logistic regression of labels on one number: (slope, offset).
 
-    As Platt (1999) does, labels are moved a little off 0 and 1, so that data that can be told apart
-    without error still give finite odds: each row counts as positive with the weight of its moved
-    label, and as negative with the rest.
+    As Platt (1999) does, labels are moved a little off 0 and 1, so that data that a threshold
+    divides without error still give finite odds: each row counts as positive with the weight of its
+    moved label, and as negative with the rest.
 
     Args:
         evidence: log odds as the network or the rule gives them, float ``[n]``.
@@ -203,7 +203,7 @@ def fit_log_odds(evidence: Numbers, labels: Numbers) -> tuple[float, float]:
 
 
 def verdict(f1: float | None, f1_at_db: Mapping[int, float]) -> str:
-    """What figures of a model mean for whoever would count with it.
+    """What figures of a model mean for counting with it.
 
     Args:
         f1: of calls that it was not trained on, in recordings as they are; None if none was tried.

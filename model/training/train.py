@@ -50,7 +50,7 @@ class TrainingPlan:
     Attributes:
         label: what a score is the score of.
         folds: in how many parts birds and backgrounds are left out in turn; 0 for no figures.
-        hop_s: distance of windows: those that the network takes, or that its scores are told in.
+        hop_s: distance of windows: those that the network takes, or that its scores are given for.
         padding: where zeros go in a window that holds less audio than its length.
         noise_levels_db: of the noise under which every fold is tried besides.
         calls_a_minute: of the choruses that every fold is tried on besides.
@@ -142,15 +142,15 @@ def train_and_export(
 
     use_threads(settings.threads)
     started = time.monotonic()
-    tell("reading the data")
+    log("reading the data")
     material = read_material(sources, negatives, annotations, call_labels)
     scenes, examples, data_hash = material.scenes, material.examples, material.sha256
     for line in material.skipped:
-        tell(f"skipped: {line}")
+        log(f"skipped: {line}")
     work = output.with_name(output.name + "-training")
     _same_training(work, resume, {**asdict(settings), **asdict(plan), "data": data_hash})
     statistics = clip_statistics(scenes, examples)
-    tell(statistics.line())
+    log(statistics.line())
     draw_clips(examples, work / "clips.png")
 
     trials: list[Trial] = []
@@ -160,14 +160,14 @@ def train_and_export(
     for i, fold in enumerate(folds):
         part = [e for e in examples if fold.trains_on(e)]
         refuse_leaks(part, [e for e in examples if fold.tries(e)], ("take", "group"))
-        tell(f"{fold.name}: {sum(e.kind == 'call' for e in part)} calls to learn from")
-        fitted = fit(part, settings, tell, work / f"fold{i}", resume, left)
+        log(f"{fold.name}: {sum(e.kind == 'call' for e in part)} calls to learn from")
+        fitted = fit(part, settings, log, work / f"fold{i}", resume, left)
         began = time.monotonic()
         networks.append(for_serving(fitted.network))
         trials += try_fold(fold, material, plan.subject(networks[-1]), plan, settings.seed)
         left.trial_took(time.monotonic() - began)
-    tell("everything:" if trials else "everything (nothing left out: no figures for unheard calls)")
-    fitted = fit(examples, settings, tell, work / "all", resume, left)
+    log("everything:" if trials else "everything (nothing left out: no figures for unheard calls)")
+    fitted = fit(examples, settings, log, work / "all", resume, left)
     draw_curves(fitted.history, work / "curves.png")
 
     network, figures = for_serving(fitted.network), dict[str, float]()
@@ -219,8 +219,8 @@ def train_and_export(
         network, contract, output, details, lambda c: model_card(c, asdict(statistics), by_source)
     )
     for name, value in contract.metrics.items():
-        tell(f"{name:32} {value:g}")
-    tell(f"{output}: written after {(time.monotonic() - started) / 60:.1f} min")
+        log(f"{name:32} {value:g}")
+    log(f"{output}: written after {(time.monotonic() - started) / 60:.1f} min")
     return contract
 
 
@@ -306,6 +306,6 @@ def _same_training(work: Path, resume: bool, identity: dict[str, Any]) -> None:
     path.write_text(text)
 
 
-def tell(line: str) -> None:
+def log(line: str) -> None:
     """Progress, on standard error."""
     print(line, file=sys.stderr, flush=True)
