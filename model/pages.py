@@ -12,11 +12,11 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 
 @cache
-def page_environment(package: str) -> Environment:
-    """Where templates of a package are filled in; all text is escaped."""
+def page_environment(package: str, is_html: bool = True) -> Environment:
+    """Where templates of a package are filled in; in HTML all text is escaped."""
     return Environment(
         loader=ChoiceLoader([PackageLoader(package), PackageLoader("model")]),
-        autoescape=True,
+        autoescape=is_html,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

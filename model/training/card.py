@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from model.calls import log_odds
 from model.contract import ServingContract
+from model.pages import page_environment
 
 FEW_CALLS = 3
 """A bird with fewer calls has a share that says little; the card marks it."""
@@ -30,14 +29,8 @@ def model_card(
         share = metrics.get(f"{kind}_{condition}")
         return "–" if share is None else f"{share:.2f}"
 
-    environment = Environment(  # of Markdown: nothing is escaped
-        loader=PackageLoader("model.training"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("card.md").render(
+    template = page_environment("model.training", is_html=False).get_template("card.md")
+    return template.render(
         contract=contract,
         metrics=metrics,
         clips=clips,
