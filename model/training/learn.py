@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,39 +109,38 @@ def fit(
     writer = tf.summary.create_file_writer(str(folder / "tensorboard")) if folder else None
     first = len(history)
     left.drop(first)
-    batches = _made_ahead(_batches(examples, settings, first))
-    for epoch in range(first, settings.epochs):
-        started = time.monotonic()
-        losses = [
-            float(network.train_on_batch(*_as_trained(next(batches))))
-            for _ in range(settings.steps)
-        ]
-        row = {"loss": float(np.mean(losses))}
-        moving = network.get_weights()
-        if network.optimizer.use_ema:
-            network.optimizer.finalize_variable_values(network.trainable_variables)
-        row |= _figures(network, validation, settings.batch)
-        history.append(row)
-        if _best(history) == epoch:
-            averaged = network.get_weights()
-        network.set_weights(moving)
-        if folder:
-            _keep(folder, network, averaged, history)
-        if writer:
-            with writer.as_default(step=epoch + 1):
-                for name, value in row.items():
-                    tf.summary.scalar(name, value)
-        left.epoch_took(time.monotonic() - started)
-        log(
-            f"epoch {epoch + 1}/{settings.epochs}  loss {row['loss']:.3f}  validation: loss "
-            f"{row['validation_loss']:.3f}, precision {row['validation_precision']:.3f}, recall "
-            f"{row['validation_recall']:.3f}  {left.in_words()}"
-        )
-        if has_stalled(history, settings.patience):
-            left.drop(settings.epochs - epoch - 1)
-            log(f"stopped: no better since epoch {_best(history) + 1}")
-            break
-    batches.close()
+    with closing(_made_ahead(_batches(examples, settings, first))) as batches:
+        for epoch in range(first, settings.epochs):
+            started = time.monotonic()
+            losses = [
+                float(network.train_on_batch(*_as_trained(next(batches))))
+                for _ in range(settings.steps)
+            ]
+            row = {"loss": float(np.mean(losses))}
+            moving = network.get_weights()
+            if network.optimizer.use_ema:
+                network.optimizer.finalize_variable_values(network.trainable_variables)
+            row |= _figures(network, validation, settings.batch)
+            history.append(row)
+            if _best(history) == epoch:
+                averaged = network.get_weights()
+            network.set_weights(moving)
+            if folder:
+                _keep(folder, network, averaged, history)
+            if writer:
+                with writer.as_default(step=epoch + 1):
+                    for name, value in row.items():
+                        tf.summary.scalar(name, value)
+            left.epoch_took(time.monotonic() - started)
+            log(
+                f"epoch {epoch + 1}/{settings.epochs}  loss {row['loss']:.3f}  validation: "
+                f"loss {row['validation_loss']:.3f}, precision {row['validation_precision']:.3f}, "
+                f"recall {row['validation_recall']:.3f}  {left.in_words()}"
+            )
+            if has_stalled(history, settings.patience):
+                left.drop(settings.epochs - epoch - 1)
+                log(f"stopped: no better since epoch {_best(history) + 1}")
+                break
     network.set_weights(averaged)
     return Fitted(network, tuple(history))
 
