@@ -15,7 +15,6 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -242,32 +241,26 @@ def _by_crowsetta(path: Path, name: str) -> Iterator[Mark]:
         ) from None
     try:
         with warnings.catch_warnings(action="ignore"):  # of what is raised below
-            found = crowsetta.formats.by_name(name).from_file(path).to_annot()
+            annotations = crowsetta.formats.by_name(name).from_file(path).to_annot()
     except Exception as error:  # whatever its parsers meet
         raise AnnotationError(f"{path}: crowsetta cannot read it as {name}: {error}") from None
-    for annotation in found if isinstance(found, list) else [found]:
-        recording = str(annotation.notated_path or "")
-        named_after = not recording or name in ("simple-seq",)
-        for part in getattr(annotation, "bboxes", None) or _segments(annotation, path, name):
-            mark = Mark("" if named_after else recording, 0, 0, str(part.label))
-            mark = replace(mark, start_s=float(part.onset), end_s=float(part.offset))
+    for annotation in annotations if isinstance(annotations, list) else [annotations]:
+        recording = "" if name == "simple-seq" else str(annotation.notated_path or "")
+        for onset, offset, label in _stretches(annotation, path, name):
+            mark = Mark(recording, float(onset), float(offset), str(label))
             yield possible(mark, str(path))
 
 
-@dataclass(frozen=True)
-class _Segment:
-    onset: float
-    offset: float
-    label: str
-
-
-def _segments(annotation: Any, path: Path, name: str) -> Iterator[_Segment]:
-    sequences = annotation.seq if isinstance(annotation.seq, list) else [annotation.seq]
-    for sequence in sequences:
+def _stretches(annotation: Any, path: Path, name: str) -> Iterator[tuple[float, float, str]]:
+    """Onset, offset and label of all that one of crowsetta's annotations holds."""
+    if boxes := getattr(annotation, "bboxes", None):
+        yield from ((box.onset, box.offset, box.label) for box in boxes)
+        return
+    for sequence in annotation.seq if isinstance(annotation.seq, list) else [annotation.seq]:
         for one in sequence.segments:
             if one.onset_s is None or one.offset_s is None:
                 raise AnnotationError(
                     f"{path}: {name} counts in samples here; convert it to seconds with crowsetta"
                 )
             if one.onset_s < one.offset_s:
-                yield _Segment(one.onset_s, one.offset_s, one.label)
+                yield one.onset_s, one.offset_s, one.label

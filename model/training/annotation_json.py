@@ -28,10 +28,10 @@ def marks_of_json(path: Path, content: bytes) -> MarkedFile | None:
         AnnotationError: see ``tasks_of_label_studio``.
     """
     try:
-        said = json.loads(content)
-        if isinstance(said, list):
-            return tasks_of_label_studio(path, said)
-        return _aoef(said["data"])
+        document = json.loads(content)
+        if isinstance(document, list):
+            return tasks_of_label_studio(path, document)
+        return _aoef(document["data"])
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None
 
@@ -43,7 +43,7 @@ def tasks_of_label_studio(path: Path, tasks: Sequence[Mapping[str, Any]]) -> Mar
         AnnotationError: a stretch without a start.
     """
     marks: list[Mark] = []
-    heard: list[str] = []
+    unmarked: list[str] = []
     unfinished: list[str] = []
     for task in tasks:
         data = task.get("data", task)
@@ -53,7 +53,7 @@ def tasks_of_label_studio(path: Path, tasks: Sequence[Mapping[str, Any]]) -> Mar
         unfinished += [name] if not finished else []
         for number, regions in enumerate(finished):
             if not regions:
-                heard.append(name)
+                unmarked.append(name)
             for one in regions:
                 value = one.get("value", one)
                 if "start" not in value:
@@ -64,11 +64,11 @@ def tasks_of_label_studio(path: Path, tasks: Sequence[Mapping[str, Any]]) -> Mar
                 mark = checked(path, int(task.get("id", 0)), _of_cells, cells)
                 voice = f"{number} {value.get('channel', '')}"
                 marks.append(replace(mark, voice=voice))
-    if tasks and not marks and not heard and len(unfinished) < len(tasks):
+    if tasks and not marks and not unmarked and len(unfinished) < len(tasks):
         return None
     remark = f"{len(unfinished):,} of {len(tasks):,} tasks are not finished, and say nothing"
     remarks = (remark,) if unfinished else ()
-    return MarkedFile(tuple(one_each(marks)), tuple(heard), tuple(unfinished), remarks=remarks)
+    return MarkedFile(tuple(one_each(marks)), tuple(unmarked), tuple(unfinished), remarks=remarks)
 
 
 def _of_cells(cells: Cells) -> Mark:
@@ -83,8 +83,8 @@ def _finished(task: Mapping[str, Any]) -> Iterator[list[Any]]:
             if not one.get("was_cancelled"):
                 yield list(one.get("result") or ())
     elif "annotation_id" in task or "annotator" in task or isinstance(task.get("label"), list):
-        said = [one for cell in task.values() if isinstance(cell, list) for one in cell]
-        yield [one for one in said if isinstance(one, dict)]
+        regions = [one for cell in task.values() if isinstance(cell, list) for one in cell]
+        yield [one for one in regions if isinstance(one, dict)]
 
 
 def _uploaded(audio: str) -> str:
@@ -109,8 +109,8 @@ def _aoef(data: Mapping[str, Any]) -> MarkedFile:
     events = {one["uuid"]: one for one in data.get("sound_events") or ()}
     names = {tag["id"]: tag["value"] for tag in data.get("tags") or ()}
     marks = []
-    said = (data.get("sound_event_annotations") or []) + (data.get("sound_event_predictions") or [])
-    for one in said:
+    kinds = "sound_event_annotations", "sound_event_predictions"
+    for one in (one for kind in kinds for one in data.get(kind) or ()):
         event = events.get(one["sound_event"])
         if event is None or not event.get("geometry"):
             continue

@@ -292,9 +292,10 @@ def _by_recording(
 ) -> tuple[dict[str, list[Mark]], tuple[str, list[str]] | None]:
     """Marks by recording; and a name that several recordings have, with these."""
     of: dict[str, list[Mark]] = {}
-    said = [(mark.recording, [mark]) for mark in file.marks] + [(name, []) for name in file.heard]
+    named = [(mark.recording, [mark]) for mark in file.marks]
+    named += [(name, []) for name in file.unmarked]
     several = None
-    for name, marks in said or [("", [])]:
+    for name, marks in named or [("", [])]:
         fitting = names.meant(name, path)
         if len(fitting) > 1:
             several = name or path.name, fitting

@@ -39,14 +39,14 @@ class MarkedFile:
 
     Attributes:
         marks: all of it, each once.
-        heard: recordings in which somebody found nothing to mark, where the file names such.
+        unmarked: recordings in which somebody found nothing to mark, where the file names such.
         unfinished: recordings that somebody has still to listen to, where the file names such.
         problem: why nothing of it can be used, and the remedy; may be empty.
         remarks: on parts that say nothing.
     """
 
     marks: tuple[Mark, ...] = ()
-    heard: tuple[str, ...] = ()
+    unmarked: tuple[str, ...] = ()
     unfinished: tuple[str, ...] = ()
     problem: str = ""
     remarks: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ class MarkedFile:
     @property
     def names_recordings(self) -> bool:
         """Whether it says itself what it is about."""
-        return bool(self.heard or self.problem) or any(mark.recording for mark in self.marks)
+        return bool(self.unmarked or self.problem) or any(mark.recording for mark in self.marks)
 
 
 TOLERATED_BEFORE_S = 0.05
