@@ -160,32 +160,24 @@ def seconds_from_samples(samples: int) -> float:
     return samples / SAMPLE_RATE_HZ
 
 
-def count_windows(n_samples: int, hop_samples: int) -> int:
-    """How many windows cover a recording.
+def window_starts(n_samples: int, hop_samples: int) -> Starts:
+    """First sample of every window of a recording, ascending.
 
     Args:
         n_samples: length of the recording at 16 kHz, 0 or more.
         hop_samples: distance between the starts of neighbouring windows, in samples,
-            1 to ``WINDOW_SAMPLES``; a longer hop would leave audio unheard.
+            1 to ``WINDOW_SAMPLES``; a longer hop would leave out audio.
 
     Raises:
         ValueError: a negative length, or a hop outside that range.
 
-    >>> [count_windows(n, hop_samples=16_000) for n in (0, 1, 48_000, 48_001, 96_000)]
-    [0, 1, 1, 2, 4]
+    >>> window_starts(n_samples=100_000, hop_samples=20_000).tolist()
+    [0, 20000, 40000, 60000]
     """
     if not 1 <= hop_samples <= WINDOW_SAMPLES:
         raise ValueError(
             f"hop of {hop_samples} samples: it must lie between 1 and {WINDOW_SAMPLES}, "
             "or audio between the windows would not be heard"
         )
-    return windows_every(hop_samples).count_inputs(n_samples)
-
-
-def window_starts(n_samples: int, hop_samples: int) -> Starts:
-    """First sample of every window of a recording, ascending.
-
-    >>> window_starts(n_samples=100_000, hop_samples=20_000).tolist()
-    [0, 20000, 40000, 60000]
-    """
-    return np.arange(count_windows(n_samples, hop_samples), dtype=np.int64) * hop_samples
+    count = windows_every(hop_samples).count_inputs(n_samples)
+    return np.arange(count, dtype=np.int64) * hop_samples
