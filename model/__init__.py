@@ -1,1 +1,1 @@
-"""What the network hears, and what its scores mean."""
+"""The network, what it takes, and what its scores mean."""
