@@ -21,6 +21,7 @@ from pipeline.beam_options import (
     runs_here,
     starts_job_server,
 )
+from pipeline.ledger import sites
 from pipeline.options import RELEASED_MODEL, Config, UsageError
 from pipeline.records import SCHEMA_VERSION, RunSummary
 from pipeline.run import Run
@@ -78,7 +79,7 @@ def prepare(run: Run, checked: Checked) -> WriteNights | None:
     run.output.make_ready()
     if checked.moves:
         run.output.ledger().add_moves(checked.moves)
-    run.sites.keep(run.run_id)
+    sites.keep(run.config, run.run_id)
     return night
 
 

@@ -14,7 +14,7 @@ from itertools import islice
 from pipeline.inputs import versions
 from pipeline.inputs.named import MOST_OBJECTS
 from pipeline.inputs.sheets import read_text
-from pipeline.ledger import shares
+from pipeline.ledger import shares, sites
 from pipeline.ledger.known_copies import marked_by_ledger
 from pipeline.ledger.left_behind import left_behind
 from pipeline.options import Config, UsageError, say
@@ -136,7 +136,7 @@ def _end(run: Run, listed: Sequence[Listed], state: Mapping[str, Entry]) -> int:
     totals, holdings = Totals.of(Sums(), len(listed)), Holdings(Sums.of(state.values()))
     for name in left_behind(config.output, run.run_id):
         files.delete_if_there(name)
-    run.sites.keep(run.run_id)
+    sites.keep(run.config, run.run_id)
     run.say_remark()
     run.recordings.say_remarks([one.identity for one in listed])
     records = shares.record_files(config.output)

@@ -11,7 +11,7 @@ from pipeline.inference.model_folder import check_model, current_version
 from pipeline.inputs.named import NamedRecordings
 from pipeline.ledger import drift
 from pipeline.ledger.runs import RunNotes, as_chosen
-from pipeline.ledger.sites import StatedSites, as_stated
+from pipeline.ledger.sites import as_stated
 from pipeline.options import Config, remark
 from pipeline.output import Output
 from pipeline.results.render import formats_in
@@ -57,11 +57,6 @@ class Run:
     def output(self) -> Output:
         """The output folder."""
         return Output(self.config.output)
-
-    @property
-    def sites(self) -> StatedSites:
-        """The sites and clocks that it goes by."""
-        return StatedSites(self.config)
 
     @property
     def notes(self) -> RunNotes:

@@ -11,6 +11,7 @@ import pytest
 from pipeline import launch, options
 from pipeline.__main__ import main
 from pipeline.inputs.deployments import KEPT_TABLE, rows_of_deployments
+from pipeline.ledger import sites
 from pipeline.options import UsageError
 from pipeline.run import run_of
 from pipeline.store import parts
@@ -122,7 +123,7 @@ def test_folders_of_sites_move_with_their_recordings(tmp_path: Path, count: Coun
     count("a", "--deployments", "sites.csv")
     ledger = parts.ledger("out")
     write_moves(ledger, "9", [(str(tmp_path / "a"), "/archive/a")])
-    run_of(options.parse(["x", "--output", "out", "--model", "model"])).sites.keep("91")
+    sites.keep(run_of(options.parse(["x", "--output", "out", "--model", "model"])).config, "91")
     config = run_of(options.parse(["x", "--output", "out", "--model", "model"])).config
     assert config.deployments
     assert [row.folder for row in rows_of_deployments(config.deployments)] == ["/archive/a"]

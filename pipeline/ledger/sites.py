@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from pipeline.inputs.deployments import KEPT_TABLE, rows_of_deployments
@@ -61,35 +61,25 @@ def as_stated(config: Config) -> tuple[Config, str]:
     )
 
 
-@dataclass(frozen=True)
-class StatedSites:
-    """The sites and clocks that a run goes by.
-
-    Attributes:
-        config: what was asked, with those of earlier runs filled in.
-    """
-
-    config: Config
-
-    def keep(self, run_id: str) -> None:
-        """Keeps them for later runs, if they are not kept yet."""
-        output, table = self.config.output, self.config.deployments
-        newest = _newest(output)
-        kept = read_sealed(newest) if newest else _NOTHING
-        now = {**_NOTHING, "time_zone": self.config.time_zone}
-        if table and table == newest:
-            moves = read_moves(parts.ledger(output))
-            before = posixpath.basename(newest).removesuffix(KEPT_TABLE)
-            rows = [
-                {**row, "folder": posixpath.dirname(where_now(f"{row['folder']}/x", before, moves))}
-                for row in kept["rows"]
-            ]
-            now |= {"table": kept["table"], "rows": rows}
-        elif table:
-            name = os.path.abspath(table) if files.is_local(table) else table
-            now |= {"table": name, "rows": list(map(asdict, rows_of_deployments(table)))}
-        if now != kept:
-            write_sealed(files.join(parts.ledger(output), run_id + KEPT_TABLE), now, copies=2)
+def keep(config: Config, run_id: str) -> None:
+    """Keeps the sites and clocks that a run goes by for later runs, if they are not kept yet."""
+    output, table = config.output, config.deployments
+    newest = _newest(output)
+    kept = read_sealed(newest) if newest else _NOTHING
+    now = {**_NOTHING, "time_zone": config.time_zone}
+    if table and table == newest:
+        moves = read_moves(parts.ledger(output))
+        before = posixpath.basename(newest).removesuffix(KEPT_TABLE)
+        rows = [
+            {**row, "folder": posixpath.dirname(where_now(f"{row['folder']}/x", before, moves))}
+            for row in kept["rows"]
+        ]
+        now |= {"table": kept["table"], "rows": rows}
+    elif table:
+        name = os.path.abspath(table) if files.is_local(table) else table
+        now |= {"table": name, "rows": list(map(asdict, rows_of_deployments(table)))}
+    if now != kept:
+        write_sealed(files.join(parts.ledger(output), run_id + KEPT_TABLE), now, copies=2)
 
 
 def _newest(output: str) -> str:

@@ -88,13 +88,9 @@ class Sums:
             sites=sites,
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """As ``from_json`` reads it."""
-        return asdict(self)
-
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Sums:
-        """Reads what ``to_json`` gave."""
+        """Reads what ``asdict`` gave."""
         sites = {
             name: SiteSums(of["recordings"], tuple(of["histogram"]), of["flagged"])
             for name, of in raw["sites"].items()
