@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from model.audio.mp3 import Mp3Way
 from model.audio.quality import Quality
+from model.voice import Voice
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 SCORE_DIGITS = 5
 """Decimals that tell log odds of -8 to 8 apart in sixteenths, the released network's steps."""
@@ -205,6 +206,7 @@ class SegmentScores:
 
     Attributes:
         is_saved: they lie in ``scores/`` already.
+        voices: of what may be a call: the step where its moo begins, and what it is like.
     """
 
     starts: npt.NDArray[np.int64]
@@ -213,6 +215,7 @@ class SegmentScores:
     quality: Quality
     origin: Origin
     is_saved: bool = False
+    voices: tuple[tuple[int, Voice], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -324,6 +327,12 @@ class DetectedCall:
     model_version: str = column("Name and version of the model.")
     run_id: str = column("The run that wrote this row.")
     schema_version: int = column("Version of this table's layout.")
+    level_dbfs: float | None = optional("Level of its moo, 350 to 1800 Hz, dB re full scale.", 1)
+    above_background_db: float | None = optional("The same over the background's, in dB.", 1)
+    spacing_hz: float | None = optional("From one harmonic to the next, in hertz.", 2)
+    spacing_error_hz: float | None = optional("Standard error of `spacing_hz`.", 2)
+    moo_s: float | None = optional("Length of its moo, in seconds.", 2)
+    since_last_s: float | None = optional("Since the last call's start in the recording.", 3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -398,29 +407,6 @@ class SiteVisit:
         "1 if any call was confirmed, 0 if there are no calls, NA as long as nobody has confirmed "
         "or refuted the calls there are."
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecorderAtSite:
-    """A row of recorders.csv: one for each site and recorder."""
-
-    site: str = text("Name of the place; empty for recordings without one.")
-    recorder: str = text("Serial number; empty for all recorders that no file names.")
-    recordings: int = column("Recordings, whatever became of them.")
-    first_local: str = text("Start of the first one by the clock on site.")
-    last_local: str = text("End of the last one.")
-    recorded_h: float = column("Hours recorded.", 2)
-    firmware: str = text("Versions of the firmware.")
-    gain: str = text("Gains, in the recorder's words.")
-    battery_first_v: float | None = optional("Voltage of the battery in the first recording.", 2)
-    battery_last_v: float | None = optional("Voltage in the last one.", 2)
-    battery_lowest_v: float | None = optional("Lowest voltage.", 2)
-    temperature_lowest_c: float | None = optional("Lowest temperature, in degrees Celsius.", 1)
-    temperature_highest_c: float | None = optional("Highest temperature.", 1)
-    latitude: float | None = optional("Degrees north, WGS 84.", 6)
-    longitude: float | None = optional("Degrees east, WGS 84.", 6)
-    time_sources: str = text("Where its times are from.")
-    warnings: str = text("What is doubtful about its clock or its name.")
 
 
 @dataclass(frozen=True)

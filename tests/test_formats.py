@@ -262,7 +262,7 @@ def test_pandas_and_arrow_read_every_table_alike(output: Path) -> None:
 
 def test_parquet_has_types_and_the_rows_of_the_csv(output: Path) -> None:
     counts = pyarrow.parquet.read_table(output / "counts.parquet")
-    assert counts.schema.metadata[b"schema_version"] == b"2"
+    assert counts.schema.metadata[b"schema_version"] == b"3"
     assert str(counts.schema.field("call_count").type) == "int64"
     assert str(counts.schema.field("duration_s").type) == "double"
     assert not counts.schema.field("recording").nullable

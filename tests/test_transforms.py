@@ -18,7 +18,8 @@ from model.audio.mp3 import Mp3Stream, Mp3Way
 from model.audio.quality import NOTHING
 from model.audio.recording import Recording
 from model.calls import CountingRule
-from model.windows import window_starts, windows_every
+from model.voice import Voice
+from model.windows import ONSETS, window_starts, windows_every
 from pipeline.inference.count import Counting
 from pipeline.inference.decode import plan_segments, read_header, with_whom
 from pipeline.inference.score import score_segment
@@ -234,6 +235,24 @@ def test_count_does_not_depend_on_the_order_of_the_evidence() -> None:
     assert [c.windows for c in calls] == [1, 1]
     assert [c.start_s for c in calls] == pytest.approx([(0.9 + 2 * 0.4) / 1.3, 7], abs=1e-6)
     assert row.expected_calls is None  # the rule does not say what peaks are like
+
+
+def test_a_call_has_the_voice_of_its_onset() -> None:
+    values = np.zeros(90, np.float32)
+    values[[30, 60]] = 0.9, 0.95
+    voice = Voice(-30.0, 12.0, 133.5, 0.2, 2.0)
+    starts = np.arange(90) * ONSETS.step_samples
+    segment = SegmentScores(
+        starts, values, 192_000, NOTHING, origin(), voices=((60 * ONSETS.step_samples, voice),)
+    )
+    rule = replace(RULE, score_s=0.128, smoothing_s=0.0, min_separation_s=0.9)
+    counting = replace(COUNTING, rule=rule, grid=ONSETS)
+    header = replace(HEADER, n_segments=1)
+    _, (first, second) = row_and_calls("a.wav", [header, segment], counting)
+    assert (first.spacing_hz, first.since_last_s) == (None, None)
+    assert (second.level_dbfs, second.above_background_db) == (-30, 12)
+    assert (second.spacing_hz, second.spacing_error_hz, second.moo_s) == (133.5, 0.2, 2.0)
+    assert second.since_last_s == pytest.approx(30 * 0.128)
 
 
 @pytest.mark.parametrize(

@@ -27,10 +27,10 @@ COMMAND = Command("recorders", Flags, __doc__, ("recorders results",))
 def main(argv: Sequence[str]) -> None:
     """Writes the table, prints the warnings. UsageError: no tables there."""
     flags = COMMAND.parse(argv)
-    from pipeline.records import RecorderAtSite, column_names
+    from pipeline.records import column_names
     from pipeline.storage import files
     from pipeline.survey.findings import read_survey
-    from pipeline.survey.recorders import SEPARATOR, recorders
+    from pipeline.survey.recorders import SEPARATOR, RecorderAtSite, recorders
     from pipeline.tables.cell_text import encode
     from pipeline.tables.csv_text import csv_line
     from pipeline.tables.schema import cells

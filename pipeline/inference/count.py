@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from model.calls import (
 )
 from model.contract import ServingContract
 from model.expected import CountEstimate
+from model.voice import Voice, onset_step
 from model.windows import (
     SAMPLE_RATE_HZ,
     WINDOW_S,
@@ -187,6 +189,11 @@ class Evidence:
             np.concatenate([np.zeros(0, np.float32), *(s.scores for s in self.segments)]),
         )
 
+    @cached_property
+    def voices(self) -> dict[int, Voice]:
+        """What calls are like, by the first sample of the step where each moo begins."""
+        return {step: voice for segment in self.segments for step, voice in segment.voices}
+
     def windows(self, counting: Counting) -> tuple[Starts, Samples]:
         """First samples of its windows, and their scores."""
         n_samples = self.header.n_samples if self.header else 0
@@ -330,9 +337,22 @@ def _counted_row(
             model_version=counting.model_version,
             run_id=counting.run_id,
             schema_version=SCHEMA_VERSION,
+            since_last_s=call.start_s - before.start_s if before else None,
+            **(_voice(call, evidence) if counting.method == "calls" else {}),
         )
-        for call in calls
+        for before, call in pairwise((None, *calls))
+        if call
     )
+
+
+def _voice(call: Call, evidence: Evidence) -> dict[str, Any]:
+    """What a call is like, where the model says when its moo begins."""
+    starts, scores = evidence.scores
+    if not evidence.voices:
+        return {}
+    nearest = int(np.searchsorted(starts, call.peak_s * SAMPLE_RATE_HZ, "right")) - 1
+    voice = evidence.voices.get(int(starts[onset_step(scores, max(0, nearest))]))
+    return asdict(voice) if voice else {}
 
 
 def unheard(size: int, header: RecordingHeader, lost_s: float) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from model.contract import CONTRACT_FILE, MODEL_FILE
 from model.quiet import without_collecting, without_start_up_noise, without_unused_libraries
 from model.scoring import score_inputs
+from model.voice import REACH_SAMPLES, Voice, measure_call, onset_steps, rounded
 from model.windows import Grid, Padding, Samples
 from pipeline.options import RELEASED_MODEL
 from pipeline.records import SegmentAudio, SegmentScores
@@ -33,7 +35,25 @@ def score_segment(
     # Of all that the inputs score, what starts at audio.starts.
     given = (audio.inputs[:, None] + np.arange(0, grid.hop_samples, grid.step_samples)).ravel()
     scores = scores[np.searchsorted(given, audio.starts)]
-    return SegmentScores(audio.starts, scores, audio.heard_samples, audio.quality, audio.origin)
+    return SegmentScores(
+        audio.starts,
+        scores,
+        audio.heard_samples,
+        audio.quality,
+        audio.origin,
+        voices=() if grid.scores_windows else tuple(_voices(audio, scores, grid)),
+    )
+
+
+def _voices(audio: SegmentAudio, scores: Samples, grid: Grid) -> Iterator[tuple[int, Voice]]:
+    """What calls are like, each in the same samples however the recording is cut."""
+    for start in audio.starts[onset_steps(scores)].tolist():
+        step = start - audio.first_sample
+        first = max(0, step - REACH_SAMPLES)
+        onset = step + grid.step_samples // 2 - first
+        voice = measure_call(audio.samples[first : step + REACH_SAMPLES], onset)
+        if voice:
+            yield start, rounded(voice)
 
 
 class ModelLoader:

@@ -20,12 +20,12 @@ from pipeline.records import (
     ActivityHour,
     DetectedCall,
     Outcome,
-    RecorderAtSite,
     RecordingCount,
     SiteVisit,
     VerifiedCount,
 )
 from pipeline.report.html import examples, fill_in
+from pipeline.survey.recorders import RecorderAtSite
 from pipeline.tables.csv_text import TUTORIAL_COLUMNS, csv_line, tutorial_cells
 from pipeline.tables.schema import Column, TableRow, cells, columns_of
 

@@ -12,7 +12,7 @@ import json
 import logging
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from model.audio.quality import Quality
+from model.voice import Voice
 from pipeline.inference.count import Counting
 from pipeline.records import Listed, Origin, RecorderNote, RecordingHeader, SegmentScores
 from pipeline.storage import files, sealed
@@ -43,6 +44,7 @@ SCHEMA = pa.schema(
         ("heard_samples", pa.int64()),
         ("quality", pa.string()),
         ("header", pa.string()),
+        ("voices", pa.string()),
     ]
 )
 _log = logging.getLogger(__name__)
@@ -128,6 +130,7 @@ def _as_row(segment: SegmentScores, counting: Counting) -> dict[str, Any]:
         "heard_samples": segment.heard_samples,
         "quality": json.dumps(asdict(segment.quality)),
         "header": json.dumps(asdict(origin.header)),
+        "voices": json.dumps([(step, *astuple(voice)) for step, voice in segment.voices]),
     }
 
 
@@ -189,5 +192,8 @@ def _from_row(row: dict[str, Any], is_saved: bool) -> KeptSegment:
         quality=Quality(**json.loads(row["quality"])),
         origin=Origin(listed, RecordingHeader(**header), row["first_input"]),
         is_saved=is_saved,
+        voices=tuple(  # files of earlier versions have none
+            (step, Voice(*values)) for step, *values in json.loads(row.get("voices") or "[]")
+        ),
     )
     return KeptSegment(row["run_id"], segment)

@@ -17,7 +17,7 @@ from pipeline.inputs.deployments import clock_flags
 from pipeline.inputs.local_time import SiteClock
 from pipeline.inputs.recorder_names import note_from_name
 from pipeline.inputs.times import parse_zone
-from pipeline.records import Outcome, RecorderAtSite, RecordingCount
+from pipeline.records import Outcome, RecordingCount, column, optional, text
 
 TOLERATED_OVERLAP = timedelta(seconds=2)
 LONG_GAP = timedelta(days=20)
@@ -28,6 +28,29 @@ LARGEST_SHIFT_MINUTES = 120
 
 SEPARATOR = " | "
 """Between warnings."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecorderAtSite:
+    """A row of recorders.csv: one for each site and recorder."""
+
+    site: str = text("Name of the place; empty for recordings without one.")
+    recorder: str = text("Serial number; empty for all recorders that no file names.")
+    recordings: int = column("Recordings, whatever became of them.")
+    first_local: str = text("Start of the first one by the clock on site.")
+    last_local: str = text("End of the last one.")
+    recorded_h: float = column("Hours recorded.", 2)
+    firmware: str = text("Versions of the firmware.")
+    gain: str = text("Gains, in the recorder's words.")
+    battery_first_v: float | None = optional("Voltage of the battery in the first recording.", 2)
+    battery_last_v: float | None = optional("Voltage in the last one.", 2)
+    battery_lowest_v: float | None = optional("Lowest voltage.", 2)
+    temperature_lowest_c: float | None = optional("Lowest temperature, in degrees Celsius.", 1)
+    temperature_highest_c: float | None = optional("Highest temperature.", 1)
+    latitude: float | None = optional("Degrees north, WGS 84.", 6)
+    longitude: float | None = optional("Degrees east, WGS 84.", 6)
+    time_sources: str = text("Where its times are from.")
+    warnings: str = text("What is doubtful about its clock or its name.")
 
 
 @dataclass(frozen=True)
