@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 GUIDES = (
     *("README.md", "docs/first-day.md", "docs/installing.md", "docs/findings.md"),
     "docs/verifying.md",
-    *("docs/outputs.md", "docs/recorders.md", "docs/histories.md", "docs/model.md"),
+    *("docs/outputs.md", "docs/recorders.md", "docs/histories.md", "docs/lek.md", "docs/model.md"),
     *("docs/operations.md", "docs/cores.md", "docs/slurm.md"),
     *("docs/cloud.md", "docs/flink.md", "docs/benchmarks.md", "docs/scale.md"),
     *("docs/reliability.md", "docs/design.md", "docs/glossary.md"),

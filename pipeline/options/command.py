@@ -48,6 +48,7 @@ COMMANDS = {
     "labels": "turn annotations of other programs into labels of a run's calls",
     "histories": "make detection histories for occupancy and abundance models",
     "captures": "match what neighbouring recorders caught, for capture-recapture",
+    "lek": "say what calls tell of leks: bouts, rates, turns, least number of males",
     "publish-data": "make a Camtrap DP package and a Darwin Core archive of a run",
     "train": "train a model on annotated recordings or clips",
     "evaluate": "measure a model on annotated recordings",
