@@ -186,7 +186,7 @@ class SegmentAudio:
         inputs: where what the network's inputs score begins, in the recording, int64 ``[m]``.
         starts: first samples of what gets a score, in the recording, int64 ``[n]``.
         samples: float32 mono audio at 16 kHz.
-        heard_samples: how many samples could be decoded, of those that no other segment counts.
+        decoded_samples: how many samples could be decoded, of those that no other segment counts.
         quality: of the blocks of audio that no other segment measures.
         origin: passed on from the plan.
     """
@@ -195,7 +195,7 @@ class SegmentAudio:
     inputs: npt.NDArray[np.int64]
     starts: npt.NDArray[np.int64]
     samples: npt.NDArray[np.float32]
-    heard_samples: int
+    decoded_samples: int
     quality: Quality
     origin: Origin
 
@@ -211,7 +211,7 @@ class SegmentScores:
 
     starts: npt.NDArray[np.int64]
     scores: npt.NDArray[np.float32]
-    heard_samples: int
+    decoded_samples: int
     quality: Quality
     origin: Origin
     is_saved: bool = False

@@ -141,7 +141,7 @@ def test_windows_and_scores_are_the_same_for_all_segments(many_formats: Path) ->
                 part = score_segment(audio, PeakScorer(), grid, "end")
                 starts.extend(part.starts)
                 scores.extend(part.scores)
-                heard += part.heard_samples
+                heard += part.decoded_samples
             found.append((starts, scores, heard))
         assert found[0] == found[1] == found[2]
         assert found[0][2] == header.n_samples

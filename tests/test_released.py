@@ -100,7 +100,7 @@ def test_scores_are_the_same_however_a_recording_is_cut(
             scores = np.concatenate([part.scores for part in reversed(parts)])
             assert np.array_equal(starts, whole[0])
             assert np.array_equal(scores, whole[1])
-            assert sum(part.heard_samples for part in parts) == header.n_samples
+            assert sum(part.decoded_samples for part in parts) == header.n_samples
 
 
 @pytest.mark.slow

@@ -123,7 +123,7 @@ def test_decode_gives_audio_or_a_reason(recordings: Recordings) -> None:
         assert audio.first_sample == 80_000
         assert list(audio.starts) == [80_000, 96_000, 112_000]
         assert np.array_equal(audio.samples, expected)
-        assert audio.heard_samples == 48_000  # the rest belongs to the next segment
+        assert audio.decoded_samples == 48_000  # the rest belongs to the next segment
 
     with pipeline() as root:
         decoded = root | beam.Create([good, gone]) | DecodeSegments(GRID, 160_000)

@@ -288,7 +288,7 @@ def _counted_row(
     header, segments = evidence.header, evidence.segments
     assert header
     starts, scores = evidence.scores
-    decoded_s = seconds_from_samples(sum(s.heard_samples for s in segments))
+    decoded_s = seconds_from_samples(sum(s.decoded_samples for s in segments))
     heard_s = min(decoded_s, header.duration_s)
     lost_s = header.duration_s - heard_s
     calls = _calls(evidence, windows, counting)

@@ -184,7 +184,7 @@ def decode_segment(
         inputs=inputs[is_decoded] if grid.scores_windows else inputs,
         starts=starts[is_decoded],
         samples=segment.samples,
-        heard_samples=own_end - own_first - missing,
+        decoded_samples=own_end - own_first - missing,
         quality=segment.quality,
         origin=plan.origin,
     )

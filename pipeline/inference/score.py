@@ -38,7 +38,7 @@ def score_segment(
     return SegmentScores(
         audio.starts,
         scores,
-        audio.heard_samples,
+        audio.decoded_samples,
         audio.quality,
         audio.origin,
         voices=() if grid.scores_windows else tuple(_voices(audio, scores, grid)),

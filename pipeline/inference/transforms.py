@@ -190,7 +190,7 @@ class _Decode(beam.DoFn):
                     _measured("decode_ms", started)
                     yield name, audio
                     # The score is known now: what follows is fused to this step.
-                    decoded_s = seconds_from_samples(audio.heard_samples)
+                    decoded_s = seconds_from_samples(audio.decoded_samples)
                     progress.advance(files=plan.share, audio_s=decoded_s)
                     left -= plan.share
                 self._note_reading(*at_hand, len(plans))

@@ -127,7 +127,7 @@ def _as_row(segment: SegmentScores, counting: Counting) -> dict[str, Any]:
         "first_input": origin.first_input,
         "starts": segment.starts,
         "scores": segment.scores,
-        "heard_samples": segment.heard_samples,
+        "heard_samples": segment.decoded_samples,
         "quality": json.dumps(asdict(segment.quality)),
         "header": json.dumps(asdict(origin.header)),
         "voices": json.dumps([(step, *astuple(voice)) for step, voice in segment.voices]),
@@ -188,7 +188,7 @@ def _from_row(row: dict[str, Any], is_saved: bool) -> KeptSegment:
     segment = SegmentScores(
         starts=row["starts"],
         scores=row["scores"],
-        heard_samples=row["heard_samples"],
+        decoded_samples=row["heard_samples"],
         quality=Quality(**json.loads(row["quality"])),
         origin=Origin(listed, RecordingHeader(**header), row["first_input"]),
         is_saved=is_saved,

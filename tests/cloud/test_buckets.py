@@ -384,7 +384,7 @@ def test_a_minute_of_wav_is_one_request(bucket: Bucket) -> None:
     with decode.opened(listed) as at_hand:
         header = decode.read_header(listed, grid, 300 * 16_000, at_hand)
         [plan] = decode.plan_segments(listed, header, grid, 300 * 16_000)
-        assert decode.decode_segment(at_hand[1], plan, grid).heard_samples == 960_000
+        assert decode.decode_segment(at_hand[1], plan, grid).decoded_samples == 960_000
     [request] = bucket.proxy.requests
     assert "alt=media" in request.path
 
