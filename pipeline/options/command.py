@@ -89,6 +89,8 @@ def refusing(*kinds: type[Exception], about: str = "") -> Iterator[None]:
     """
     try:
         yield
+    except BrokenPipeError:  # nobody reads on, as behind "| head"
+        raise
     except kinds as error:
         raise UsageError(f"{about}{error}") from None
 
@@ -128,18 +130,12 @@ class _Help(argparse.HelpFormatter):
     """Keeps line breaks of texts around the flags."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        return "\n".join(
-            textwrap.fill(
-                line,
-                width,
-                initial_indent=indent,
-                subsequent_indent=indent,
-                break_on_hyphens=False,
-            )
-            if len(line) > width and not line.startswith(" ")
-            else indent + line
-            for line in text.splitlines()
-        )
+        # Their commands are indented and may be long.
+        fill = textwrap.TextWrapper(
+            width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+        ).fill
+        lines = text.splitlines()
+        return "\n".join(indent + line if line.startswith(" ") else fill(line) for line in lines)
 
 
 class Parser(argparse.ArgumentParser):
