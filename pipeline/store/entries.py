@@ -250,7 +250,7 @@ def write_shard(output: str, run_id: str, entries: Iterable[Entry]) -> list[str]
     for part, some in sorted(of_part.items()):
         ordered = sorted(some, key=lambda entry: entry.identity)
         text = "".join(entry.to_line() + "\n" for entry in ordered).encode()
-        traces.keep(output, part, contents_of(ordered))
+        traces.leave_traces(output, part, contents_of(ordered))
         name = run_id + _ending(text)
         names.append(files.join(parts.entries_folder(output, part), name))
         files.write_atomically(names[-1], [gzip.compress(text, mtime=0)])

@@ -48,7 +48,7 @@ def few(recordings: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
     return sorted(recordings, key=drawn)[:PER_PART]
 
 
-def keep(output: str, part: str, contents: Iterable[Content]) -> None:
+def leave_traces(output: str, part: str, contents: Iterable[Content]) -> None:
     """Notes that these contents lie in a part."""
     for content in contents:
         files.write_atomically(files.join(_folder(output, content), part), [b""])
