@@ -26,7 +26,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from model.audio.recording import Recording
 from pipeline import launch, options
+from pipeline.inference import decode
 from pipeline.run import run_of
 from pipeline.storage import files
 from pipeline.store import scores
@@ -211,6 +213,17 @@ def _pause_before_writes(most_s: float) -> None:
     files.writing = paused
 
 
+class _DecodedHere(Recording):
+    """In this process: to start one for decoders takes as long as the rest of a job."""
+
+    restarts = 0
+
+
+def _decode_here(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(decode, "IsolatedRecording", _DecodedHere)
+    patch.setattr(launch, "start_ahead", lambda: None)
+
+
 def _child(job: dict[str, Any], patch: pytest.MonkeyPatch) -> int:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     scores.FLUSH_S = 0.0  # write scores down after each segment: more moments to be killed at
@@ -228,6 +241,7 @@ def _serve(*, plain: bool) -> None:
     patch = pytest.MonkeyPatch()
     if plain:
         plain_runner.use(patch)
+        _decode_here(patch)
     for line in sys.stdin:
         job = json.loads(line)
         if "wait" in job:

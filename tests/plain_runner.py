@@ -14,12 +14,14 @@ from typing import Any
 
 import apache_beam as beam
 import pytest
+from apache_beam.internal import pickler
 from apache_beam.pipeline import AppliedPTransform
 from apache_beam.pvalue import AsDict, AsIter, AsList, AsSideInput, AsSingleton, PValue
 from apache_beam.runners.common import DoFnRunner, Receiver
 from apache_beam.runners.runner import PipelineResult, PipelineRunner, PipelineState
-from apache_beam.transforms import userstate
+from apache_beam.transforms import core, userstate
 from apache_beam.transforms.window import GlobalWindow
+from apache_beam.typehints import decorators, trivial_inference, typehints
 from apache_beam.utils.windowed_value import WindowedValue
 
 from pipeline import runtime
@@ -30,9 +32,13 @@ Elements = list[Any]
 def use(patch: pytest.MonkeyPatch) -> None:
     """Lets local jobs of this process run so."""
     patch.setattr(runtime, "FnApiRunner", PlainRunner)
-    # Beam looks for state in every method of every step, which is half the time it takes to put
-    # the job together; no step of ours has any.
+    # What Beam finds out about each step while the job is put together takes longer than the job:
+    # its state (no step of ours has any), its types, where it was made, whether it can be pickled.
     patch.setattr(userstate, "get_dofn_specs", lambda step: (set(), set()))
+    patch.setattr(trivial_inference, "infer_return_type", lambda *_, **__: typehints.Any)
+    patch.setattr(decorators.IOTypeHints, "_make_origin", lambda *_, **__: [])
+    patch.setattr(core, "_check_fn_use_yield_and_return", lambda step: False)
+    patch.setattr(pickler, "roundtrip", lambda step: step)
 
 
 class PlainRunner(PipelineRunner):
