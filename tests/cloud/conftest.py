@@ -7,14 +7,17 @@ import re
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import google.auth
 import pytest
+from google.api_core.retry import retry_unary
 from google.auth.credentials import AnonymousCredentials
 
 from pipeline import launch
 from pipeline.storage import buckets
+from tests import plain_runner
 from tests.cloud import emulators
 from tests.cloud.emulators import Answer, PassOn, Request
 from tests.fakes import CountedLoader
@@ -56,7 +59,14 @@ def gcs_url(gcs_folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Google's clients ask again at once for what is busy or not done yet."""
+    monkeypatch.setattr(retry_unary, "exponential_sleep_generator", lambda *_, **__: repeat(0.02))
+
+
+@pytest.fixture
 def bucket(
+    impatience: None,
     gcs_url: str,
     gcs_folder: Path,
     request: pytest.FixtureRequest,
@@ -78,9 +88,15 @@ def bucket(
 
 
 @pytest.fixture
-def peaks(monkeypatch: pytest.MonkeyPatch) -> None:
+def peaks_on_beam(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every model is the stand-in for the network."""
     monkeypatch.setattr(launch, "ModelLoader", lambda directory: CountedLoader())
+
+
+@pytest.fixture
+def peaks(peaks_on_beam: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And local jobs run as a plain loop."""
+    plain_runner.use(monkeypatch)
 
 
 class _Partitions:
@@ -127,16 +143,12 @@ def bigquery_url(
 
 
 @pytest.fixture
-def warehouse(bigquery_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[emulators.Proxy]:
+def warehouse(
+    impatience: None, bigquery_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[emulators.Proxy]:
     """The BigQuery server through a proxy that records requests and knows partitions."""
-    from apache_beam.io.gcp import bigquery_file_loads
-    from apache_beam.io.gcp.internal.clients.bigquery import BigqueryV2
-
     with emulators.proxy(bigquery_url, _Partitions(bigquery_url)) as proxy:
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", proxy.url)
-        # Beam would look after ten seconds for what is done in one.
-        monkeypatch.setattr(bigquery_file_loads, "_SLEEP_DURATION_BETWEEN_POLLS", 0.2)
-        monkeypatch.setattr(BigqueryV2, "BASE_URL", f"{proxy.url}/bigquery/v2/")
         anonymous = AnonymousCredentials(), "forest"
         monkeypatch.setattr(google.auth, "default", lambda *_, **__: anonymous)
         yield proxy

@@ -18,6 +18,7 @@ from pipeline.records import DetectedCall, RecordingCount, Row, RunSummary, colu
 from pipeline.storage import buckets, files
 from pipeline.store.ledger import Ledger
 from pipeline.tables import bigquery
+from tests import plain_runner
 from tests.cloud import emulators
 from tests.cloud.conftest import Bucket
 from tests.cloud.test_buckets import count, encoded
@@ -82,8 +83,14 @@ def load_jobs(warehouse: emulators.Proxy) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_a_night_is_rewritten_as_a_whole_and_others_stay(
-    bucket: Bucket, dataset: str, warehouse: emulators.Proxy, tmp_path: Path, peaks: None
+    bucket: Bucket,
+    dataset: str,
+    warehouse: emulators.Proxy,
+    tmp_path: Path,
+    peaks_on_beam: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """The first night on Beam's runner, the others as a plain loop."""
     model = write_model(tmp_path / "model")
     first = [
         bucket.put("one/a.wav", encoded(20, 48_000, "WAV", [3, 12])),
@@ -108,6 +115,7 @@ def test_a_night_is_rewritten_as_a_whole_and_others_stay(
         assert load["createDisposition"] == "CREATE_NEVER"
         assert load["sourceFormat"] == "NEWLINE_DELIMITED_JSON"
         assert all(uri.startswith(f"{output_one}/temp/") for uri in load["sourceUris"])
+    plain_runner.use(monkeypatch)
     output_two = run("2026-03-02", [second])
     assert_night_equals_files("2026-03-01", output_one)
     assert_night_equals_files("2026-03-02", output_two)

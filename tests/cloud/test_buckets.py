@@ -102,7 +102,7 @@ def test_counts_in_a_bucket_equal_counts_on_disk(
     bucket: Bucket,
     recordings: Recordings,
     tmp_path: Path,
-    peaks: None,
+    peaks_on_beam: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder, truth = recordings
@@ -140,8 +140,9 @@ def test_counts_in_a_bucket_equal_counts_on_disk(
 
 @pytest.mark.slow
 def test_the_forest_in_a_bucket_gives_the_bytes_of_the_forest_on_disk(
-    eight_of_the_forest: Path, bucket: Bucket, tmp_path: Path
+    eight_of_the_forest: Path, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    plain_runner.use(monkeypatch)
     here, there = str(eight_of_the_forest), f"{bucket.uri}/recordings"
     for recording in eight_of_the_forest.iterdir():
         bucket.put(f"recordings/{recording.name}", recording.read_bytes())
@@ -190,7 +191,7 @@ TROUBLES = {
     "503": lambda answer: Answer(503),
     "reset": lambda answer: Answer(reset=True),
     "cut": lambda answer: Answer(answer.status, answer.body, cut_after=len(answer.body) // 2),
-    "slow": lambda answer: Answer(answer.status, answer.body, delay_s=2),
+    "slow": lambda answer: Answer(answer.status, answer.body, delay_s=1),
     "gone": lambda answer: Answer(404),
     "forbidden": lambda answer: Answer(403),
 }
@@ -389,12 +390,12 @@ def test_a_minute_of_wav_is_one_request(bucket: Bucket) -> None:
     assert "alt=media" in request.path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["name", "folder", "manifest"])
 def test_a_minute_costs_at_most_three_requests_of_a_whole_job(
-    bucket: Bucket, tmp_path: Path, peaks: None, monkeypatch: pytest.MonkeyPatch, how: str
+    bucket: Bucket, tmp_path: Path, peaks: None, how: str
 ) -> None:
     """Its name, size and version: of a listing that others share, or by one request. Then all."""
-    plain_runner.use(monkeypatch)
     uris = [
         bucket.put(f"in/{n}.{kind.lower()}", encoded(60, 24_000, kind, [2 * n]))
         for n, kind in enumerate(("WAV",) if how == "name" else ("WAV", "FLAC", "MP3"))

@@ -14,7 +14,7 @@ def test_kills_and_two_runs_at_once_in_a_bucket(bucket: Bucket, tmp_path: Path) 
     archive, model = tmp_path / "archive", write_model(tmp_path / "model")
     arguments = ["--input", f"{archive}", "--model", f"{model}", "--segment_s", "5"]
     out, fresh = f"{bucket.uri}/out", f"{bucket.uri}/fresh"
-    with nights.jobs() as jobs:
+    with nights.jobs(plain=True) as jobs:
         done = kills.kill_again_and_again(jobs, archive, arguments, out, kills=5, seed=3)
         assert sum(done.values()) == 5
         nights.write_recording(archive / "new.wav", bursts=2, seed=99)
