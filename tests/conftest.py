@@ -1,18 +1,23 @@
 """What tests share: sounds, recordings and the project's real data."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from pipeline.commands.demo import DemoRecording
 
 settings.register_profile("patient", deadline=None)  # a busy machine is no bug
 settings.load_profile("patient")
@@ -87,6 +92,15 @@ def plain_loop() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         plain_runner.use(patch)
         yield
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sequence[DemoRecording]]:
+    """The demo's recordings, and what they hold."""
+    from pipeline.commands.demo import make_demo
+
+    directory = tmp_path_factory.mktemp("demo") / "recordings"
+    return directory, make_demo(directory)
 
 
 def noise_with_bursts(

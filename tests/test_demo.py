@@ -19,12 +19,6 @@ from pipeline.records import SCHEMA_VERSION, RecordingCount
 from tests.nights import ROOT
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sequence[DemoRecording]]:
-    directory = tmp_path_factory.mktemp("demo") / "recordings"
-    return directory, make_demo(directory)
-
-
 @pytest.mark.slow
 def test_the_truth_names_every_recording(demo: tuple[Path, Sequence[DemoRecording]]) -> None:
     directory, recordings = demo

@@ -42,6 +42,12 @@ def run(
     return read(output / "counts.csv"), read(output / "calls.csv")
 
 
+@pytest.fixture
+def plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other tests' jobs are Beam's runner's."""
+    plain_runner.use(monkeypatch)
+
+
 def read(path: Path) -> list[Row]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
@@ -103,32 +109,32 @@ def test_the_runner_of_other_tests_writes_the_same(recordings: Recordings, tmp_p
 
 
 @pytest.fixture(scope="module")
-def many_formats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def several_formats(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("formats")
-    for extension in ("wav", "flac", "mp3"):
-        for rate in (22_050, 44_100, 48_000):
-            audio = noise_with_bursts(83, rate, 2, [3, 21.3, 58.8, 79])
-            soundfile.write(folder / f"{rate}.{extension}", audio, rate)
+    for extension, rate in (("wav", 22_050), ("flac", 44_100), ("mp3", 48_000)):
+        audio = noise_with_bursts(83, rate, 2, [3, 21.3, 58.8, 79])
+        soundfile.write(folder / f"{rate}.{extension}", audio, rate)
     return folder
 
 
 @pytest.mark.slow
-def test_segments_change_nothing(many_formats: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("plainly")
+def test_segments_change_nothing(several_formats: Path, tmp_path: Path) -> None:
     tables = [
-        run(tmp_path / name, "--input", str(many_formats), "--hop_s", "0.7", "--segment_s", name)
+        run(tmp_path / name, "--input", str(several_formats), "--hop_s", "0.7", "--segment_s", name)
         for name in ("3600", "60", "7")
     ]
     assert tables[0] == tables[1] == tables[2]
-    assert [row["call_count"] for row in tables[0][0]] == ["4"] * 9
+    assert [row["call_count"] for row in tables[0][0]] == ["4"] * 3
 
 
 @pytest.mark.slow
-def test_windows_and_scores_are_the_same_for_all_segments(many_formats: Path) -> None:
+def test_windows_and_scores_are_the_same_for_all_segments(several_formats: Path) -> None:
     from pipeline.inference.decode import decode_segment, plan_segments, read_header
     from pipeline.inference.score import score_segment
 
     grid = windows_every(11_200)
-    for path in sorted(many_formats.iterdir()):
+    for path in sorted(several_formats.iterdir()):
         found = []
         for segment_samples in (10**9, 960_000, 112_000):
             header = read_header(Listed(str(path)), grid, segment_samples)
@@ -156,6 +162,7 @@ def test_the_model_is_loaded_once_in_a_process(recordings: Recordings, tmp_path:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("plainly")
 def test_recorder_files_each_get_a_row(field: Path, tmp_path: Path) -> None:
     rows, _ = run(tmp_path, "--input", str(field))
     outcomes = {r["recording"].rsplit("/", 1)[1]: r["outcome"] for r in rows}
@@ -165,6 +172,7 @@ def test_recorder_files_each_get_a_row(field: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("plainly")
 def test_a_truncated_recording_is_counted_as_far_as_it_goes(tmp_path: Path) -> None:
     path = tmp_path / "night.wav"
     soundfile.write(path, noise_with_bursts(60, 16_000, 1, [5, 50]), 16_000)
@@ -177,6 +185,7 @@ def test_a_truncated_recording_is_counted_as_far_as_it_goes(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("plainly")
 def test_a_name_that_is_no_text_fails_alone(recordings: Recordings, tmp_path: Path) -> None:
     folder, _ = recordings
     good = (Path(folder) / "c.mp3").read_bytes()
@@ -192,6 +201,7 @@ def test_a_name_that_is_no_text_fails_alone(recordings: Recordings, tmp_path: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("plainly")
 def test_counting_windows_steps_by_whole_windows(recordings: Recordings, tmp_path: Path) -> None:
     folder, _ = recordings
     [row], calls = run(tmp_path, "--input", f"{folder}/a.wav", "--counting", "windows")
@@ -203,6 +213,7 @@ def test_counting_windows_steps_by_whole_windows(recordings: Recordings, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("plainly")
 def test_launch_reports_and_leaves_nothing_stale(
     recordings: Recordings,
     tmp_path: Path,

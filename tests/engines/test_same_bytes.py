@@ -61,20 +61,21 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture
-def arguments(recordings: Recordings, tmp_path: Path) -> list[str]:
-    model = write_model(tmp_path / "model")
+@pytest.fixture(scope="module")
+def arguments(recordings: Recordings, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    model = write_model(tmp_path_factory.mktemp("model"))
     return [f"--input={recordings[0]}", "--segment_s=7", f"--model={model}"]
 
 
-def test_worker_processes_write_the_same_bytes(
-    running: Engine, arguments: list[str], network: Path, tmp_path: Path
-) -> None:
-    assert count(*arguments, f"--output={tmp_path}/here") == 0
-    assert processes(network, "loaded") == {os.getpid()}
-    assert count(*arguments, f"--output={tmp_path}/there", *running.flags) == 0
-    assert len(processes(network, "loaded") - {os.getpid()}) == running.workers
-    assert tables(tmp_path / "here") == tables(tmp_path / "there")
+@pytest.fixture(scope="module")
+def here(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The tables by the local run, in this process."""
+    folder = tmp_path_factory.mktemp("here")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch, "ModelLoader", lambda directory: HeldLoader(folder))
+        assert count(*arguments, f"--output={folder}/out") == 0
+    assert processes(folder, "loaded") == {os.getpid()}
+    return tables(folder / "out")
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +88,20 @@ def forest_here(
     return tables(output)
 
 
-def test_the_forest_gives_the_same_bytes(
-    running: Engine, eight_of_the_forest: Path, forest_here: dict[str, bytes], tmp_path: Path
+def test_worker_processes_write_the_same_bytes(
+    running: Engine,
+    arguments: list[str],
+    here: dict[str, bytes],
+    network: Path,
+    eight_of_the_forest: Path,
+    forest_here: dict[str, bytes],
+    tmp_path: Path,
 ) -> None:
-    assert on_flink(running, eight_of_the_forest, tmp_path / "there") == 0
-    assert tables(tmp_path / "there") == forest_here
+    assert count(*arguments, f"--output={tmp_path}/there", *running.flags) == 0
+    assert len(processes(network, "loaded") - {os.getpid()}) == running.workers
+    assert tables(tmp_path / "there") == here
+    assert on_flink(running, eight_of_the_forest, tmp_path / "forest") == 0
+    assert tables(tmp_path / "forest") == forest_here
 
 
 class Job(threading.Thread):
@@ -111,11 +121,11 @@ def test_what_is_killed_in_mid_run_is_made_up_for(
     victim: str,
     running: Engine,
     arguments: list[str],
+    here: dict[str, bytes],
     network: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert count(*arguments, f"--output={tmp_path}/here") == 0
     there = [*arguments, f"--output={tmp_path}/there", *running.flags]
     (network / "hold").touch()
     job = Job(there)
@@ -134,4 +144,4 @@ def test_what_is_killed_in_mid_run_is_made_up_for(
         assert last_line.startswith("capuchinbird: the job failed: ")
         assert ("no longer answers" in last_line) == (victim == "engine")
         assert count(*there) == 0
-    assert tables(tmp_path / "here") == tables(tmp_path / "there")
+    assert tables(tmp_path / "there") == here
