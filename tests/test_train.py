@@ -22,6 +22,8 @@ from pipeline.__main__ import main
 from pipeline.survey.labels import Label, label_lines
 
 with without_start_up_noise():
+    import keras
+
     from model.training import learn
 
 RATE = 16_000
@@ -54,12 +56,25 @@ def small_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learn, "VALIDATION_MIXTURE", Mixture(stores=(4, 2, 4, 2)))
 
 
+@pytest.fixture
+def eagerly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks learn step by step: to compile one takes as long as tens of steps."""
+    [owner] = [one for one in keras.Model.__mro__ if "compile" in vars(one)][:1]
+    compile_ = owner.compile
+
+    def compile_to_run_eagerly(network: keras.Model, *given: Any, **flags: Any) -> None:
+        compile_(network, *given, **{**flags, "run_eagerly": True})
+
+    monkeypatch.setattr(owner, "compile", compile_to_run_eagerly)
+
+
 def run(tiny: Path, output: Path, *more: str) -> int:
     flags = ["--epochs", "1", "--steps", "2", "--output", str(output), *more]
     return main(["train", str(tiny), *flags])
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("eagerly")
 def test_one_argument_gives_a_model_that_scores(
     tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,52 +111,40 @@ def test_one_argument_gives_a_model_that_scores(
         assert load_exported(work / fold["model"]).contract.rule == loaded.contract.rule
 
 
-@pytest.mark.slow
-def test_a_model_without_folds_counts_by_a_rule_for_what_it_scores(
-    tiny: Path, tmp_path: Path
-) -> None:
-    assert run(tiny, tmp_path / "model", "--folds", "0") == 0
-    contract = load_exported(tmp_path / "model").contract
-    assert contract.rule.score_s == ONSETS.step_samples / RATE
-    assert contract.rule.smoothing_s == 0
-    assert contract.rule.min_separation_s < 1.5
-
-
 @pytest.fixture(scope="module")
 def examples(tiny: Path) -> tuple[Example, ...]:
     return read_material([tiny]).examples
 
 
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_network(examples: tuple[Example, ...]) -> None:
-    settings = learn.Settings(epochs=1, steps=2, seed=3, threads=1)
-    one, two = (learn.fit(examples, settings, print) for _ in range(2))
-    assert one.history == two.history
-    for ours, theirs in zip(one.network.get_weights(), two.network.get_weights(), strict=True):
-        assert np.array_equal(ours, theirs)
-
-
-@pytest.mark.slow
-def test_an_interrupted_training_goes_on_where_it_stopped(
+@pytest.mark.usefixtures("eagerly")
+def test_the_same_seed_gives_the_same_network_and_an_interrupted_training_goes_on(
     examples: tuple[Example, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = learn.Settings(epochs=2, steps=2)
+    settings = learn.Settings(epochs=2, steps=2, seed=3, threads=1)
     keep = learn._keep
     lines: list[str] = []
+    kept: list[Any] = []
 
     def stop(folder: Path, network: Any, averaged: Any, history: Any) -> None:
         keep(folder, network, averaged, history)
+        kept.append(([*network.get_weights(), *averaged], list(history)))
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(learn, "_keep", stop)
-        with pytest.raises(KeyboardInterrupt):
-            learn.fit(examples, settings, lines.append, tmp_path)
-    first = json.loads((tmp_path / "history.json").read_text())
-    fitted = learn.fit(examples, settings, lines.append, tmp_path, resume=True)
+        for name in ("one", "two"):
+            with pytest.raises(KeyboardInterrupt):
+                learn.fit(examples, settings, lines.append, tmp_path / name)
+    (ours, history), (theirs, same_history) = kept
+    assert history == same_history
+    assert len(history) == 1
+    for one, other in zip(ours, theirs, strict=True):
+        assert np.array_equal(one, other)
+    fitted = learn.fit(examples, settings, lines.append, tmp_path / "one", resume=True)
     assert "going on after epoch 1" in lines
     assert len(fitted.history) == 2
-    assert list(fitted.history[:1]) == first
+    assert list(fitted.history[:1]) == history
 
 
 def test_the_time_left_is_that_of_all_networks_and_trials() -> None:
@@ -205,7 +208,8 @@ def test_a_training_has_stalled_after_so_many_epochs_without_a_lower_loss(
 
 
 @pytest.mark.slow
-def test_what_people_labelled_is_trained_on(
+@pytest.mark.usefixtures("eagerly")
+def test_what_people_labelled_is_trained_on_and_without_folds_the_rule_is_for_what_it_scores(
     tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(9)
@@ -238,6 +242,10 @@ def test_what_people_labelled_is_trained_on(
     assert "5 calls of" in said  # four of the folder's own
     assert "1 labels left out: unsure" in said
     assert json.loads((output / "metrics.json").read_text())["clips"]["calls"] == 5
+    rule = load_exported(output).contract.rule
+    assert rule.score_s == ONSETS.step_samples / RATE
+    assert rule.smoothing_s == 0
+    assert rule.min_separation_s < 1.5
     of_field = [example for example in heard if example.group == "field"]
     assert sorted(example.kind for example in of_field) == ["background", "call"]
     for example in of_field:  # is a piece of the recording, sample for sample
