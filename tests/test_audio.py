@@ -93,7 +93,7 @@ def encoded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     paths = []
     for rate in (22_050, 44_100, 48_000):
         path = folder / f"{rate}.{request.param}"
-        duration_s = 131 if rate == 22_050 else 31  # past where an MP3 is decoded afresh
+        duration_s = 71 if rate == 22_050 else 21  # past where an MP3 is decoded afresh
         with soundfile.SoundFile(path, "w", rate, channels=2) as file:
             # libsndfile 1.2 overflows its stack when Vorbis gets many frames at once
             for block in np.array_split(noise_with_bursts(duration_s, rate, 2, [3, 21]), 100):
@@ -122,7 +122,7 @@ def test_segments_equal_the_undivided_decode_bit_for_bit(
 def test_an_open_recording_can_be_read_in_any_order(encoded: list[Path]) -> None:
     whole = read_all(encoded[0])
     with Recording(encoded[0]) as recording:
-        for start in (400_000, 0, 160_000, 159_999, 1_700_000):
+        for start in (400_000, 0, 160_000, 159_999, 1_050_000):
             segment = recording.read(start, 50_000)
             assert np.array_equal(segment.samples, whole[start : start + 50_000])
 
