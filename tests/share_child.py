@@ -10,18 +10,18 @@ import os
 import sys
 import time
 
-import pytest
-
-from pipeline import launch
-from pipeline.__main__ import run_and_leave
-from pipeline.options import UsageError
-from tests import plain_runner
-from tests.fakes import CountedLoader
-
 if __name__ == "__main__":
     number = next(word for word in sys.argv if word.startswith("--share="))[8:].partition("/")[0]
     if os.environ.get("FAIL_SHARE") == number:
-        sys.exit(9)
+        sys.exit(9)  # before imports that take seconds
+    import pytest
+
+    from pipeline import launch
+    from pipeline.__main__ import run_and_leave
+    from pipeline.options import UsageError
+    from tests import plain_runner
+    from tests.fakes import CountedLoader
+
     patch = pytest.MonkeyPatch()
     plain_runner.use(patch)
     patch.setattr(launch, "ModelLoader", lambda directory: CountedLoader())

@@ -123,6 +123,7 @@ def test_unrelated_channels_are_mixed(channels: int, n: int, seed: int) -> None:
     assert hearing_of(frames, RATE, MIX) == Hearing()
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(0, 40))
 def test_segments_are_those_of_the_whole(first_s: int, length_s: int) -> None:

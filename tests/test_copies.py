@@ -68,6 +68,7 @@ def test_copies_are_listed_and_counted_once(tmp_path: Path, count: Count) -> Non
     assert len(nights.read(tmp_path / "out" / "calls.csv")) == 3
 
 
+@pytest.mark.slow
 def test_copies_in_later_runs(tmp_path: Path, count: Count) -> None:
     archive = lay_out(tmp_path / "a")
     assert count("--input", archive / "card1") == 0

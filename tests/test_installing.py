@@ -38,6 +38,7 @@ def tracked(*names: str) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_all_that_git_tracks_and_the_command(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
@@ -48,6 +49,7 @@ def test_the_wheel_holds_all_that_git_tracks_and_the_command(wheel: Path) -> Non
     assert wheel.stat().st_size < 4e6
 
 
+@pytest.mark.slow
 def test_the_wheel_requires_what_counting_needs(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         [metadata] = [name for name in archive.namelist() if name.endswith("/METADATA")]
@@ -70,7 +72,7 @@ def test_the_wheel_requires_what_counting_needs(wheel: Path) -> None:
     ("words", "extra"),
     [
         (["count", "gs://bucket/a.wav", "--output", "out"], "gcp"),
-        (["tables", "--dataset", "project.birds"], "gcp"),
+        pytest.param(["tables", "--dataset", "project.birds"], "gcp", marks=pytest.mark.slow),
         (["completion", "bash"], "completion"),
     ],
 )

@@ -66,6 +66,7 @@ def test_a_decoder_that_crashes_twice_fails_its_recording(tmp_path: Path, hostil
         opened.read(0, 1000)
 
 
+@pytest.mark.slow
 def test_a_decoder_that_crashes_once_is_started_again(tmp_path: Path, hostile: None) -> None:
     path = write(tmp_path / "once.wav")
     with Recording(path) as here, IsolatedRecording(path, path) as opened:

@@ -25,6 +25,7 @@ def made_up(seed: int, late_s: float, noise_db: float = -20.0) -> Example:
     return Example(audio, "call", f"{seed}.wav", 0, "g", "A", call.call_start, cue, call.call_end)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 9999), late_s=st.floats(-0.4, 0.4))
 @settings(max_examples=20, deadline=None)
 def test_a_bird_s_onsets_move_to_where_its_moos_begin(seed: int, late_s: float) -> None:

@@ -189,6 +189,7 @@ def test_processes_leave_what_one_leaves(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_children_end_with_the_run(archive: Path, number: signal.Signals) -> None:
     code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "from pipeline import __main__; from pipeline.sharing import processes; "
         f"processes.command_of = lambda argv: [*{CHILD!r}, *argv]; __main__.run_and_leave()"
     )

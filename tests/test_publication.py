@@ -106,6 +106,7 @@ def rows_of(folder: Path, table: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unverified", [False, True])
 def test_frictionless_accepts_the_package(tmp_path: Path, unverified: bool) -> None:
     assert problems(write_package(tmp_path, published(unverified))) == []

@@ -48,6 +48,7 @@ def kept_tables(folder: Path) -> list[Path]:
 RIDGE, CREEK = ("Ridge", "America/Cayenne", "4.000000"), ("Creek", "-03:00", "")
 
 
+@pytest.mark.slow
 def test_sites_and_zones_hold_until_others_are_stated(
     tmp_path: Path, count: Count, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,6 +130,7 @@ def test_folders_of_sites_move_with_their_recordings(tmp_path: Path, count: Coun
     assert [row.folder for row in rows_of_deployments(config.deployments)] == ["/archive/a"]
 
 
+@pytest.mark.slow
 def test_clips_and_reviews_find_recordings_that_were_moved(
     tmp_path: Path, count: Count, monkeypatch: pytest.MonkeyPatch
 ) -> None:

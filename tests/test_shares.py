@@ -95,9 +95,8 @@ def run_json(output: Path) -> dict[str, Any]:
     return report
 
 
-@pytest.mark.parametrize(
-    "of", [3, pytest.param(13, marks=pytest.mark.slow)]
-)  # more than recordings
+@pytest.mark.slow
+@pytest.mark.parametrize("of", [3, 13])  # 13: more than recordings
 def test_shares_and_a_join_leave_what_one_run_leaves(
     archive: Path, tmp_path: Path, count: Count, of: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -124,6 +123,7 @@ def test_shares_and_a_join_leave_what_one_run_leaves(
     assert run_json(out)["totals"]["outcomes"]["skipped"] == 11
 
 
+@pytest.mark.slow
 def test_a_missing_share_is_said_until_it_or_a_whole_run_has_come(
     archive: Path, tmp_path: Path, count: Count, capsys: pytest.CaptureFixture[str]
 ) -> None:

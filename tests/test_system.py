@@ -86,6 +86,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     isolated._stop_all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extension", ["wav", "mp3"])
 def test_the_samples_are_the_same_without_posix(
     tmp_path: Path, extension: str, plain: None
