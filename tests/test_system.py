@@ -105,6 +105,7 @@ def test_the_samples_are_the_same_without_posix(
             assert np.array_equal(read.samples, expected.samples)
 
 
+@pytest.mark.slow
 def test_without_posix_the_parent_ends_a_decoder_that_stands_still(
     tmp_path: Path, plain: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,6 +81,7 @@ def test_columns_are_near_the_truth_above_0_db() -> None:
     assert (shares >= 0.95).all(), shares
 
 
+@pytest.mark.slow
 def test_at_minus_5_db_a_spacing_is_right_or_missing() -> None:
     rng = np.random.default_rng(8)
     voices = []
@@ -92,6 +93,7 @@ def test_at_minus_5_db_a_spacing_is_right_or_missing() -> None:
     assert np.mean([abs(a - b) <= 2 for a, b in said]) >= 0.9
 
 
+@pytest.mark.slow
 def test_of_overlapping_calls_the_one_that_begins_is_measured() -> None:
     rng = np.random.default_rng(9)
     near = []
@@ -107,6 +109,7 @@ def test_of_overlapping_calls_the_one_that_begins_is_measured() -> None:
     assert np.mean(near) >= 0.9
 
 
+@pytest.mark.slow
 def test_the_error_is_about_what_spacings_are_wrong_by() -> None:
     rng = np.random.default_rng(10)
     ratios = []
