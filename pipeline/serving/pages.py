@@ -67,8 +67,7 @@ class Pages:
         self._output, self.answers = output, answers
         results = read_results(output)
         self._rows, self.calls = results.recordings, results.calls
-        names = distinct_names([row.recording for row in self._rows])
-        self._names = {row.recording: names[row.recording] for row in self._rows}
+        self._names = distinct_names([row.recording for row in self._rows])
         self._row_of = {row.recording: number for number, row in enumerate(self._rows)}
         self._calls_of: dict[str, list[int]] = defaultdict(list)
         for number, call in enumerate(self.calls):
@@ -83,7 +82,13 @@ class Pages:
 
     def site_of(self, call: DetectedCall) -> str:
         """The site of a call's recording."""
-        return self._rows[self._row_of[call.recording]].site
+        return self._row(call).site
+
+    def _row(self, call: DetectedCall) -> RecordingCount:
+        return self._rows[self._row_of[call.recording]]
+
+    def _bounds(self, call: DetectedCall) -> tuple[float, float]:
+        return bounds_of_call(call.start_s, call.end_s, self._row(call).duration_s)
 
     def get(self, path: str, query: Query) -> Reply:
         """A page, a picture or a sound.
@@ -102,10 +107,7 @@ class Pages:
             return self._show_recording(int(match[1]), query)
         if match := re.fullmatch(r"/call/(\d+)\.(jpg|mp3)", path):
             call = _at(self.calls, int(match[1]))
-            row = self._rows[self._row_of[call.recording]]
-            return self._content(
-                match[2], call.recording, *bounds_of_call(call.start_s, call.end_s, row.duration_s)
-            )
+            return self._content(match[2], call.recording, *self._bounds(call))
         if match := re.fullmatch(r"/recording/(\d+)/(\d+)\.(jpg|mp3)", path):
             row = _at(self._rows, int(match[1]))
             begin_s = float(match[2])
@@ -141,7 +143,7 @@ class Pages:
             and (not answer or (self.answers.of(call) or "none") == answer)
         ]
         chosen.sort(key=lambda number: (_ORDERS[order](self.calls[number]), number))
-        first = min(_whole(query, "from"), max(0, len(chosen) - 1) // CALLS_AT_ONCE * CALLS_AT_ONCE)
+        first = _first(query, CALLS_AT_ONCE, len(chosen))
         asked = {"site": site, "order": order, "answer": answer}
         return _html(
             fill_in(
@@ -161,13 +163,12 @@ class Pages:
 
     def _shown(self, number: int) -> dict[str, object]:
         call = self.calls[number]
-        row = self._rows[self._row_of[call.recording]]
-        begin_s, end_s = bounds_of_call(call.start_s, call.end_s, row.duration_s)
+        begin_s, end_s = self._bounds(call)
         return {
             "number": number,
             "call": call,
             "name": self._names[call.recording],
-            "site": row.site,
+            "site": self.site_of(call),
             "begin_s": begin_s,
             "end_s": end_s,
             "answer": self.answers.of(call),
@@ -185,10 +186,7 @@ class Pages:
             for number, row in enumerate(self._rows)
             if all(word in f"{row.recording}\n{row.site}\n{row.outcome}".lower() for word in words)
         ]
-        first = min(
-            _whole(query, "from"),
-            max(0, len(chosen) - 1) // RECORDINGS_AT_ONCE * RECORDINGS_AT_ONCE,
-        )
+        first = _first(query, RECORDINGS_AT_ONCE, len(chosen))
         return _html(
             fill_in(
                 "serve_recordings.html",
@@ -206,8 +204,8 @@ class Pages:
         last = int(max(0.0, duration_s - 1e-9) // STRETCH_S * STRETCH_S)
         begin_s = min(_whole(query, "at"), last)
         end_s = min(begin_s + STRETCH_S, duration_s)
-        calls = [self._shown(one) for one in self._calls_of[row.recording]]
-        here = [self.calls[one] for one in self._calls_of[row.recording]]
+        numbers = self._calls_of[row.recording]
+        here = [self.calls[one] for one in numbers]
         return _html(
             fill_in(
                 "serve_recording.html",
@@ -221,7 +219,7 @@ class Pages:
                 before=max(0, begin_s - int(STRETCH_S)) if begin_s else None,
                 after=begin_s + int(STRETCH_S) if begin_s < last else None,
                 marks=[one for one in here if one.start_s < end_s and one.end_s > begin_s],
-                calls=calls,
+                calls=[self._shown(one) for one in numbers],
             )
         )
 
@@ -236,6 +234,11 @@ def _whole(query: Query, name: str) -> int:
     """A number of a query, 0 for anything else."""
     value = query.get(name, "")
     return int(value) if re.fullmatch(r"\d{1,9}", value) else 0
+
+
+def _first(query: Query, at_once: int, n: int) -> int:
+    """The first of ``n`` things on the page that a query asks for; on the last page at most."""
+    return min(_whole(query, "from"), max(0, n - 1) // at_once * at_once)
 
 
 def _address(path: str, query: Query) -> str:
